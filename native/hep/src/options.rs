@@ -1,0 +1,62 @@
+//! How to read what senders disagree about.
+
+/// What to do with a header length of version 1 or 2 that no known sender writes (rule Q1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderLength {
+    /// It is an error.
+    #[default]
+    Strict,
+    /// It is not looked at.
+    Ignore,
+}
+
+/// The byte order of the time header of version 2 (rule Q2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum V2Order {
+    /// Found from the values, see [`time_order`](crate::quirks::time_order).
+    #[default]
+    Auto,
+    /// Big-endian, as documented.
+    Big,
+    /// Little-endian, as C senders write it.
+    Little,
+}
+
+/// What to do with a capture id of version 3 that was shifted left by 16 bits (rule Q9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaptureId {
+    /// It is kept as it came.
+    #[default]
+    Keep,
+    /// It is shifted back.
+    Repair,
+}
+
+/// Options of [`decode`](crate::decode()) and [`parse`](crate::parse()).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Header length of versions 1 and 2.
+    pub header_length: HeaderLength,
+    /// Byte order of version 2.
+    pub v2_order: V2Order,
+    /// Shifted capture ids.
+    pub capture_id: CaptureId,
+    /// The largest inflated payload, in bytes.
+    pub max_inflated: usize,
+}
+
+impl Options {
+    /// The largest inflated payload unless told otherwise: 1 MiB.
+    pub const MAX_INFLATED: usize = 1024 * 1024;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            header_length: HeaderLength::default(),
+            v2_order: V2Order::default(),
+            capture_id: CaptureId::default(),
+            max_inflated: Self::MAX_INFLATED,
+        }
+    }
+}

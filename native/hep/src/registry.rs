@@ -1,0 +1,283 @@
+//! The numbers of the protocol and their names: generic chunks, vendors, payload types.
+//!
+//! This is the only place where they are written. The Erlang module `hep_registry` is generated from
+//! [`GenericChunk::ALL`], [`Vendor::ALL`] and [`PayloadType::ALL`] (see the example `registry`).
+//! A number without a name stays a number: every enum has an `Unknown` variant that keeps it.
+
+use num_enum::{FromPrimitive, IntoPrimitive};
+
+/// Writes one registry: the enum, its conversions from and to the number, the names, the listing.
+macro_rules! registry {
+    (
+        $(#[$meta:meta])*
+        $Registry:ident($Number:ident) {
+            $( $(#[$about:meta])* $Variant:ident = $number:literal, $name:literal; )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromPrimitive, IntoPrimitive)]
+        #[repr($Number)]
+        #[non_exhaustive]
+        pub enum $Registry {
+            $( $(#[$about])* $Variant = $number, )*
+            /// A number that the registry has no name for.
+            #[num_enum(catch_all)]
+            Unknown($Number),
+        }
+
+        impl $Registry {
+            /// Every named entry, in the order of the numbers.
+            pub const ALL: &'static [Self] = &[$( Self::$Variant ),*];
+
+            /// The name, or `None` for a number that has none.
+            #[must_use]
+            pub const fn name(self) -> Option<&'static str> {
+                match self {
+                    $( Self::$Variant => Some($name), )*
+                    Self::Unknown(_) => None,
+                }
+            }
+        }
+    };
+}
+
+/// The type of a chunk's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Unsigned integer of 8 bits.
+    Uint8,
+    /// Unsigned integer of 16 bits, big-endian.
+    Uint16,
+    /// Unsigned integer of 32 bits, big-endian.
+    Uint32,
+    /// Unsigned integer of 64 bits, big-endian.
+    Uint64,
+    /// IPv4 address, most significant octet first.
+    Inet4,
+    /// IPv6 address, most significant octet first.
+    Inet6,
+    /// Bytes of any length; text is not assumed to be UTF-8.
+    Octets,
+}
+
+impl Kind {
+    /// The width of the value in bytes, `None` where any width is right.
+    #[must_use]
+    pub const fn width(self) -> Option<usize> {
+        match self {
+            Self::Uint8 => Some(1),
+            Self::Uint16 => Some(2),
+            Self::Uint32 | Self::Inet4 => Some(4),
+            Self::Uint64 => Some(8),
+            Self::Inet6 => Some(16),
+            Self::Octets => None,
+        }
+    }
+}
+
+/// The registry of generic chunks, with the type of each beside its name.
+macro_rules! generic_chunks {
+    ( $( $(#[$about:meta])* $Variant:ident = $number:literal, $name:literal, $Kind:ident; )* ) => {
+        registry! {
+            /// The chunks of vendor 0 (HEP3 specification rev. 37, section "Generic Chunk Types").
+            ///
+            /// The names are those of the transformed view.
+            GenericChunk(u16) {
+                $( $(#[$about])* $Variant = $number, $name; )*
+            }
+        }
+
+        impl GenericChunk {
+            /// The type of the chunk's value, `None` for a chunk that the registry does not know.
+            #[must_use]
+            pub const fn kind(self) -> Option<Kind> {
+                match self {
+                    $( Self::$Variant => Some(Kind::$Kind), )*
+                    Self::Unknown(_) => None,
+                }
+            }
+        }
+    };
+}
+
+generic_chunks! {
+    /// IP protocol family: 2 is IPv4, 10 is IPv6.
+    ProtocolFamily = 0x01, "ipProtocolFamily", Uint8;
+    /// IP protocol id: 6 TCP, 17 UDP, 22 (Kamailio: TLS), 132 SCTP.
+    Protocol = 0x02, "ipProtocol", Uint8;
+    /// IPv4 source address.
+    Ipv4Source = 0x03, "srcIpAddress", Inet4;
+    /// IPv4 destination address.
+    Ipv4Destination = 0x04, "dstIpAddress", Inet4;
+    /// IPv6 source address.
+    Ipv6Source = 0x05, "srcIpAddress", Inet6;
+    /// IPv6 destination address.
+    Ipv6Destination = 0x06, "dstIpAddress", Inet6;
+    /// Source port.
+    SourcePort = 0x07, "srcPort", Uint16;
+    /// Destination port.
+    DestinationPort = 0x08, "dstPort", Uint16;
+    /// Timestamp, seconds since the epoch.
+    Seconds = 0x09, "timestampSeconds", Uint32;
+    /// Timestamp, the microseconds within the second.
+    Microseconds = 0x0a, "timestampMicroseconds", Uint32;
+    /// Payload (protocol) type, see [`PayloadType`].
+    PayloadType = 0x0b, "payloadType", Uint8;
+    /// Capture agent id.
+    CaptureId = 0x0c, "captureAgentId", Uint32;
+    /// Keep-alive time, seconds.
+    KeepAlive = 0x0d, "keepAliveSeconds", Uint16;
+    /// Authenticate key.
+    AuthKey = 0x0e, "authenticateKey", Octets;
+    /// Captured payload.
+    Payload = 0x0f, "payload", Octets;
+    /// Captured payload, compressed with zlib, gzip or raw deflate.
+    CompressedPayload = 0x10, "compressedPayload", Octets;
+    /// Correlation id.
+    CorrelationId = 0x11, "correlationId", Octets;
+    /// VLAN id.
+    VlanId = 0x12, "vlanId", Uint16;
+    /// Name of the capture agent (node).
+    NodeName = 0x13, "captureAgentName", Octets;
+    /// Source MAC address, in the lower 48 bits.
+    SourceMac = 0x14, "srcMacAddress", Uint64;
+    /// Destination MAC address, in the lower 48 bits.
+    DestinationMac = 0x15, "dstMacAddress", Uint64;
+    /// Ethernet type.
+    EthernetType = 0x16, "ethernetType", Uint16;
+    /// TCP flags.
+    TcpFlags = 0x17, "tcpFlags", Uint8;
+    /// IP type of service.
+    IpTos = 0x18, "ipTos", Uint8;
+    /// MOS value, times 100.
+    MosValue = 0x20, "mosValue", Uint16;
+    /// R-factor.
+    RFactor = 0x21, "rFactor", Uint16;
+    /// Geographic location.
+    GeoLocation = 0x22, "geoLocation", Octets;
+    /// Jitter.
+    Jitter = 0x23, "jitter", Uint32;
+    /// Transaction type.
+    TransactionType = 0x24, "transactionType", Octets;
+    /// Keys of the payload's JSON.
+    PayloadJsonKeys = 0x25, "payloadJsonKeys", Octets;
+    /// Values of the tags.
+    TagsValues = 0x26, "tagsValues", Octets;
+    /// Type of the tag.
+    TagType = 0x27, "tagType", Uint16;
+    /// Event type: 1 recording, 2 lawful interception.
+    EventType = 0x28, "eventType", Uint16;
+    /// Group id.
+    GroupId = 0x29, "groupId", Octets;
+    /// Further correlation ids as JSON. Not in the specification: OpenSIPS sends it.
+    Correlations = 0x65, "correlations", Octets;
+}
+
+registry! {
+    /// The vendors that chunk ids belong to (HEP3 specification rev. 37, section "Vendors").
+    Vendor(u16) {
+        /// No vendor: the generic chunks.
+        Generic = 0, "unknown";
+        /// FreeSWITCH.
+        FreeSwitch = 1, "freeswitch";
+        /// Kamailio / SER.
+        Kamailio = 2, "kamailio";
+        /// OpenSIPS.
+        OpenSips = 3, "opensips";
+        /// Asterisk.
+        Asterisk = 4, "asterisk";
+        /// The Homer project.
+        Homer = 5, "homer";
+        /// SipXecs.
+        SipXecs = 6, "sipxecs";
+        /// Yeti Switch.
+        Yeti = 7, "yeti";
+        /// Genesys.
+        Genesys = 8, "genesys";
+    }
+}
+
+registry! {
+    /// What the payload is (HEP3 specification rev. 37, chunk 0x000b).
+    PayloadType(u8) {
+        /// Reserved.
+        Reserved = 0x00, "reserved";
+        /// SIP.
+        Sip = 0x01, "sip";
+        /// XMPP.
+        Xmpp = 0x02, "xmpp";
+        /// SDP.
+        Sdp = 0x03, "sdp";
+        /// RTP.
+        Rtp = 0x04, "rtp";
+        /// RTCP as JSON.
+        Rtcp = 0x05, "rtcp";
+        /// MGCP.
+        Mgcp = 0x06, "mgcp";
+        /// MEGACO / H.248.
+        Megaco = 0x07, "megaco";
+        /// M2UA (SS7 / SIGTRAN).
+        M2ua = 0x08, "m2ua";
+        /// M3UA (SS7 / SIGTRAN).
+        M3ua = 0x09, "m3ua";
+        /// IAX; the original Erlang library's list gives it the number 16.
+        #[num_enum(alternatives = [0x10])]
+        Iax = 0x0a, "iax";
+        /// H.322.
+        H322 = 0x0b, "h322";
+        /// H.321.
+        H321 = 0x0c, "h321";
+        /// M2PA.
+        M2pa = 0x0d, "m2pa";
+        /// MOS full report as JSON.
+        MosFull = 0x22, "mos_full";
+        /// MOS short report as JSON.
+        MosShort = 0x23, "mos_short";
+        /// SIP as JSON.
+        SipJson = 0x32, "sip_json";
+        /// DNS as JSON.
+        DnsJson = 0x35, "dns_json";
+        /// M3UA / ISUP as JSON.
+        M3uaJson = 0x36, "m3ua_json";
+        /// RTSP as JSON.
+        Rtsp = 0x37, "rtsp";
+        /// Diameter as JSON.
+        Diameter = 0x38, "diameter";
+        /// GSM MAP as JSON.
+        GsmMap = 0x39, "gsm_map";
+        /// RTCP PION.
+        RtcpPion = 0x3a, "rtcp_pion";
+        /// Call detail record.
+        Cdr = 0x3c, "cdr";
+        /// Verto as JSON.
+        Verto = 0x3d, "verto";
+        /// A log line. By custom, not in the specification: Kamailio, OpenSIPS, heplify.
+        Log = 0x64, "log";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_converts_both_ways() {
+        for number in 0..=u16::MAX {
+            assert_eq!(u16::from(GenericChunk::from(number)), number);
+            assert_eq!(u16::from(Vendor::from(number)), number);
+        }
+        for number in (0..=u8::MAX).filter(|&number| number != 0x10) {
+            assert_eq!(u8::from(PayloadType::from(number)), number);
+        }
+        assert_eq!(PayloadType::from(0x10), PayloadType::Iax);
+    }
+
+    #[test]
+    fn every_entry_has_a_name_and_every_chunk_a_type() {
+        assert!(GenericChunk::ALL.iter().all(|chunk| chunk.name().is_some() && chunk.kind().is_some()));
+        assert!(Vendor::ALL.iter().all(|vendor| vendor.name().is_some()));
+        assert!(PayloadType::ALL.iter().all(|kind| kind.name().is_some()));
+        assert_eq!(PayloadType::Unknown(99).name(), None);
+        assert_eq!(GenericChunk::Unknown(0x19).kind(), None);
+    }
+}
