@@ -1,0 +1,145 @@
+//! The NIFs of the Erlang module `hep_nif`: glue, nothing else.
+//!
+//! A call on a normal scheduler takes well under a millisecond: packets are at most 64 KiB, lists of
+//! chunks are walked up to [`SLICE`] elements, and what may take longer (inflating a payload, a longer
+//! list) is answered with the atom `dirty`, upon which the caller takes the function for a dirty
+//! scheduler.
+
+mod terms;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hep::{CaptureId, HeaderLength, Options, Timestamp, V2Order};
+use hep_term::Inflating;
+use rustler::sys::ErlNifTerm;
+use rustler::{Binary, Env, Error, NifResult, NifTaggedEnum, NifUnitEnum, Term};
+
+use crate::terms::{NifTerms, load};
+
+rustler::init!("hep_nif", load = load);
+
+/// The longest list of chunks that is walked on a normal scheduler.
+const SLICE: usize = 4000;
+
+#[rustler::nif]
+fn decode<'a>(env: Env<'a>, packet: Term<'a>) -> NifResult<Term<'a>> {
+    decode_with(env, packet, &Options::default(), Inflating::Refused)
+}
+
+#[rustler::nif(name = "decode")]
+fn decode_options<'a>(env: Env<'a>, packet: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
+    decode_with(env, packet, &read_options(options)?, Inflating::Refused)
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn decode_dirty<'a>(env: Env<'a>, packet: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
+    decode_with(env, packet, &read_options(options)?, Inflating::Allowed)
+}
+
+fn decode_with<'a>(
+    env: Env<'a>,
+    packet: Term<'a>,
+    options: &Options,
+    inflating: Inflating,
+) -> NifResult<Term<'a>> {
+    let packet = Binary::from_term(packet)?;
+    let terms = NifTerms::of_packet(env, &packet, None);
+    Ok(terms.finish(hep_term::decode(&terms, packet.as_slice(), options, now, inflating)))
+}
+
+#[rustler::nif]
+fn parse<'a>(env: Env<'a>, packet: Term<'a>, keys: Term<'a>) -> NifResult<Term<'a>> {
+    let packet = Binary::from_term(packet)?;
+    let terms = NifTerms::of_packet(env, &packet, Some(keys));
+    Ok(terms.finish(hep_term::parse(&terms, packet.as_slice(), &Options::default(), now)))
+}
+
+#[rustler::nif]
+fn transform<'a>(env: Env<'a>, chunks: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
+    transform_with(env, names, |terms| hep_term::transform(terms, &chunks.as_c_arg(), SLICE))
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn transform_dirty<'a>(env: Env<'a>, chunks: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
+    transform_with(env, names, |terms| hep_term::transform(terms, &chunks.as_c_arg(), usize::MAX))
+}
+
+#[rustler::nif]
+fn transform_record<'a>(env: Env<'a>, record: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
+    transform_with(env, names, |terms| hep_term::transform_record(terms, &record.as_c_arg(), SLICE))
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn transform_record_dirty<'a>(env: Env<'a>, record: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
+    transform_with(env, names, |terms| hep_term::transform_record(terms, &record.as_c_arg(), usize::MAX))
+}
+
+fn transform_with<'a>(
+    env: Env<'a>,
+    names: Term<'a>,
+    view: impl FnOnce(&NifTerms<'a>) -> Option<ErlNifTerm>,
+) -> NifResult<Term<'a>> {
+    let terms = NifTerms::of_literals(env, names);
+    view(&terms).map(|properties| terms.finish(properties)).ok_or(Error::BadArg)
+}
+
+#[rustler::nif]
+fn transform_chunk<'a>(env: Env<'a>, id: u16, value: Term<'a>, names: Term<'a>) -> Term<'a> {
+    let terms = NifTerms::of_literals(env, names);
+    terms.finish(hep_term::transform_chunk(&terms, id, &value.as_c_arg()))
+}
+
+/// The time of decoding, for version 1.
+fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp {
+        seconds: u32::try_from(since_epoch.as_secs()).unwrap_or(u32::MAX),
+        microseconds: since_epoch.subsec_micros(),
+    }
+}
+
+/// An entry of `hep:options()`.
+#[derive(NifTaggedEnum)]
+enum NifOption {
+    HeaderLength(NifHeaderLength),
+    V2Order(NifV2Order),
+    CaptureId(NifCaptureId),
+    MaxInflated(usize),
+}
+
+#[derive(NifUnitEnum)]
+enum NifHeaderLength {
+    Strict,
+    Ignore,
+}
+
+#[derive(NifUnitEnum)]
+enum NifV2Order {
+    Auto,
+    Big,
+    Little,
+}
+
+#[derive(NifUnitEnum)]
+enum NifCaptureId {
+    Keep,
+    Repair,
+}
+
+/// Reads `maps:to_list(Options)`.
+fn read_options(list: Term<'_>) -> NifResult<Options> {
+    let mut options = Options::default();
+    for option in list.decode::<Vec<NifOption>>().map_err(|_| Error::BadArg)? {
+        match option {
+            NifOption::HeaderLength(NifHeaderLength::Strict) => options.header_length = HeaderLength::Strict,
+            NifOption::HeaderLength(NifHeaderLength::Ignore) => options.header_length = HeaderLength::Ignore,
+            NifOption::V2Order(NifV2Order::Auto) => options.v2_order = V2Order::Auto,
+            NifOption::V2Order(NifV2Order::Big) => options.v2_order = V2Order::Big,
+            NifOption::V2Order(NifV2Order::Little) => options.v2_order = V2Order::Little,
+            NifOption::CaptureId(NifCaptureId::Keep) => options.capture_id = CaptureId::Keep,
+            NifOption::CaptureId(NifCaptureId::Repair) => options.capture_id = CaptureId::Repair,
+            NifOption::MaxInflated(bytes) => options.max_inflated = bytes,
+        }
+    }
+    Ok(options)
+}

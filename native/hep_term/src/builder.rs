@@ -1,0 +1,99 @@
+//! What a side of the BEAM must be able to do with terms.
+
+/// Declares the atoms that terms are made with, and their names.
+macro_rules! atoms {
+    ( $( $(#[$about:meta])* $Atom:ident = $name:literal; )* ) => {
+        /// The atoms that the views are made with: a closed list, none comes from the wire.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum Atom {
+            $( $(#[$about])* $Atom, )*
+        }
+
+        impl Atom {
+            /// Every atom, in the order of the discriminants.
+            pub const ALL: [Self; Self::COUNT] = [$( Self::$Atom ),*];
+            const COUNT: usize = [$( $name ),*].len();
+
+            /// The atom's text.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$Atom => $name, )* }
+            }
+        }
+    };
+}
+
+atoms! {
+    /// The result of a call that went well.
+    Ok = "ok";
+    /// The result of a call that did not.
+    Error = "error";
+    /// A field without a value.
+    Undefined = "undefined";
+    /// The tag of both views.
+    Hep = "hep";
+    /// The call must be made again on a dirty scheduler.
+    Dirty = "dirty";
+    /// The answer to a chunk that has no transformed form.
+    NoCall = "no_call";
+    /// [`NotHep`](hep::DecodeError::NotHep)
+    NotHep = "not_hep";
+    /// [`Truncated`](hep::DecodeError::Truncated)
+    Truncated = "truncated";
+    /// [`UnknownProtocolFamily`](hep::DecodeError::UnknownProtocolFamily)
+    UnknownProtocolFamily = "unknown_protocol_family";
+    /// [`InvalidHeaderLength`](hep::DecodeError::InvalidHeaderLength)
+    InvalidHeaderLength = "invalid_header_length";
+    /// [`InvalidTotalLength`](hep::DecodeError::InvalidTotalLength)
+    InvalidTotalLength = "invalid_total_length";
+    /// [`TruncatedChunk`](hep::DecodeError::TruncatedChunk)
+    TruncatedChunk = "truncated_chunk";
+    /// [`InvalidChunkLength`](hep::DecodeError::InvalidChunkLength)
+    InvalidChunkLength = "invalid_chunk_length";
+    /// [`InvalidChunk`](hep::DecodeError::InvalidChunk)
+    InvalidChunk = "invalid_chunk";
+}
+
+/// Makes terms.
+pub trait TermBuilder {
+    /// A term.
+    type Term: Clone + PartialEq;
+
+    /// An atom.
+    fn atom(&self, atom: Atom) -> Self::Term;
+
+    /// A non-negative integer.
+    fn integer(&self, value: u64) -> Self::Term;
+
+    /// A binary: a part of the packet where the bytes lie in it, a copy otherwise.
+    fn binary(&self, bytes: &[u8]) -> Self::Term;
+
+    /// A tuple.
+    fn tuple<const N: usize>(&self, elements: [Self::Term; N]) -> Self::Term;
+
+    /// A proper list.
+    fn list(&self, elements: &[Self::Term]) -> Self::Term;
+
+    /// The binary `<<Vendor:16, Id:16>>`.
+    fn key(&self, vendor: u16, id: u16) -> Self::Term;
+
+    /// The name of a generic chunk, as a binary.
+    fn name(&self, id: u16, name: &str) -> Self::Term;
+}
+
+/// Reads terms.
+pub trait TermReader: TermBuilder {
+    /// The bytes of a binary.
+    fn bytes<'t>(&'t self, term: &'t Self::Term) -> Option<&'t [u8]>;
+
+    /// A non-negative integer.
+    fn unsigned(&self, term: &Self::Term) -> Option<u64>;
+
+    /// The elements of a tuple.
+    fn elements<'t>(&'t self, term: &'t Self::Term) -> Option<&'t [Self::Term]>;
+
+    /// Calls `visit` with each element, until it answers `None`; `None` too when the list is improper
+    /// or the term no list.
+    fn each(&self, list: &Self::Term, visit: impl FnMut(Self::Term) -> Option<()>) -> Option<()>;
+}

@@ -1,0 +1,55 @@
+//! What a packet looks like as a term: the views, written once.
+//!
+//! They are generic over [`TermBuilder`], so that the NIF and any other side of the BEAM cannot disagree.
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod parse;
+mod record;
+mod transform;
+
+pub use builder::{Atom, TermBuilder, TermReader};
+pub use parse::parse;
+pub use record::{Inflating, decode};
+pub use transform::{transform, transform_chunk, transform_record};
+
+use hep::DecodeError;
+
+/// `{ok, Value}`
+fn ok<B: TermBuilder>(builder: &B, value: B::Term) -> B::Term {
+    builder.tuple([builder.atom(Atom::Ok), value])
+}
+
+/// `{error, Reason}`, see `hep:reason()`.
+fn error<B: TermBuilder>(builder: &B, input: &[u8], error: DecodeError) -> B::Term {
+    let atom = |atom| builder.atom(atom);
+    let integer = |value: usize| builder.integer(u64::try_from(value).unwrap_or(u64::MAX));
+    let reason = match error {
+        DecodeError::NotHep => atom(Atom::NotHep),
+        DecodeError::Truncated { offset } => builder.tuple([atom(Atom::Truncated), integer(offset)]),
+        DecodeError::UnknownProtocolFamily { family } => {
+            builder.tuple([atom(Atom::UnknownProtocolFamily), integer(family.into())])
+        }
+        DecodeError::InvalidHeaderLength { length } => {
+            builder.tuple([atom(Atom::InvalidHeaderLength), integer(length.into())])
+        }
+        DecodeError::InvalidTotalLength { length } => {
+            builder.tuple([atom(Atom::InvalidTotalLength), integer(length.into())])
+        }
+        DecodeError::TruncatedChunk { offset } => {
+            builder.tuple([atom(Atom::TruncatedChunk), integer(offset)])
+        }
+        DecodeError::InvalidChunkLength { offset, length } => {
+            builder.tuple([atom(Atom::InvalidChunkLength), integer(offset), integer(length.into())])
+        }
+        DecodeError::InvalidChunk { vendor, id, offset, length } => builder.tuple([
+            atom(Atom::InvalidChunk),
+            integer(vendor.into()),
+            integer(id.into()),
+            integer(length),
+            builder.binary(input.get(offset..offset.saturating_add(length)).unwrap_or_default()),
+        ]),
+    };
+    builder.tuple([atom(Atom::Error), reason])
+}

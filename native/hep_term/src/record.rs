@@ -1,0 +1,105 @@
+//! The record view: `#hep{}`.
+
+use core::net::IpAddr;
+
+use hep::{Chunk, Family, Options, Packet, Payload, Timestamp};
+
+use crate::{Atom, TermBuilder, error, ok};
+
+/// Whether a compressed payload may be inflated in this call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inflating {
+    /// It may.
+    Allowed,
+    /// It may not: the answer is then the atom `dirty`.
+    Refused,
+}
+
+/// `{ok, #hep{}} | {error, Reason}`, or `dirty` where inflating is needed and refused.
+pub fn decode<B: TermBuilder>(
+    builder: &B,
+    input: &[u8],
+    options: &Options,
+    now: impl FnOnce() -> Timestamp,
+    inflating: Inflating,
+) -> B::Term {
+    match Packet::read(input, options, now) {
+        Ok(Packet { payload: Payload::Compressed { .. }, .. }) if inflating == Inflating::Refused => {
+            builder.atom(Atom::Dirty)
+        }
+        Ok(packet @ Packet { payload: Payload::Compressed { .. }, .. }) => {
+            match packet.inflate(options.max_inflated) {
+                Ok(packet) => ok(builder, record(builder, &packet)),
+                Err(reason) => error(builder, input, reason),
+            }
+        }
+        Ok(packet) => ok(builder, record(builder, &packet)),
+        Err(reason) => error(builder, input, reason),
+    }
+}
+
+fn record<B: TermBuilder>(builder: &B, packet: &Packet<'_>) -> B::Term {
+    let optional = |value: Option<u64>| match value {
+        Some(value) => builder.integer(value),
+        None => builder.atom(Atom::Undefined),
+    };
+    builder.tuple([
+        builder.atom(Atom::Hep),
+        builder.integer(packet.version.number().into()),
+        optional(packet.family.map(Family::number).map(u64::from)),
+        optional(packet.protocol.map(u64::from)),
+        address(builder, packet.src_ip),
+        optional(packet.src_port.map(u64::from)),
+        address(builder, packet.dst_ip),
+        optional(packet.dst_port.map(u64::from)),
+        timestamp(builder, packet.timestamp),
+        optional(packet.capture_id.map(u64::from)),
+        builder.integer(packet.payload_type.into()),
+        builder.binary(packet.payload.as_bytes()),
+        chunks(builder, &packet.chunks),
+    ])
+}
+
+/// `inet:ip_address() | undefined`
+fn address<B: TermBuilder>(builder: &B, address: Option<IpAddr>) -> B::Term {
+    match address {
+        Some(address) => inet(builder, address),
+        None => builder.atom(Atom::Undefined),
+    }
+}
+
+/// `inet:ip_address()`
+pub(crate) fn inet<B: TermBuilder>(builder: &B, address: IpAddr) -> B::Term {
+    match address {
+        IpAddr::V4(address) => builder.tuple(address.octets().map(|octet| builder.integer(octet.into()))),
+        IpAddr::V6(address) => {
+            builder.tuple(address.segments().map(|segment| builder.integer(segment.into())))
+        }
+    }
+}
+
+/// `erlang:timestamp() | undefined`
+fn timestamp<B: TermBuilder>(builder: &B, timestamp: Option<Timestamp>) -> B::Term {
+    const MEGA: u32 = 1_000_000;
+    let Some(Timestamp { seconds, microseconds }) = timestamp else {
+        return builder.atom(Atom::Undefined);
+    };
+    let parts = [seconds / MEGA, seconds % MEGA, microseconds];
+    builder.tuple(parts.map(|part| builder.integer(part.into())))
+}
+
+/// `[{{VendorId, ChunkId}, {Length, Value}}]`
+fn chunks<B: TermBuilder>(builder: &B, chunks: &[Chunk<'_>]) -> B::Term {
+    let chunk = |chunk: &Chunk<'_>| {
+        let length = u64::try_from(chunk.value.len()).unwrap_or(u64::MAX);
+        builder.tuple([
+            builder.tuple([builder.integer(chunk.vendor.into()), builder.integer(chunk.id.into())]),
+            builder.tuple([builder.integer(length), builder.binary(chunk.value)]),
+        ])
+    };
+    match chunks {
+        [] => builder.list(&[]),
+        [one] => builder.list(&[chunk(one)]),
+        chunks => builder.list(&chunks.iter().map(chunk).collect::<Vec<_>>()),
+    }
+}
