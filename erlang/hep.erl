@@ -1,0 +1,403 @@
+%% @doc HEP (Homer Encapsulation Protocol, also EEP): decoding, and access to what was decoded.
+%%
+%% ```
+%% 1> {ok, Hep} = hep:decode(Packet).
+%% 2> hep:src_ip(Hep).
+%% {192,0,2,1}
+%% 3> hep:payload_type(Hep).
+%% sip
+%% 4> hep:correlation_id(Hep).
+%% <<"a84b4c76e66710">>
+%% '''
+%%
+%% A decoded packet is a `#hep{}' record (`-include_lib("hep/include/hep.hrl")'); the functions below
+%% read and change it without the record's definition. {@link hep_multi_parser} gives the other view
+%% of a packet, the list of its chunks, which {@link get_version/1}, {@link get_chunk/3} and
+%% {@link get_chunks/1} read.
+%%
+%% The payload and all other binaries of a decoded packet are parts of the datagram and keep it alive:
+%% `binary:copy/1' what you store for long.
+-module(hep).
+
+-include("hep.hrl").
+
+%% Decoding.
+-export([decode/1, decode/2, format_error/1]).
+%% A packet's fields: getter(Hep), setter(Value, Hep).
+-export([new/0]).
+-export([version/1, version/2]).
+-export([protocol_family/1, protocol_family/2]).
+-export([protocol/1, protocol/2]).
+-export([src_ip/1, src_ip/2, src_port/1, src_port/2]).
+-export([dst_ip/1, dst_ip/2, dst_port/1, dst_port/2]).
+-export([timestamp/1, timestamp/2]).
+-export([node_id/1, node_id/2]).
+-export([payload_type/1, payload_type/2]).
+-export([payload/1, payload/2]).
+-export([vendor/1, vendor/2]).
+%% What the record keeps in `chunks'.
+-export([correlation_id/1, correlation_id/2]).
+-export([vlan_id/1, vlan_id/2]).
+-export([node_name/1, node_name/2]).
+-export([auth_key/1, auth_key/2]).
+-export([chunk/3]).
+%% The chunk view.
+-export([get_version/1, get_chunk/3, get_chunks/1]).
+%% Explains a badarg of this module to the shell (error_info of erlang:error/3).
+-export([format_error/2]).
+
+-export_type([version/0, version_name/0, state/0, hep/0, t/0]).
+-export_type([chunk/0, parsed_chunk/0, record_chunk/0, vendor_id/0, chunk_id/0]).
+-export_type([uint8/0, uint16/0, uint32/0]).
+-export_type([options/0, reason/0, protocol_family/0, payload_type/0, vendor/0]).
+
+-type uint8() :: 0..255.
+-type uint16() :: 0..65535.
+-type uint32() :: 0..4294967295.
+
+%% The version of the protocol.
+-type version() :: 1 | 2 | 3.
+
+%% The version as {@link version/1} gives it.
+-type version_name() :: hep_v1 | hep_v2 | hep_v3.
+
+%% 0 is generic.
+-type vendor_id() :: uint16().
+
+%% A chunk's number among its vendor's.
+-type chunk_id() :: uint16().
+
+%% A chunk of the chunk view: `{<<VendorId:16, ChunkId:16>>, Value}'.
+-type parsed_chunk() :: {binary(), binary()}.
+
+%% A chunk in a `#hep{}'. Decoding gives the first form.
+-type record_chunk() ::
+    {{vendor_id(), chunk_id()}, {Length :: uint16(), Value :: binary()}}
+    | {{vendor_id(), chunk_id()}, Value :: binary()}.
+
+-type chunk() :: parsed_chunk() | record_chunk().
+
+%% A packet as the list of its chunks, see {@link hep_multi_parser:parse/1}.
+-opaque state() :: {hep, version(), [parsed_chunk()]}.
+
+%% A packet with one field per fact.
+-type hep() :: #hep{}.
+
+%% The name that the accessor API has for {@link hep()}.
+-type t() :: hep().
+
+-type protocol_family() :: hep_registry:protocol_family().
+-type payload_type() :: hep_registry:payload_type().
+
+%% `unknown' is the vendor of the generic chunks.
+-type vendor() :: hep_registry:vendor().
+
+%% How to read what senders disagree about:
+%% <dl>
+%% <dt>`header_length'</dt><dd>what to do with a header length of version 1 or 2 that no known sender
+%%   writes: `strict' (default), an error; `ignore', it is not looked at</dd>
+%% <dt>`v2_order'</dt><dd>the byte order of version 2's time header: `auto' (default), found from the
+%%   values; `big', as documented; `little', as C senders write it</dd>
+%% <dt>`capture_id'</dt><dd>capture ids that came shifted left by 16 bits (sngrep, sipgrep, hep-c, old
+%%   captagents): `keep' (default); `repair', those whose lower half is zero are shifted back</dd>
+%% <dt>`max_inflated'</dt><dd>the largest payload, in bytes, that a compressed one may inflate to: 1 MiB
+%%   by default</dd>
+%% </dl>
+-type options() :: #{
+    header_length => strict | ignore,
+    v2_order => auto | big | little,
+    capture_id => keep | repair,
+    max_inflated => non_neg_integer()
+}.
+
+%% Why bytes are not a HEP packet. Offsets count from the packet's first byte.
+%% <dl>
+%% <dt>`not_hep'</dt><dd>it begins with neither 1, 2, `HEP3' nor `EEP3'</dd>
+%% <dt>`{truncated, Offset}'</dt><dd>it ends at Offset, inside a header or before its total length</dd>
+%% <dt>`{unknown_protocol_family, Family}'</dt><dd>version 1 or 2, byte 2</dd>
+%% <dt>`{invalid_header_length, Length}'</dt><dd>version 1 or 2, byte 1: no sender writes it</dd>
+%% <dt>`{invalid_total_length, Length}'</dt><dd>version 3, bytes 4 and 5: below 6</dd>
+%% <dt>`{truncated_chunk, Offset}'</dt><dd>fewer than 6 bytes are left of the total length</dd>
+%% <dt>`{invalid_chunk_length, Offset, Length}'</dt><dd>below 6 or beyond the total length</dd>
+%% <dt>`{invalid_chunk, VendorId, ChunkId, ValueLength, Value}'</dt><dd>a known chunk of a wrong width,
+%%   an unknown protocol family, a compressed payload that is broken or inflates beyond the limit</dd>
+%% </dl>
+-type reason() ::
+    not_hep
+    | {truncated, Offset :: non_neg_integer()}
+    | {unknown_protocol_family, uint8()}
+    | {invalid_header_length, uint8()}
+    | {invalid_total_length, uint16()}
+    | {truncated_chunk, Offset :: non_neg_integer()}
+    | {invalid_chunk_length, Offset :: non_neg_integer(), Length :: uint16()}
+    | {invalid_chunk, vendor_id(), chunk_id(), ValueLength :: uint16(), Value :: binary()}.
+
+%%% Decoding
+
+%% @doc Decodes a packet of any version. Raises `badarg' when the argument is not a binary.
+-spec decode(Packet :: binary()) -> {ok, t()} | {error, reason()}.
+decode(Packet) ->
+    case hep_nif:decode(Packet) of
+        dirty -> hep_nif:decode_dirty(Packet, []);
+        Result -> Result
+    end.
+
+%% @doc Decodes a packet of any version. Raises `badarg' when the packet is not a binary or an option
+%% is wrong.
+-spec decode(Packet :: binary(), options()) -> {ok, t()} | {error, reason()}.
+decode(Packet, Options) ->
+    try
+        List = maps:to_list(Options),
+        case hep_nif:decode(Packet, List) of
+            dirty -> hep_nif:decode_dirty(Packet, List);
+            Result -> Result
+        end
+    catch
+        error:Reason when Reason =:= badarg; element(1, Reason) =:= badmap ->
+            erlang:error(badarg, [Packet, Options], [{error_info, #{}}])
+    end.
+
+%% @doc Says in a sentence what an error's reason means.
+-spec format_error(reason()) -> string().
+format_error(not_hep) ->
+    "not a HEP packet: it begins with neither 1, 2, HEP3 nor EEP3";
+format_error({truncated, Offset}) ->
+    text("truncated: the packet ends at byte ~b, before its header or its total length does", [Offset]);
+format_error({unknown_protocol_family, Family}) ->
+    text("unknown protocol family ~b at byte 2", [Family]);
+format_error({invalid_header_length, Length}) ->
+    text("invalid header length ~b at byte 1: no sender of HEP writes it", [Length]);
+format_error({invalid_total_length, Length}) ->
+    text("invalid total length ~b at byte 4: at least 6 is needed", [Length]);
+format_error({truncated_chunk, Offset}) ->
+    text("truncated chunk at byte ~b: fewer than 6 bytes are left of the total length", [Offset]);
+format_error({invalid_chunk_length, Offset, Length}) ->
+    text(
+        "invalid chunk length ~b of the chunk at byte ~b: below 6 or beyond the total length",
+        [Length, Offset]
+    );
+format_error({invalid_chunk, VendorId, ChunkId, Length, _Value}) ->
+    text("invalid value of chunk 0x~4.16.0b of vendor ~b (~b bytes)", [ChunkId, VendorId, Length]).
+
+%% @private
+-spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() => unicode:chardata()}.
+format_error(badarg, [{_, decode, [Packet, _], _} | _]) when not is_binary(Packet) ->
+    #{1 => "not a binary"};
+format_error(badarg, [{_, decode, [_, Options], _} | _]) when is_map(Options) ->
+    Wrong = [Option || Option <- maps:to_list(Options), not is_option(Option)],
+    #{2 => text("no such options, or not their values: ~tp", [Wrong])};
+format_error(badarg, _) ->
+    #{2 => "not a map of options"}.
+
+is_option(Option) ->
+    try
+        {error, not_hep} =:= hep_nif:decode(<<>>, [Option])
+    catch
+        error:badarg -> false
+    end.
+
+text(Format, Arguments) ->
+    lists:flatten(io_lib:format(Format, Arguments)).
+
+%%% Fields
+
+%% @doc An empty packet of version 3.
+-spec new() -> t().
+new() ->
+    #hep{version = 3}.
+
+%% @doc The version: `hep_v1', `hep_v2' or `hep_v3'.
+-spec version(t()) -> version_name() | undefined.
+version(#hep{version = 1}) -> hep_v1;
+version(#hep{version = 2}) -> hep_v2;
+version(#hep{version = 3}) -> hep_v3;
+version(#hep{version = undefined}) -> undefined.
+
+%% @doc Sets the version, by name or number.
+-spec version(version_name() | version(), t()) -> t().
+version(hep_v1, Hep) -> Hep#hep{version = 1};
+version(hep_v2, Hep) -> Hep#hep{version = 2};
+version(hep_v3, Hep) -> Hep#hep{version = 3};
+version(Version, Hep) -> Hep#hep{version = Version}.
+
+%% @doc The protocol family: `ipv4', `ipv6', or `undefined' when the packet does not say.
+-spec protocol_family(t()) -> protocol_family() | undefined.
+protocol_family(#hep{protocol_family = Family}) -> hep_registry:protocol_family_name(Family).
+
+%% @doc Sets the protocol family, by name or number.
+-spec protocol_family(protocol_family() | uint8() | undefined, t()) -> t().
+protocol_family(Family, Hep) ->
+    Hep#hep{protocol_family = number(Family, fun hep_registry:protocol_family_number/1)}.
+
+%% @doc The IP protocol id: 6 TCP, 17 UDP, 132 SCTP. Kamailio writes 22 for TLS.
+-spec protocol(t()) -> uint16() | undefined.
+protocol(#hep{protocol = Protocol}) -> Protocol.
+
+-spec protocol(uint16() | undefined, t()) -> t().
+protocol(Protocol, Hep) -> Hep#hep{protocol = Protocol}.
+
+%% @doc The source address of the captured packet.
+-spec src_ip(t()) -> inet:ip_address() | undefined.
+src_ip(#hep{src_ip = Address}) -> Address.
+
+-spec src_ip(inet:ip_address() | undefined, t()) -> t().
+src_ip(Address, Hep) -> Hep#hep{src_ip = Address}.
+
+%% @doc The source port of the captured packet.
+-spec src_port(t()) -> inet:port_number() | undefined.
+src_port(#hep{src_port = Port}) -> Port.
+
+-spec src_port(inet:port_number() | undefined, t()) -> t().
+src_port(Port, Hep) -> Hep#hep{src_port = Port}.
+
+%% @doc The destination address of the captured packet.
+-spec dst_ip(t()) -> inet:ip_address() | undefined.
+dst_ip(#hep{dst_ip = Address}) -> Address.
+
+-spec dst_ip(inet:ip_address() | undefined, t()) -> t().
+dst_ip(Address, Hep) -> Hep#hep{dst_ip = Address}.
+
+%% @doc The destination port of the captured packet.
+-spec dst_port(t()) -> inet:port_number() | undefined.
+dst_port(#hep{dst_port = Port}) -> Port.
+
+-spec dst_port(inet:port_number() | undefined, t()) -> t().
+dst_port(Port, Hep) -> Hep#hep{dst_port = Port}.
+
+%% @doc When the payload was captured. Version 1 carries no time: it is the time of decoding.
+%% A sender's microseconds may be a second or more.
+-spec timestamp(t()) -> erlang:timestamp() | undefined.
+timestamp(#hep{timestamp = Timestamp}) -> Timestamp.
+
+-spec timestamp(erlang:timestamp() | undefined, t()) -> t().
+timestamp(Timestamp, Hep) -> Hep#hep{timestamp = Timestamp}.
+
+%% @doc The capture agent id: 16 bits in version 2, 32 in version 3, none in version 1.
+-spec node_id(t()) -> uint32() | undefined.
+node_id(#hep{node_id = Id}) -> Id.
+
+-spec node_id(uint32() | undefined, t()) -> t().
+node_id(Id, Hep) -> Hep#hep{node_id = Id}.
+
+%% @doc What the payload is: a name, or the number where there is none.
+-spec payload_type(t()) -> payload_type() | uint8().
+payload_type(#hep{payload_type = Type}) -> hep_registry:payload_type_name(Type).
+
+%% @doc Sets what the payload is, by name or number.
+-spec payload_type(payload_type() | uint8(), t()) -> t().
+payload_type(Type, Hep) ->
+    Hep#hep{payload_type = number(Type, fun hep_registry:payload_type_number/1)}.
+
+%% @doc The captured payload, inflated where it came compressed.
+-spec payload(t()) -> binary().
+payload(#hep{payload = Payload}) -> Payload.
+
+-spec payload(binary(), t()) -> t().
+payload(Payload, Hep) -> Hep#hep{payload = Payload}.
+
+%% @doc The vendor of the packet's vendor chunks, the last one's where they differ; `unknown' when there
+%% are none, and `undefined' in versions 1 and 2, which have no chunks.
+-spec vendor(t()) -> vendor() | vendor_id() | undefined.
+vendor(#hep{version = 3, chunks = Chunks}) ->
+    Vendors = [Vendor || {{Vendor, _}, _} <- Chunks, Vendor =/= 0],
+    hep_registry:vendor_name(lists:last([0 | Vendors]));
+vendor(#hep{}) ->
+    undefined.
+
+%% @doc Marks the packet as the vendor's, by name or number: with an empty chunk of the vendor, number 0,
+%% behind the others. The mark of another vendor is taken off; `unknown' leaves none.
+-spec vendor(vendor() | vendor_id(), t()) -> t().
+vendor(Vendor, #hep{chunks = Chunks} = Hep) ->
+    Unmarked = [Chunk || Chunk <- Chunks, not is_mark(Chunk)],
+    case number(Vendor, fun hep_registry:vendor_number/1) of
+        0 -> Hep#hep{chunks = Unmarked};
+        Number -> Hep#hep{chunks = Unmarked ++ [{{Number, 0}, {0, <<>>}}]}
+    end.
+
+is_mark({{Vendor, 0}, {0, <<>>}}) when Vendor =/= 0 -> true;
+is_mark({{Vendor, 0}, <<>>}) when Vendor =/= 0 -> true;
+is_mark(_) -> false.
+
+%%% Chunks of the record
+
+%% @doc The id that the packets of one call have in common.
+-spec correlation_id(t()) -> binary() | undefined.
+correlation_id(Hep) -> generic(correlation_id, Hep).
+
+-spec correlation_id(binary() | undefined, t()) -> t().
+correlation_id(Id, Hep) -> generic(correlation_id, Id, Hep).
+
+%% @doc The VLAN that the payload was captured in.
+-spec vlan_id(t()) -> uint16() | undefined.
+vlan_id(Hep) ->
+    case generic(vlan_id, Hep) of
+        <<Id:16>> -> Id;
+        undefined -> undefined
+    end.
+
+-spec vlan_id(uint16() | undefined, t()) -> t().
+vlan_id(undefined, Hep) -> generic(vlan_id, undefined, Hep);
+vlan_id(Id, Hep) -> generic(vlan_id, <<Id:16>>, Hep).
+
+%% @doc The name of the capture agent: bytes, mostly but not always UTF-8.
+-spec node_name(t()) -> binary() | undefined.
+node_name(Hep) -> generic(node_name, Hep).
+
+-spec node_name(binary() | undefined, t()) -> t().
+node_name(Name, Hep) -> generic(node_name, Name, Hep).
+
+%% @doc The key that the capture agent authenticates itself with.
+-spec auth_key(t()) -> binary() | undefined.
+auth_key(Hep) -> generic(auth_key, Hep).
+
+-spec auth_key(binary() | undefined, t()) -> t().
+auth_key(Key, Hep) -> generic(auth_key, Key, Hep).
+
+%% @doc The value of a chunk without a field of its own; of several equal chunks the last one's.
+-spec chunk(vendor_id(), chunk_id(), t()) -> binary() | undefined.
+chunk(VendorId, ChunkId, #hep{chunks = Chunks}) ->
+    case lists:keyfind({VendorId, ChunkId}, 1, lists:reverse(Chunks)) of
+        {_, {_Length, Value}} -> Value;
+        {_, Value} -> Value;
+        false -> undefined
+    end.
+
+generic(Name, Hep) ->
+    chunk(0, hep_registry:chunk_id(Name), Hep).
+
+%% Sets a generic chunk where it stands, or behind the others.
+generic(Name, Value, #hep{chunks = Chunks} = Hep) ->
+    Key = {0, hep_registry:chunk_id(Name)},
+    {Before, After} = lists:splitwith(fun({K, _}) -> K =/= Key end, Chunks),
+    Others = [Chunk || {K, _} = Chunk <- After, K =/= Key],
+    Own = [{Key, {byte_size(Value), Value}} || Value =/= undefined],
+    Hep#hep{chunks = Before ++ Own ++ Others}.
+
+%% A number stays what it is, a name becomes its number, what is neither is a badarg.
+number(undefined, _) ->
+    undefined;
+number(Number, _) when is_integer(Number) ->
+    Number;
+number(Name, NumberOf) ->
+    case NumberOf(Name) of
+        undefined -> erlang:error(badarg);
+        Number -> Number
+    end.
+
+%%% The chunk view
+
+%% @doc The version of a parsed packet.
+-spec get_version(state()) -> version().
+get_version({hep, Version, _Chunks}) -> Version.
+
+%% @doc The value of a parsed packet's chunk; of several equal chunks the first one's.
+-spec get_chunk(vendor_id(), chunk_id(), state()) -> {ok, binary()} | not_found.
+get_chunk(VendorId, ChunkId, {hep, _Version, Chunks}) ->
+    case lists:keyfind(<<VendorId:16, ChunkId:16>>, 1, Chunks) of
+        {_, Value} -> {ok, Value};
+        false -> not_found
+    end.
+
+%% @doc The chunks of a parsed packet, in order, as `{<<VendorId:16, ChunkId:16>>, Value}'.
+-spec get_chunks(state()) -> [parsed_chunk()].
+get_chunks({hep, _Version, Chunks}) -> Chunks.

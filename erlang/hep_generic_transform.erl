@@ -1,0 +1,18 @@
+%% @doc The transformation of the generic chunks (vendor 0): the behaviour {@link hep_transform}.
+-module(hep_generic_transform).
+
+-behaviour(hep_transform).
+
+-export([vendor_id/0, namespace/0, transform/2]).
+
+-spec vendor_id() -> 0.
+vendor_id() -> 0.
+
+-spec namespace() -> binary().
+namespace() -> <<"generic">>.
+
+%% @doc A chunk's name and readable value: an integer, an address, or the bytes as they are. A chunk
+%% that is unknown or of a wrong width is `no_call'.
+-spec transform(hep:chunk_id(), binary()) -> {ok, binary(), term()} | no_call.
+transform(ChunkId, Value) ->
+    hep_nif:transform_chunk(ChunkId, Value, hep_registry:chunk_names()).

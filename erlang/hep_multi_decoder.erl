@@ -1,0 +1,41 @@
+%% @doc Decodes packets of any version into `#hep{}' records, with the errors of the original library's
+%% second generation. {@link hep:decode/1} does the same with more telling errors.
+-module(hep_multi_decoder).
+
+-export([decode/1]).
+%% For the decoders of one version.
+-export([decode/2]).
+
+-export_type([result/0]).
+
+-type result() ::
+    {ok, hep:hep()}
+    | {error,
+        invalid_packet
+        | {invalid_chunk, 0, hep:chunk_id(), ValueLength :: hep:uint16(), Value :: binary()},
+        Packet :: term()}.
+
+%% @doc Decodes a packet. Whatever else comes in is an error too.
+-spec decode(Packet :: binary() | term()) -> result().
+decode(Packet) when is_binary(Packet) ->
+    case hep:decode(Packet) of
+        {ok, _} = Ok -> Ok;
+        {error, {invalid_chunk, 0, _, _, _} = Reason} -> {error, Reason, Packet};
+        {error, _} -> {error, invalid_packet, Packet}
+    end;
+decode(Other) ->
+    {error, invalid_packet, Other}.
+
+%% @private
+-spec decode(hep:version(), term()) -> result().
+decode(Version, Packet) ->
+    case decode(Packet) of
+        {ok, Hep} = Ok ->
+            case element(2, Hep) of
+                Version -> Ok;
+                _ -> {error, invalid_packet, Packet}
+            end;
+        {error, {invalid_chunk, _, _, _, _}, _} = Error when Version =:= 3 -> Error;
+        {error, _, _} ->
+            {error, invalid_packet, Packet}
+    end.

@@ -1,0 +1,54 @@
+%% @private The codec in Rust, as NIFs. Stubs and the loading of the library, nothing else, so that the
+%% module hardly ever changes: a NIF library cannot be loaded twice into a running VM.
+%%
+%% `dirty' means: call the function's `_dirty' twin, the packet or list needs more than a timeslice.
+-module(hep_nif).
+
+-export([decode/1, decode/2, decode_dirty/2, parse/2]).
+-export([transform/2, transform_dirty/2]).
+-export([transform_record/2, transform_record_dirty/2]).
+-export([transform_chunk/3]).
+
+-on_load(load/0).
+
+-type options() :: [{atom(), term()}].
+-type properties() :: [{binary(), term()}].
+
+-spec decode(binary()) -> {ok, hep:hep()} | {error, hep:reason()} | dirty.
+decode(_Packet) ->
+    erlang:nif_error(not_loaded).
+
+-spec decode(binary(), options()) -> {ok, hep:hep()} | {error, hep:reason()} | dirty.
+decode(_Packet, _Options) ->
+    erlang:nif_error(not_loaded).
+
+-spec decode_dirty(binary(), options()) -> {ok, hep:hep()} | {error, hep:reason()}.
+decode_dirty(_Packet, _Options) ->
+    erlang:nif_error(not_loaded).
+
+-spec parse(binary(), Keys :: tuple()) -> {ok, hep:state()} | {error, hep:reason()}.
+parse(_Packet, _Keys) ->
+    erlang:nif_error(not_loaded).
+
+-spec transform([hep:parsed_chunk()], Names :: tuple()) -> properties() | dirty.
+transform(_Chunks, _Names) ->
+    erlang:nif_error(not_loaded).
+
+-spec transform_dirty([hep:parsed_chunk()], Names :: tuple()) -> properties().
+transform_dirty(_Chunks, _Names) ->
+    erlang:nif_error(not_loaded).
+
+-spec transform_record(hep:hep(), Names :: tuple()) -> properties() | dirty.
+transform_record(_Hep, _Names) ->
+    erlang:nif_error(not_loaded).
+
+-spec transform_record_dirty(hep:hep(), Names :: tuple()) -> properties().
+transform_record_dirty(_Hep, _Names) ->
+    erlang:nif_error(not_loaded).
+
+-spec transform_chunk(hep:chunk_id(), binary(), Names :: tuple()) -> {ok, binary(), term()} | no_call.
+transform_chunk(_ChunkId, _Value, _Names) ->
+    erlang:nif_error(not_loaded).
+
+load() ->
+    hep_nif_path:load(fun(Path) -> erlang:load_nif(Path, 0) end).

@@ -1,0 +1,97 @@
+%% @private Where native code lies: `priv' beside the `ebin' that this module was loaded from. The
+%% application's name does not matter, so any folder name will do, and a release and an escript too.
+-module(hep_nif_path).
+
+-export([load/1]).
+
+-type loader() :: fun((file:filename()) -> ok | {error, {atom(), string()}}).
+
+%% Loads `priv/hep_nif' with the loader, which gets a path without an extension. What goes wrong is
+%% logged too, since the code server cuts the reason that it reports short.
+-spec load(loader()) -> ok | {error, string()}.
+load(Loader) ->
+    Path = filename:join(priv_dir(), "hep_nif"),
+    Result =
+        case filelib:is_regular(Path ++ extension()) of
+            true -> try_load(Path, Loader);
+            false -> load_from_archive(Path, Loader)
+        end,
+    case Result of
+        ok -> ok;
+        {error, Text} -> logger:error("hep: ~ts", [Text])
+    end,
+    Result.
+
+try_load(Path, Loader) ->
+    case Loader(Path) of
+        ok ->
+            ok;
+        {error, {Reason, Text}} ->
+            {error, describe(Path, io_lib:format("~ts (~ts)", [Text, Reason]))}
+    end.
+
+%% An escript's files lie in an archive, out of which no library can be loaded.
+load_from_archive(Path, Loader) ->
+    case erl_prim_loader:get_file(Path ++ extension()) of
+        {ok, Library, _} -> load_copy(Path, Library, Loader);
+        error -> {error, describe(Path, "there is no such file")}
+    end.
+
+load_copy(Path, Library, Loader) ->
+    Unique = [os:getpid(), "-", integer_to_list(erlang:unique_integer([positive]))],
+    Copy = filename:join(temporary_dir(), lists:flatten(["hep_nif-", Unique])),
+    case write_new(Copy ++ extension(), Library) of
+        ok ->
+            Result = try_load(Copy, Loader),
+            _ = file:delete(Copy ++ extension()),
+            Result;
+        {error, Reason} ->
+            Text = io_lib:format("it cannot be copied to ~ts: ~ts", [Copy, file:format_error(Reason)]),
+            {error, describe(Path, Text)}
+    end.
+
+%% A file that is there already, or a link, is never written to.
+write_new(File, Library) ->
+    case file:open(File, [write, exclusive, raw, binary]) of
+        {ok, Device} ->
+            Written = file:write(Device, Library),
+            Closed = file:close(Device),
+            case Written of
+                ok -> Closed;
+                Error -> Error
+            end;
+        Error ->
+            Error
+    end.
+
+describe(Path, Problem) ->
+    lists:flatten(
+        io_lib:format(
+            "cannot load the native library ~ts~ts: ~ts. Build it with `sh native/build.sh' in hep's"
+            " folder (needs Rust; README.md, section Installation)",
+            [Path, extension(), Problem]
+        )
+    ).
+
+priv_dir() ->
+    case code:which(?MODULE) of
+        File when is_list(File), File =/= "" ->
+            filename:join(filename:dirname(filename:dirname(File)), "priv");
+        _CoverCompiledOrPreloaded ->
+            case code:priv_dir(hep) of
+                {error, bad_name} -> "priv";
+                Dir -> Dir
+            end
+    end.
+
+temporary_dir() ->
+    case os:type() of
+        {win32, _} -> os:getenv("TEMP", "C:\\Windows\\Temp");
+        _ -> os:getenv("TMPDIR", "/tmp")
+    end.
+
+extension() ->
+    case os:type() of
+        {win32, _} -> ".dll";
+        _ -> ".so"
+    end.

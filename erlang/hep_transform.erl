@@ -1,0 +1,102 @@
+%% @doc Turns a packet into nested property lists with readable names.
+%%
+%% ```
+%% 1> {ok, State} = hep_multi_parser:parse(Packet).
+%% 2> hep_transform:transform(State).
+%% [{<<"hep">>,
+%%   [{<<"version">>,3},
+%%    {<<"generic">>,
+%%     [{<<"ipProtocolFamily">>,2},
+%%      {<<"ipProtocol">>,17},
+%%      {<<"srcIpAddress">>,{192,0,2,1}},
+%%      {<<"payload">>,<<"INVITE sip:bob">>}]}]}]
+%% '''
+%%
+%% The generic chunks are transformed by {@link hep_generic_transform}, those of a vendor by a module
+%% of yours with this behaviour, in packets of version 3.
+-module(hep_transform).
+
+-include("hep.hrl").
+
+-export([transform/1, transform/2]).
+
+-export_type([transformed/0]).
+
+%% The vendor whose chunks the module transforms.
+-callback vendor_id() -> hep:vendor_id().
+%% The name of the property list of these chunks.
+-callback namespace() -> binary().
+%% A chunk's name and value, or `no_call' to leave it out.
+-callback transform(hep:chunk_id(), Value :: binary()) -> {ok, Name :: binary(), term()} | no_call.
+
+-type properties() :: [{Name :: binary(), term()}].
+-type transformed() :: [{binary(), [{binary(), hep:version() | properties()}]}].
+
+%% @doc Transforms the generic chunks of a parsed or decoded packet.
+-spec transform(hep:state() | hep:hep()) -> transformed().
+transform(Packet) ->
+    transform([], Packet).
+
+%% @doc Transforms the generic chunks of a parsed or decoded packet, and those of the modules' vendors.
+%%
+%% The order of the chunks is kept; a decoded packet's are in the order of their ids. A chunk without a
+%% module, or answered `no_call', is left out. Of several modules for one vendor the first is asked.
+-spec transform([module()], hep:state() | hep:hep()) -> transformed().
+transform(Modules, Packet) when is_list(Modules) ->
+    {Version, Generic, VendorChunks} = view(Packet),
+    Namespaces =
+        case {Version, Modules} of
+            {3, [_ | _]} -> namespaces(Modules, [hep_generic_transform:vendor_id()], VendorChunks());
+            _ -> []
+        end,
+    [
+        {<<"hep">>, [
+            {<<"version">>, Version},
+            {hep_generic_transform:namespace(), Generic}
+            | Namespaces
+        ]}
+    ].
+
+view(#hep{version = Version, chunks = Chunks} = Hep) ->
+    Names = hep_registry:chunk_names(),
+    Generic =
+        case hep_nif:transform_record(Hep, Names) of
+            dirty -> hep_nif:transform_record_dirty(Hep, Names);
+            Properties -> Properties
+        end,
+    {Version, Generic, fun() -> [{Vendor, Id, value(V)} || {{Vendor, Id}, V} <- Chunks] end};
+view(State) ->
+    Chunks = hep:get_chunks(State),
+    Names = hep_registry:chunk_names(),
+    Generic =
+        case hep_nif:transform(Chunks, Names) of
+            dirty -> hep_nif:transform_dirty(Chunks, Names);
+            Properties -> Properties
+        end,
+    VendorChunks = fun() -> [{Vendor, Id, V} || {<<Vendor:16, Id:16>>, V} <- Chunks] end,
+    {hep:get_version(State), Generic, VendorChunks}.
+
+value({_Length, Value}) -> Value;
+value(Value) -> Value.
+
+namespaces([], _Seen, _Chunks) ->
+    [];
+namespaces([Module | Modules], Seen, Chunks) ->
+    Vendor = Module:vendor_id(),
+    Properties =
+        case lists:member(Vendor, Seen) of
+            true -> [];
+            false -> properties(Module, [{Id, Value} || {V, Id, Value} <- Chunks, V =:= Vendor])
+        end,
+    [{Module:namespace(), Properties} | namespaces(Modules, [Vendor | Seen], Chunks)].
+
+properties(Module, Chunks) ->
+    lists:flatmap(
+        fun({Id, Value}) ->
+            case Module:transform(Id, Value) of
+                {ok, Name, Transformed} -> [{Name, Transformed}];
+                no_call -> []
+            end
+        end,
+        Chunks
+    ).

@@ -1,0 +1,9 @@
+%% @doc Parses packets of version 2, see {@link hep_multi_parser}.
+-module(hep_v2_parser).
+
+-export([parse/1]).
+
+%% @doc Parses a packet of version 2. Whatever else comes in is an error.
+-spec parse(Packet :: binary() | term()) -> {ok, hep:state()} | {error, invalid_packet, term()}.
+parse(Packet) ->
+    hep_multi_parser:parse(2, Packet).

@@ -1,0 +1,9 @@
+%% @doc Decodes packets of version 3, see {@link hep_multi_decoder}.
+-module(hep_v3_decoder).
+
+-export([decode/1]).
+
+%% @doc Decodes a packet of version 3. Whatever else comes in is an error.
+-spec decode(Packet :: binary() | term()) -> hep_multi_decoder:result().
+decode(Packet) ->
+    hep_multi_decoder:decode(3, Packet).
