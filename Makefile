@@ -1,0 +1,50 @@
+# hep. `make help` lists the commands.
+#
+# Plain `make` builds ebin/ and priv/ with nothing but erlc and cargo: erlang.mk calls it for a dependency.
+
+ERLC ?= erlc
+HEP_MODULES := $(sort $(wildcard erlang/*.erl))
+HEP_BEHAVIOURS := erlang/hep_transform.erl
+
+.PHONY: all native help setup run test bench registry clean
+
+all: native ebin/hep.app
+
+native:
+	@sh native/build.sh
+
+# Behaviours first: the modules that have them are checked against them.
+ebin/hep.app: erlang/hep.app.src $(HEP_MODULES) include/hep.hrl
+	@mkdir -p ebin
+	@$(ERLC) +debug_info -pa ebin -I include -o ebin $(HEP_BEHAVIOURS) $(filter-out $(HEP_BEHAVIOURS),$(HEP_MODULES))
+	@sed "s/{modules, \[\]}/{modules, [$$(basename -s .erl $(HEP_MODULES) | paste -s -d, -)]}/" $< > $@
+
+help:
+	@echo 'make          build ebin/ and priv/'
+	@echo 'make setup    install what is missing (Debian, as root)'
+	@echo 'make run      start the UDP listener and replay captured packets; PORT=9060 goes on listening'
+	@echo 'make test     every check and test'
+	@echo 'make bench    measure against pure Erlang'
+	@echo 'make registry write erlang/hep_registry.erl again, from native/hep/src/registry.rs'
+	@echo 'make clean    remove what was built'
+
+setup:
+	@sh test/setup.sh
+
+run: setup
+	@$(MAKE) --no-print-directory all
+	@sh examples/udp_listener/run.sh $(PORT)
+
+test: setup
+	@sh test/run.sh
+
+bench: setup
+	@$(MAKE) --no-print-directory all
+	@sh bench/run.sh
+
+registry:
+	@cargo run --quiet --locked -p hep --example registry > erlang/hep_registry.erl.new
+	@mv erlang/hep_registry.erl.new erlang/hep_registry.erl
+
+clean:
+	@rm -rf ebin priv _build target bench/.build
