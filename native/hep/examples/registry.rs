@@ -6,8 +6,7 @@ use hep::Family;
 use hep::registry::{GenericChunk, PayloadType, Vendor};
 
 /// The text of `erlang/hep_registry.erl`.
-#[must_use]
-pub fn module() -> String {
+pub(crate) fn module() -> String {
     let families: Vec<_> = [Family::Ipv4, Family::Ipv6]
         .map(|family| (u16::from(family.number()), format!("{family:?}").to_lowercase()))
         .into();
