@@ -1,6 +1,12 @@
 //! Every fixture gives what the manifest says.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "tests may panic"
+)]
 
 mod common;
 

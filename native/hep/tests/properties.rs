@@ -1,6 +1,12 @@
 //! Properties of any bytes and of any valid frame.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "tests may panic"
+)]
 
 mod common;
 
