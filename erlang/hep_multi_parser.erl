@@ -19,7 +19,7 @@
 %% @doc Parses a packet. Whatever else comes in is an error too.
 -spec parse(Packet :: binary() | term()) -> {ok, hep:state()} | {error, invalid_packet, term()}.
 parse(Packet) when is_binary(Packet) ->
-    case hep_nif:parse(Packet, hep_registry:chunk_keys()) of
+    case hep_nif:parse(Packet, hep_registry:literals()) of
         {ok, _} = Ok -> Ok;
         {error, _} -> {error, invalid_packet, Packet}
     end;

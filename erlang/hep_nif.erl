@@ -12,6 +12,8 @@
 -on_load(load/0).
 
 -type options() :: [{atom(), term()}].
+%% `hep_registry:literals()': binaries that go into the answer as they are.
+-type literals() :: {tuple(), tuple()}.
 -type properties() :: [{binary(), term()}].
 
 -spec decode(binary()) -> {ok, hep:hep()} | {error, hep:reason()} | dirty.
@@ -26,28 +28,28 @@ decode(_Packet, _Options) ->
 decode_dirty(_Packet, _Options) ->
     erlang:nif_error(not_loaded).
 
--spec parse(binary(), Keys :: tuple()) -> {ok, hep:state()} | {error, hep:reason()}.
-parse(_Packet, _Keys) ->
+-spec parse(binary(), literals()) -> {ok, hep:state()} | {error, hep:reason()}.
+parse(_Packet, _Literals) ->
     erlang:nif_error(not_loaded).
 
--spec transform([hep:parsed_chunk()], Names :: tuple()) -> properties() | dirty.
-transform(_Chunks, _Names) ->
+-spec transform([hep:parsed_chunk()], literals()) -> properties() | dirty.
+transform(_Chunks, _Literals) ->
     erlang:nif_error(not_loaded).
 
--spec transform_dirty([hep:parsed_chunk()], Names :: tuple()) -> properties().
-transform_dirty(_Chunks, _Names) ->
+-spec transform_dirty([hep:parsed_chunk()], literals()) -> properties().
+transform_dirty(_Chunks, _Literals) ->
     erlang:nif_error(not_loaded).
 
--spec transform_record(hep:hep(), Names :: tuple()) -> properties() | dirty.
-transform_record(_Hep, _Names) ->
+-spec transform_record(hep:hep(), literals()) -> properties() | dirty.
+transform_record(_Hep, _Literals) ->
     erlang:nif_error(not_loaded).
 
--spec transform_record_dirty(hep:hep(), Names :: tuple()) -> properties().
-transform_record_dirty(_Hep, _Names) ->
+-spec transform_record_dirty(hep:hep(), literals()) -> properties().
+transform_record_dirty(_Hep, _Literals) ->
     erlang:nif_error(not_loaded).
 
--spec transform_chunk(hep:chunk_id(), binary(), Names :: tuple()) -> {ok, binary(), term()} | no_call.
-transform_chunk(_ChunkId, _Value, _Names) ->
+-spec transform_chunk(hep:chunk_id(), binary(), literals()) -> {ok, binary(), term()} | no_call.
+transform_chunk(_ChunkId, _Value, _Literals) ->
     erlang:nif_error(not_loaded).
 
 load() ->

@@ -30,11 +30,13 @@ try_load(Path, Loader) ->
             {error, describe(Path, io_lib:format("~ts (~ts)", [Text, Reason]))}
     end.
 
-%% An escript's files lie in an archive, out of which no library can be loaded.
+%% An escript's files lie in an archive, out of which no library can be loaded. Elixir's escripts have
+%% them all in one folder up to Elixir 1.14.
 load_from_archive(Path, Loader) ->
-    case erl_prim_loader:get_file(Path ++ extension()) of
-        {ok, Library, _} -> load_copy(Path, Library, Loader);
-        error -> {error, describe(Path, "there is no such file")}
+    Places = [Path, filename:join(beam_dir(), "hep_nif")],
+    case [File || Place <- Places, {ok, File, _} <- [erl_prim_loader:get_file(Place ++ extension())]] of
+        [Library | _] -> load_copy(Path, Library, Loader);
+        [] -> {error, describe(Path, "there is no such file")}
     end.
 
 load_copy(Path, Library, Loader) ->
@@ -74,13 +76,16 @@ describe(Path, Problem) ->
     ).
 
 priv_dir() ->
+    filename:join(filename:dirname(beam_dir()), "priv").
+
+beam_dir() ->
     case code:which(?MODULE) of
         File when is_list(File), File =/= "" ->
-            filename:join(filename:dirname(filename:dirname(File)), "priv");
+            filename:dirname(File);
         _CoverCompiledOrPreloaded ->
-            case code:priv_dir(hep) of
-                {error, bad_name} -> "priv";
-                Dir -> Dir
+            case code:lib_dir(hep) of
+                {error, bad_name} -> "ebin";
+                Dir -> filename:join(Dir, "ebin")
             end
     end.
 

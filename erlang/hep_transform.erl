@@ -43,10 +43,10 @@ transform(Packet) ->
 %% module, or answered `no_call', is left out. Of several modules for one vendor the first is asked.
 -spec transform([module()], hep:state() | hep:hep()) -> transformed().
 transform(Modules, Packet) when is_list(Modules) ->
-    {Version, Generic, VendorChunks} = view(Packet),
+    {Version, Generic} = generic(Packet),
     Namespaces =
         case {Version, Modules} of
-            {3, [_ | _]} -> namespaces(Modules, [hep_generic_transform:vendor_id()], VendorChunks());
+            {3, [_ | _]} -> namespaces(Modules, [hep_generic_transform:vendor_id()], chunks(Packet));
             _ -> []
         end,
     [
@@ -57,24 +57,24 @@ transform(Modules, Packet) when is_list(Modules) ->
         ]}
     ].
 
-view(#hep{version = Version, chunks = Chunks} = Hep) ->
-    Names = hep_registry:chunk_names(),
-    Generic =
-        case hep_nif:transform_record(Hep, Names) of
-            dirty -> hep_nif:transform_record_dirty(Hep, Names);
-            Properties -> Properties
-        end,
-    {Version, Generic, fun() -> [{Vendor, Id, value(V)} || {{Vendor, Id}, V} <- Chunks] end};
-view(State) ->
+generic(#hep{version = Version} = Hep) ->
+    Literals = hep_registry:literals(),
+    case hep_nif:transform_record(Hep, Literals) of
+        dirty -> {Version, hep_nif:transform_record_dirty(Hep, Literals)};
+        Properties -> {Version, Properties}
+    end;
+generic(State) ->
     Chunks = hep:get_chunks(State),
-    Names = hep_registry:chunk_names(),
-    Generic =
-        case hep_nif:transform(Chunks, Names) of
-            dirty -> hep_nif:transform_dirty(Chunks, Names);
-            Properties -> Properties
-        end,
-    VendorChunks = fun() -> [{Vendor, Id, V} || {<<Vendor:16, Id:16>>, V} <- Chunks] end,
-    {hep:get_version(State), Generic, VendorChunks}.
+    Literals = hep_registry:literals(),
+    case hep_nif:transform(Chunks, Literals) of
+        dirty -> {hep:get_version(State), hep_nif:transform_dirty(Chunks, Literals)};
+        Properties -> {hep:get_version(State), Properties}
+    end.
+
+chunks(#hep{chunks = Chunks}) ->
+    [{Vendor, Id, value(Value)} || {{Vendor, Id}, Value} <- Chunks];
+chunks(State) ->
+    [{Vendor, Id, Value} || {<<Vendor:16, Id:16>>, Value} <- hep:get_chunks(State)].
 
 value({_Length, Value}) -> Value;
 value(Value) -> Value.

@@ -13,14 +13,15 @@ advice="Install Rust $needed or newer with rustup (https://rustup.rs), and a C l
 
 command -v cargo >/dev/null 2>&1 ||
     fail "cargo is not there: the native library is written in Rust. $advice"
-found=$(cargo --version 2>/dev/null | awk '{ print $2 }') || found=
+found=$(cargo --version | awk '{ print $2 }') || found=
 [ -n "$found" ] ||
     fail "cargo does not run. $advice"
 printf '%s %s\n' "$needed" "$found" |
     awk '{ split($1, n, "."); split($2, f, "."); exit !(f[1] > n[1] || (f[1] == n[1] && f[2] + 0 >= n[2] + 0)) }' ||
     fail "cargo $found is too old. $advice"
 
-target=${CARGO_TARGET_DIR:-target}
+# Not CARGO_TARGET_DIR: cargo does not tell two checkouts of one crate apart in a folder that they share.
+target=${HEP_TARGET_DIR:-target}
 cargo build --quiet --release --locked --target-dir "$target" -p hep_nif
 built=$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release
 

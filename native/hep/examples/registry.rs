@@ -29,7 +29,7 @@ pub(crate) fn module() -> String {
          -export([protocol_family_name/1, protocol_family_number/1]).\n\
          -export([payload_type_name/1, payload_type_number/1]).\n\
          -export([vendor_name/1, vendor_number/1]).\n\
-         -export([chunk_id/1, chunk_names/0, chunk_keys/0]).\n\
+         -export([chunk_id/1, literals/0]).\n\
          -export_type([protocol_family/0, payload_type/0, vendor/0, chunk/0]).\n\n",
     );
     let sets = [
@@ -91,15 +91,15 @@ fn chunk_functions(chunks: &Entries) -> String {
         .map(|id| format!("<<\"{}\">>", GenericChunk::from(id).name().unwrap_or_default()))
         .collect();
     let keys: Vec<_> = (0..=last).map(|id| format!("<<0:16, {id}:16>>")).collect();
-    for (what, elements) in [("names", names), ("keys", keys)] {
-        let _ = write!(
-            text,
-            "%% The {what} of the generic chunks as a literal, the chunk of id 0 first.\n\
-             -spec chunk_{what}() -> tuple().\nchunk_{what}() ->\n    {{{}}}.\n",
-            elements.join(",\n     ")
-        );
-        text.push_str(if what == "names" { "\n" } else { "" });
-    }
+    let _ = write!(
+        text,
+        "%% The names and the keys of the generic chunks, the chunk of id 0 first: literals, which cost nothing\n\
+         %% to hand to the codec and to put into terms.\n\
+         -spec literals() -> {{Names :: tuple(), Keys :: tuple()}}.\n\
+         literals() ->\n    {{{{{}}},\n     {{{}}}}}.\n",
+        names.join(",\n      "),
+        keys.join(",\n      ")
+    );
     text
 }
 

@@ -52,32 +52,52 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// The chunks of a frame, each with the offset at which it begins.
+/// The chunks of a frame.
 #[derive(Clone, Debug)]
 pub(crate) struct FrameChunks<'a> {
     size: usize,
     rest: &'a [u8],
 }
 
+impl FrameChunks<'_> {
+    /// Where the next chunk begins in the packet.
+    fn offset(&self) -> usize {
+        self.size.saturating_sub(self.rest.len()).saturating_add(HEADER.into())
+    }
+
+    /// Where the value of the chunk begins that came last.
+    pub(crate) fn offset_of_value(&self, chunk: &Chunk<'_>) -> usize {
+        self.offset().saturating_sub(chunk.value.len())
+    }
+}
+
 impl<'a> Iterator for FrameChunks<'a> {
-    type Item = Result<(usize, Chunk<'a>), DecodeError>;
+    type Item = Result<Chunk<'a>, DecodeError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
         }
-        let offset = self.size.saturating_sub(self.rest.len()).saturating_add(HEADER.into());
-        let rest = core::mem::take(&mut self.rest);
-        let Ok((rest, (vendor, id, length))) = chunk_header(rest) else {
-            return Some(Err(DecodeError::TruncatedChunk { offset }));
-        };
-        let value = length.checked_sub(HEADER).and_then(|width| rest.split_at_checked(width.into()));
-        let Some((value, rest)) = value else {
-            return Some(Err(DecodeError::InvalidChunkLength { offset, length }));
-        };
-        self.rest = rest;
-        Some(Ok((offset, Chunk { vendor, id, value })))
+        match chunk(self.rest) {
+            Ok((rest, chunk)) => {
+                self.rest = rest;
+                Some(Ok(chunk))
+            }
+            Err(_) => Some(Err(self.refuse())),
+        }
+    }
+}
+
+impl FrameChunks<'_> {
+    /// Ends the chunks, and says what is wrong with the one at hand.
+    #[cold]
+    fn refuse(&mut self) -> DecodeError {
+        let offset = self.offset();
+        match chunk_header(core::mem::take(&mut self.rest)) {
+            Ok((_, (_vendor, _id, length))) => DecodeError::InvalidChunkLength { offset, length },
+            Err(_) => DecodeError::TruncatedChunk { offset },
+        }
     }
 }
 
@@ -87,6 +107,20 @@ fn magic(input: &[u8]) -> IResult<&[u8], &[u8], ()> {
     alt((tag(MAGIC), tag(EEP_MAGIC))).parse(input)
 }
 
+#[inline]
+fn chunk(input: &[u8]) -> IResult<&[u8], Chunk<'_>, ()> {
+    let (rest, (vendor, id, length)) = chunk_header(input)?;
+    let width = length.checked_sub(HEADER).ok_or(nom::Err::Error(()))?;
+    let (value, rest) = rest.split_at_checked(width.into()).ok_or(nom::Err::Error(()))?;
+    Ok((rest, Chunk { vendor, id, value }))
+}
+
+/// Vendor id, chunk id, length: the six bytes at once, since they are read for every chunk of every packet.
+#[inline]
 fn chunk_header(input: &[u8]) -> IResult<&[u8], (u16, u16, u16), ()> {
-    (be_u16, be_u16, be_u16).parse(input)
+    let Some((&[v0, v1, i0, i1, l0, l1], rest)) = input.split_first_chunk() else {
+        return Err(nom::Err::Error(()));
+    };
+    let [vendor, id, length] = [[v0, v1], [i0, i1], [l0, l1]].map(u16::from_be_bytes);
+    Ok((rest, (vendor, id, length)))
 }

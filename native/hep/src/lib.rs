@@ -22,7 +22,7 @@
 //! let packet = hep::decode(bytes, &hep::Options::default(), now)?;
 //! assert_eq!(packet.src_ip, Some([192, 0, 2, 1].into()));
 //! assert_eq!(packet.payload.as_bytes(), b"{}");
-//! assert_eq!(packet.chunks, [hep::Chunk { vendor: 5, id: 7, value: b"hello" }]);
+//! assert_eq!(packet.chunks[..], [hep::Chunk { vendor: 5, id: 7, value: b"hello" }]);
 //!
 //! let parsed = hep::parse(bytes, &hep::Options::default(), now)?;
 //! assert_eq!(parsed.chunks().count(), 5);
@@ -56,7 +56,7 @@ pub mod registry;
 pub use error::DecodeError;
 pub use frame::Chunk;
 pub use options::{CaptureId, HeaderLength, Options, V2Order};
-pub use packet::{Family, Packet, Payload};
+pub use packet::{Family, Kept, Packet, Payload};
 pub use parsed::{Chunks, Parsed};
 
 /// Reads a packet, one field per fact, and inflates its payload where it is compressed.

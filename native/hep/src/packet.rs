@@ -2,8 +2,10 @@
 
 use core::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use crate::fixed::{self, FixedPacket};
-use crate::frame::{Chunk, Frame, HEADER};
+use crate::frame::{Chunk, Frame, FrameChunks};
 use crate::registry::{GenericChunk, PayloadType};
 use crate::{CaptureId, DecodeError, Options, Timestamp, Version, inflate, quirks};
 
@@ -80,8 +82,11 @@ pub struct Packet<'a> {
     /// What was captured.
     pub payload: Payload<'a>,
     /// Every chunk without a field of its own, in order: vendors', unknown, and generic ones.
-    pub chunks: Vec<Chunk<'a>>,
+    pub chunks: Kept<'a>,
 }
+
+/// Chunks that a packet keeps; the few that most packets have need no allocation.
+pub type Kept<'a> = SmallVec<[Chunk<'a>; 4]>;
 
 /// The payload of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,12 +140,12 @@ impl<'a> Packet<'a> {
     /// [`DecodeError::InvalidChunk`] when the compressed bytes are broken or inflate beyond the limit.
     pub fn inflate(mut self, limit: usize) -> Result<Self, DecodeError> {
         if let Payload::Compressed { data, offset } = self.payload {
-            let inflated = inflate::inflate(data, limit).ok_or(DecodeError::InvalidChunk {
-                vendor: 0,
-                id: GenericChunk::CompressedPayload.into(),
+            let inflated = inflate::inflate(data, limit).ok_or(invalid(
+                0,
+                GenericChunk::CompressedPayload.into(),
+                data.len(),
                 offset,
-                length: data.len(),
-            })?;
+            ))?;
             self.payload = Payload::Inflated(inflated);
         }
         Ok(self)
@@ -159,7 +164,7 @@ impl<'a> Packet<'a> {
             capture_id: None,
             payload_type: PayloadType::Sip.into(),
             payload: Payload::Plain(&[]),
-            chunks: Vec::new(),
+            chunks: Kept::new(),
         }
     }
 
@@ -182,38 +187,36 @@ impl<'a> Packet<'a> {
     fn from_frame(frame: Frame<'a>, options: &Options) -> Result<Self, DecodeError> {
         let mut packet = Self::new(Version::V3);
         let mut facts = Facts::default();
-        for item in frame.chunks() {
-            let (offset, chunk) = item?;
-            if chunk.vendor == 0 {
-                packet.take_generic(chunk, offset, &mut facts)?;
-            } else {
-                packet.chunks.push(chunk);
+        let mut chunks = frame.chunks();
+        while let Some(chunk) = chunks.next() {
+            let chunk = chunk?;
+            if !packet.take_chunk(chunk, &chunks, &mut facts) {
+                return Err(invalid(
+                    chunk.vendor,
+                    chunk.id,
+                    chunk.value.len(),
+                    chunks.offset_of_value(&chunk),
+                ));
             }
         }
         packet.settle(&facts, options)?;
         Ok(packet)
     }
 
-    /// Puts a generic chunk where it belongs.
+    /// Puts a chunk where it belongs; `false` when its value cannot be taken. It came last of `chunks`.
     #[inline]
-    fn take_generic(
-        &mut self,
-        chunk: Chunk<'a>,
-        offset: usize,
-        facts: &mut Facts,
-    ) -> Result<(), DecodeError> {
-        let generic = GenericChunk::from(chunk.id);
-        let Some(kind) = generic.kind() else {
+    fn take_chunk(&mut self, chunk: Chunk<'a>, chunks: &FrameChunks<'a>, facts: &mut Facts) -> bool {
+        let Some(info) = GenericChunk::info(chunk.id).filter(|_| chunk.vendor == 0) else {
             self.chunks.push(chunk);
-            return Ok(());
+            return true;
         };
         let value = chunk.value;
         if value.is_empty() {
-            return Ok(());
+            return true;
         }
-        let taken = match generic {
+        match info.chunk {
             GenericChunk::ProtocolFamily => {
-                set(&mut facts.family, uint8(value).map(|number| (number, offset)))
+                set(&mut facts.family, uint8(value).map(|number| (number, chunks.offset_of_value(&chunk))))
             }
             GenericChunk::Protocol => {
                 set(&mut self.protocol, uint8(value).map(u16::from).or_else(|| quirks::wide_protocol(value)))
@@ -230,26 +233,25 @@ impl<'a> Packet<'a> {
             GenericChunk::DestinationPort => set(&mut self.dst_port, uint16(value)),
             GenericChunk::Seconds => set(&mut facts.seconds, uint32(value)),
             GenericChunk::Microseconds => set(&mut facts.microseconds, uint32(value)),
-            GenericChunk::PayloadType => set(&mut facts.payload_type, uint8(value)),
+            GenericChunk::PayloadType => uint8(value).map(|number| self.payload_type = number).is_some(),
             GenericChunk::CaptureId => set(&mut self.capture_id, uint32(value)),
             GenericChunk::Payload => {
                 self.payload = Payload::Plain(value);
                 true
             }
             GenericChunk::CompressedPayload => {
-                let offset = offset.saturating_add(HEADER.into());
+                let offset = chunks.offset_of_value(&chunk);
                 self.payload = Payload::Compressed { data: value, offset };
                 true
             }
             _ => {
-                let fits = kind.width().is_none_or(|width| width == value.len());
+                let fits = info.kind.width().is_none_or(|width| width == value.len());
                 if fits {
                     self.chunks.push(chunk);
                 }
                 fits
             }
-        };
-        if taken { Ok(()) } else { Err(invalid(chunk, offset)) }
+        }
     }
 
     /// Settles what several chunks say together.
@@ -260,9 +262,6 @@ impl<'a> Packet<'a> {
                 seconds: facts.seconds.unwrap_or(0),
                 microseconds: facts.microseconds.unwrap_or(0),
             }));
-        }
-        if let Some(payload_type) = facts.payload_type {
-            self.payload_type = payload_type;
         }
         if options.capture_id == CaptureId::Repair {
             self.capture_id = self.capture_id.map(quirks::shifted_capture_id);
@@ -279,11 +278,10 @@ impl<'a> Packet<'a> {
 /// Facts that several chunks tell together, or that others overrule.
 #[derive(Default)]
 struct Facts {
-    /// The number, and where its chunk begins.
+    /// The number, and where it stands.
     family: Option<(u8, usize)>,
     seconds: Option<u32>,
     microseconds: Option<u32>,
-    payload_type: Option<u8>,
 }
 
 /// The family that the chunk states, for a packet without addresses.
@@ -291,20 +289,13 @@ fn stated_family(number: u8, offset: usize) -> Result<Family, DecodeError> {
     match Family::from_number(number) {
         Some(family) => Ok(family),
         None if quirks::is_foreign_inet6(number) => Ok(Family::Ipv6),
-        None => {
-            let id = GenericChunk::ProtocolFamily.into();
-            Err(invalid(Chunk { vendor: 0, id, value: &[number] }, offset))
-        }
+        None => Err(invalid(0, GenericChunk::ProtocolFamily.into(), size_of_val(&number), offset)),
     }
 }
 
-fn invalid(chunk: Chunk<'_>, offset: usize) -> DecodeError {
-    DecodeError::InvalidChunk {
-        vendor: chunk.vendor,
-        id: chunk.id,
-        offset: offset.saturating_add(HEADER.into()),
-        length: chunk.value.len(),
-    }
+#[cold]
+const fn invalid(vendor: u16, id: u16, length: usize, offset: usize) -> DecodeError {
+    DecodeError::InvalidChunk { vendor, id, offset, length }
 }
 
 /// Stores what was read; `false` when nothing could be read.
@@ -317,24 +308,29 @@ fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
     read
 }
 
+#[inline]
 fn ipv4(value: &[u8]) -> Option<IpAddr> {
     let octets: Option<[u8; 4]> = value.try_into().ok();
     octets.map(IpAddr::from).or_else(|| quirks::mapped_ipv4(value))
 }
 
+#[inline]
 fn ipv6(value: &[u8]) -> Option<IpAddr> {
     let octets: [u8; 16] = value.try_into().ok()?;
     Some(IpAddr::from(octets))
 }
 
+#[inline]
 fn uint8(value: &[u8]) -> Option<u8> {
     value.try_into().ok().map(u8::from_be_bytes)
 }
 
+#[inline]
 fn uint16(value: &[u8]) -> Option<u16> {
     value.try_into().ok().map(u16::from_be_bytes)
 }
 
+#[inline]
 fn uint32(value: &[u8]) -> Option<u32> {
     value.try_into().ok().map(u32::from_be_bytes)
 }

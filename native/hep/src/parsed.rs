@@ -91,7 +91,7 @@ impl<'a> Iterator for Chunks<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Source::Fixed(chunks) => chunks.next().map(Ok),
-            Source::Frame(chunks) => Some(chunks.next()?.map(|(_offset, chunk)| chunk)),
+            Source::Frame(chunks) => chunks.next(),
         }
     }
 }

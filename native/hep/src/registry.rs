@@ -63,6 +63,7 @@ pub enum Kind {
 impl Kind {
     /// The width of the value in bytes, `None` where any width is right.
     #[must_use]
+    #[inline]
     pub const fn width(self) -> Option<usize> {
         match self {
             Self::Uint8 => Some(1),
@@ -88,16 +89,43 @@ macro_rules! generic_chunks {
         }
 
         impl GenericChunk {
-            /// The type of the chunk's value, `None` for a chunk that the registry does not know.
+            /// What the registry says of the generic chunk with this id; `None` when it does not know it.
             #[must_use]
-            pub const fn kind(self) -> Option<Kind> {
-                match self {
-                    $( Self::$Variant => Some(Kind::$Kind), )*
-                    Self::Unknown(_) => None,
-                }
+            #[inline]
+            pub fn info(id: u16) -> Option<&'static ChunkInfo> {
+                BY_ID.get(usize::from(id))?.as_ref()
             }
         }
+
+        /// The registry of generic chunks, each at the index of its id.
+        static BY_ID: [Option<ChunkInfo>; IDS] = {
+            let mut by_id = [const { None }; IDS];
+            $( by_id[$number] = Some(ChunkInfo {
+                chunk: GenericChunk::$Variant,
+                name: $name,
+                kind: Kind::$Kind,
+            }); )*
+            by_id
+        };
+
+        /// One more than the largest id.
+        const IDS: usize = {
+            let mut largest = 0;
+            $( if $number > largest { largest = $number; } )*
+            largest + 1
+        };
     };
+}
+
+/// What the registry says of a generic chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkInfo {
+    /// Which it is.
+    pub chunk: GenericChunk,
+    /// Its name in the transformed view.
+    pub name: &'static str,
+    /// The type of its value.
+    pub kind: Kind,
 }
 
 generic_chunks! {
@@ -274,10 +302,14 @@ mod tests {
 
     #[test]
     fn every_entry_has_a_name_and_every_chunk_a_type() {
-        assert!(GenericChunk::ALL.iter().all(|chunk| chunk.name().is_some() && chunk.kind().is_some()));
+        for &chunk in GenericChunk::ALL {
+            let info = GenericChunk::info(chunk.into()).unwrap();
+            assert_eq!((info.chunk, Some(info.name)), (chunk, chunk.name()));
+        }
         assert!(Vendor::ALL.iter().all(|vendor| vendor.name().is_some()));
         assert!(PayloadType::ALL.iter().all(|kind| kind.name().is_some()));
         assert_eq!(PayloadType::Unknown(99).name(), None);
-        assert_eq!(GenericChunk::Unknown(0x19).kind(), None);
+        assert_eq!(GenericChunk::info(0x19), None);
+        assert_eq!(GenericChunk::info(u16::MAX), None);
     }
 }

@@ -48,44 +48,44 @@ fn decode_with<'a>(
 }
 
 #[rustler::nif]
-fn parse<'a>(env: Env<'a>, packet: Term<'a>, keys: Term<'a>) -> NifResult<Term<'a>> {
+fn parse<'a>(env: Env<'a>, packet: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
     let packet = Binary::from_term(packet)?;
-    let terms = NifTerms::of_packet(env, &packet, Some(keys));
+    let terms = NifTerms::of_packet(env, &packet, Some(literals));
     Ok(terms.finish(hep_term::parse(&terms, packet.as_slice(), &Options::default(), now)))
 }
 
 #[rustler::nif]
-fn transform<'a>(env: Env<'a>, chunks: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, names, |terms| hep_term::transform(terms, &chunks.as_c_arg(), SLICE))
+fn transform<'a>(env: Env<'a>, chunks: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
+    transform_with(env, literals, |terms| hep_term::transform(terms, &chunks.as_c_arg(), SLICE))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn transform_dirty<'a>(env: Env<'a>, chunks: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, names, |terms| hep_term::transform(terms, &chunks.as_c_arg(), usize::MAX))
+fn transform_dirty<'a>(env: Env<'a>, chunks: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
+    transform_with(env, literals, |terms| hep_term::transform(terms, &chunks.as_c_arg(), usize::MAX))
 }
 
 #[rustler::nif]
-fn transform_record<'a>(env: Env<'a>, record: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, names, |terms| hep_term::transform_record(terms, &record.as_c_arg(), SLICE))
+fn transform_record<'a>(env: Env<'a>, record: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
+    transform_with(env, literals, |terms| hep_term::transform_record(terms, &record.as_c_arg(), SLICE))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn transform_record_dirty<'a>(env: Env<'a>, record: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, names, |terms| hep_term::transform_record(terms, &record.as_c_arg(), usize::MAX))
+fn transform_record_dirty<'a>(env: Env<'a>, record: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
+    transform_with(env, literals, |terms| hep_term::transform_record(terms, &record.as_c_arg(), usize::MAX))
 }
 
 fn transform_with<'a>(
     env: Env<'a>,
-    names: Term<'a>,
+    literals: Term<'a>,
     view: impl FnOnce(&NifTerms<'a>) -> Option<ErlNifTerm>,
 ) -> NifResult<Term<'a>> {
-    let terms = NifTerms::of_literals(env, names);
+    let terms = NifTerms::new(env, Some(literals));
     view(&terms).map(|properties| terms.finish(properties)).ok_or(Error::BadArg)
 }
 
 #[rustler::nif]
-fn transform_chunk<'a>(env: Env<'a>, id: u16, value: Term<'a>, names: Term<'a>) -> Term<'a> {
-    let terms = NifTerms::of_literals(env, names);
+fn transform_chunk<'a>(env: Env<'a>, id: u16, value: Term<'a>, literals: Term<'a>) -> Term<'a> {
+    let terms = NifTerms::new(env, Some(literals));
     terms.finish(hep_term::transform_chunk(&terms, id, &value.as_c_arg()))
 }
 

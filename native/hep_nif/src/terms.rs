@@ -8,10 +8,10 @@ use std::mem::MaybeUninit;
 use std::slice;
 use std::sync::OnceLock;
 
-use hep_term::{Atom, TermBuilder, TermReader};
+use hep_term::{Atom, TermBuilder, TermReader, split_key};
 use rustler::sys::{
     ErlNifBinary, ErlNifEnv, ErlNifTerm, enif_get_list_cell, enif_get_tuple, enif_get_uint64,
-    enif_inspect_binary, enif_is_empty_list, enif_make_atom_len, enif_make_list_from_array,
+    enif_inspect_binary, enif_is_binary, enif_is_empty_list, enif_make_atom_len, enif_make_list_from_array,
     enif_make_new_binary, enif_make_sub_binary, enif_make_tuple_from_array, enif_make_uint64,
 };
 use rustler::{Binary, Env, Term, schedule};
@@ -19,41 +19,74 @@ use rustler::{Binary, Env, Term, schedule};
 /// How many elements of lists are a hundredth of a scheduler's timeslice of a millisecond.
 const PER_PERCENT: usize = 100;
 
-static ATOMS: OnceLock<[ErlNifTerm; Atom::ALL.len()]> = OnceLock::new();
+/// How far the ids of a packet's chunks mostly lie apart.
+const AHEAD: usize = 6;
 
-/// Makes the atoms, which stay the same as long as the VM lives.
+/// Terms that are the same in every call: they have no part on a heap.
+struct Immediates {
+    atoms: [ErlNifTerm; Atom::ALL.len()],
+    /// The integers from 0 to 255: most of what a packet's header has.
+    octets: [ErlNifTerm; 256],
+}
+
+static IMMEDIATES: OnceLock<Immediates> = OnceLock::new();
+
+/// Makes the immediate terms, which stay the same as long as the VM lives.
 pub(crate) fn load(env: Env<'_>, _info: Term<'_>) -> bool {
-    ATOMS.get_or_init(|| Atom::ALL.map(|atom| make_atom(env.as_c_arg(), atom.name())));
+    immediates(env.as_c_arg());
     true
+}
+
+fn immediates(raw: *mut ErlNifEnv) -> &'static Immediates {
+    IMMEDIATES.get_or_init(|| Immediates {
+        atoms: Atom::ALL.map(|atom| make_atom(raw, atom.name())),
+        octets: std::array::from_fn(|octet| make_integer(raw, u64::try_from(octet).unwrap_or(0))),
+    })
 }
 
 /// The terms of one call.
 pub(crate) struct NifTerms<'a> {
     env: Env<'a>,
     raw: *mut ErlNifEnv,
+    immediates: &'static Immediates,
     packet: ErlNifTerm,
     bytes: &'a [u8],
-    /// Literal binaries that the caller handed in, by the id of the generic chunk.
-    literals: &'a [ErlNifTerm],
+    /// The names of the generic chunks, by id: literal binaries that the caller handed in.
+    names: &'a [ErlNifTerm],
+    /// Their keys.
+    keys: &'a [ErlNifTerm],
+    /// The index of the key that was found last.
+    last_key: Cell<usize>,
     /// Elements of lists made so far.
     work: Cell<usize>,
 }
 
 impl<'a> NifTerms<'a> {
-    /// For terms made of a packet; `literals` is a tuple of the keys of generic chunks.
+    /// For terms made of terms. `literals` is `hep_registry:literals()`; without it the binaries are made.
+    pub(crate) fn new(env: Env<'a>, literals: Option<Term<'a>>) -> Self {
+        let raw = env.as_c_arg();
+        let elements = |tuple| tuple_elements(raw, tuple);
+        let literals = literals.and_then(|literals| elements(literals.as_c_arg()));
+        let (names, keys) = match literals {
+            Some(&[names, keys]) => (elements(names), elements(keys)),
+            _ => (None, None),
+        };
+        Self {
+            env,
+            raw,
+            immediates: immediates(raw),
+            packet: ErlNifTerm::default(),
+            bytes: &[],
+            names: names.unwrap_or(&[]),
+            keys: keys.unwrap_or(&[]),
+            last_key: Cell::new(0),
+            work: Cell::new(0),
+        }
+    }
+
+    /// For terms made of a packet.
     pub(crate) fn of_packet(env: Env<'a>, packet: &Binary<'a>, literals: Option<Term<'a>>) -> Self {
         Self { packet: packet.to_term(env).as_c_arg(), bytes: packet.as_slice(), ..Self::new(env, literals) }
-    }
-
-    /// For terms made of terms; `literals` is a tuple of the names of generic chunks.
-    pub(crate) fn of_literals(env: Env<'a>, literals: Term<'a>) -> Self {
-        Self::new(env, Some(literals))
-    }
-
-    fn new(env: Env<'a>, literals: Option<Term<'a>>) -> Self {
-        let raw = env.as_c_arg();
-        let literals = literals.and_then(|literals| tuple_elements(raw, literals.as_c_arg())).unwrap_or(&[]);
-        Self { env, raw, packet: ErlNifTerm::default(), bytes: &[], literals, work: Cell::new(0) }
     }
 
     /// Hands the answer over, and tells the scheduler what it cost.
@@ -76,8 +109,16 @@ impl<'a> NifTerms<'a> {
         (offset.checked_add(part.len())? <= self.bytes.len()).then_some(offset)
     }
 
-    fn literal(&self, id: u16) -> Option<ErlNifTerm> {
-        self.literals.get(usize::from(id)).copied()
+    /// The id of a key that is one of the very literals handed in, as those of a packet parsed here are.
+    ///
+    /// To find it by its address is cheaper than to look into the binary: ids mostly ascend, so it is
+    /// looked for behind the one found last.
+    #[inline]
+    fn literal_key(&self, term: ErlNifTerm) -> Option<u16> {
+        let last = self.last_key.get();
+        let ahead = self.keys.get(last..)?.iter().take(AHEAD).position(|&key| key == term)?;
+        self.last_key.set(last.saturating_add(ahead));
+        u16::try_from(self.last_key.get()).ok()
     }
 
     fn copy(&self, bytes: &[u8]) -> ErlNifTerm {
@@ -96,16 +137,15 @@ impl TermBuilder for NifTerms<'_> {
 
     #[inline]
     fn atom(&self, atom: Atom) -> ErlNifTerm {
-        match ATOMS.get().and_then(|atoms| atoms.get(atom as usize)) {
-            Some(&term) => term,
-            None => make_atom(self.raw, atom.name()),
-        }
+        self.immediates.atoms.get(atom as usize).copied().unwrap_or_default()
     }
 
     #[inline]
     fn integer(&self, value: u64) -> ErlNifTerm {
-        // SAFETY: `raw` is the environment of this call.
-        unsafe { enif_make_uint64(self.raw, value) }
+        match usize::try_from(value).ok().and_then(|value| self.immediates.octets.get(value)) {
+            Some(&octet) => octet,
+            None => make_integer(self.raw, value),
+        }
     }
 
     #[inline]
@@ -134,8 +174,8 @@ impl TermBuilder for NifTerms<'_> {
 
     #[inline]
     fn key(&self, vendor: u16, id: u16) -> ErlNifTerm {
-        match self.literal(id) {
-            Some(key) if vendor == 0 => key,
+        match self.keys.get(usize::from(id)) {
+            Some(&key) if vendor == 0 => key,
             _ => {
                 let ([v0, v1], [i0, i1]) = (vendor.to_be_bytes(), id.to_be_bytes());
                 self.copy(&[v0, v1, i0, i1])
@@ -145,11 +185,25 @@ impl TermBuilder for NifTerms<'_> {
 
     #[inline]
     fn name(&self, id: u16, name: &str) -> ErlNifTerm {
-        self.literal(id).unwrap_or_else(|| self.copy(name.as_bytes()))
+        self.names.get(usize::from(id)).copied().unwrap_or_else(|| self.copy(name.as_bytes()))
     }
 }
 
 impl TermReader for NifTerms<'_> {
+    #[inline]
+    fn is_binary(&self, term: &ErlNifTerm) -> bool {
+        // SAFETY: `term` is a term of `raw`.
+        unsafe { enif_is_binary(self.raw, *term) != 0 }
+    }
+
+    #[inline]
+    fn read_key(&self, term: &ErlNifTerm) -> Option<(u16, u16)> {
+        match self.literal_key(*term) {
+            Some(id) => Some((0, id)),
+            None => split_key(self.bytes(term)?),
+        }
+    }
+
     #[inline]
     fn bytes<'t>(&'t self, term: &'t ErlNifTerm) -> Option<&'t [u8]> {
         let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
@@ -199,6 +253,11 @@ fn tuple_elements<'a>(raw: *mut ErlNifEnv, term: ErlNifTerm) -> Option<&'a [ErlN
         let arity = usize::try_from(arity).ok()?;
         if arity == 0 { Some(&[]) } else { Some(slice::from_raw_parts(elements.assume_init(), arity)) }
     }
+}
+
+fn make_integer(raw: *mut ErlNifEnv, value: u64) -> ErlNifTerm {
+    // SAFETY: `raw` is the environment of this call.
+    unsafe { enif_make_uint64(raw, value) }
 }
 
 fn make_atom(raw: *mut ErlNifEnv, name: &str) -> ErlNifTerm {

@@ -84,6 +84,14 @@ pub trait TermBuilder {
 
 /// Reads terms.
 pub trait TermReader: TermBuilder {
+    /// Whether the term is a binary.
+    fn is_binary(&self, term: &Self::Term) -> bool;
+
+    /// The vendor and the id of a binary `<<Vendor:16, Id:16>>`.
+    fn read_key(&self, term: &Self::Term) -> Option<(u16, u16)> {
+        split_key(self.bytes(term)?)
+    }
+
     /// The bytes of a binary.
     fn bytes<'t>(&'t self, term: &'t Self::Term) -> Option<&'t [u8]>;
 
@@ -96,4 +104,11 @@ pub trait TermReader: TermBuilder {
     /// Calls `visit` with each element, until it answers `None`; `None` too when the list is improper
     /// or the term no list.
     fn each(&self, list: &Self::Term, visit: impl FnMut(Self::Term) -> Option<()>) -> Option<()>;
+}
+
+/// The vendor and the id of `<<Vendor:16, Id:16>>`.
+#[must_use]
+pub fn split_key(key: &[u8]) -> Option<(u16, u16)> {
+    let &[v0, v1, i0, i1] = key else { return None };
+    Some((u16::from_be_bytes([v0, v1]), u16::from_be_bytes([i0, i1])))
 }

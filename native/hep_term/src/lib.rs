@@ -9,12 +9,16 @@ mod parse;
 mod record;
 mod transform;
 
-pub use builder::{Atom, TermBuilder, TermReader};
+pub use builder::{Atom, TermBuilder, TermReader, split_key};
 pub use parse::parse;
 pub use record::{Inflating, decode};
 pub use transform::{transform, transform_chunk, transform_record};
 
 use hep::DecodeError;
+use smallvec::SmallVec;
+
+/// The elements of a list; those of most packets need no allocation.
+type Terms<T> = SmallVec<[T; 20]>;
 
 /// `{ok, Value}`
 fn ok<B: TermBuilder>(builder: &B, value: B::Term) -> B::Term {

@@ -2,10 +2,7 @@
 
 use hep::{DecodeError, Options, Parsed, Timestamp};
 
-use crate::{Atom, TermBuilder, error, ok};
-
-/// More chunks than a packet mostly has.
-const USUAL: usize = 20;
+use crate::{Atom, TermBuilder, Terms, error, ok};
 
 /// `{ok, {hep, Version, Chunks}} | {error, Reason}`
 pub fn parse<B: TermBuilder>(
@@ -21,7 +18,7 @@ pub fn parse<B: TermBuilder>(
 }
 
 fn state<B: TermBuilder>(builder: &B, parsed: &Parsed<'_>) -> Result<B::Term, DecodeError> {
-    let mut chunks = Vec::with_capacity(USUAL);
+    let mut chunks = Terms::new();
     for chunk in parsed.chunks() {
         let chunk = chunk?;
         chunks.push(builder.tuple([builder.key(chunk.vendor, chunk.id), builder.binary(chunk.value)]));

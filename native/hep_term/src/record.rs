@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use hep::{Chunk, Family, Options, Packet, Payload, Timestamp};
 
-use crate::{Atom, TermBuilder, error, ok};
+use crate::{Atom, TermBuilder, Terms, error, ok};
 
 /// Whether a compressed payload may be inflated in this call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +97,5 @@ fn chunks<B: TermBuilder>(builder: &B, chunks: &[Chunk<'_>]) -> B::Term {
             builder.tuple([builder.integer(length), builder.binary(chunk.value)]),
         ])
     };
-    match chunks {
-        [] => builder.list(&[]),
-        [one] => builder.list(&[chunk(one)]),
-        chunks => builder.list(&chunks.iter().map(chunk).collect::<Vec<_>>()),
-    }
+    builder.list(&chunks.iter().map(chunk).collect::<Terms<_>>())
 }

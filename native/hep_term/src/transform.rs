@@ -5,28 +5,26 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use hep::registry::{GenericChunk, Kind};
 
 use crate::record::inet;
-use crate::{Atom, TermReader};
+use crate::{Atom, TermBuilder, TermReader, Terms};
 
 /// `erlang:timestamp()` counts in millions of seconds.
 const MEGA: u64 = 1_000_000;
-
-/// More chunks than a packet mostly has.
-const USUAL: usize = 20;
 
 /// `[{Name, Value}]` of a list of `{<<VendorId:16, ChunkId:16>>, Value}`: the generic chunks that have
 /// a transformed form, in order. The atom `dirty` when there are more than `limit` chunks; `None` when
 /// the term is no such list.
 pub fn transform<B: TermReader>(builder: &B, chunks: &B::Term, limit: usize) -> Option<B::Term> {
-    let mut properties = Vec::with_capacity(USUAL);
+    let mut properties = Terms::new();
     let mut budget = Budget::new(limit);
     let walked = builder.each(chunks, |chunk| {
         budget.spend()?;
         let [key, value] = builder.elements(&chunk)? else { return None };
-        let &[vendor_high, vendor_low, id_high, id_low] = builder.bytes(key)? else { return None };
-        if u16::from_be_bytes([vendor_high, vendor_low]) == 0
-            && let Some(property) = property(builder, u16::from_be_bytes([id_high, id_low]), value)
+        let (vendor, id) = builder.read_key(key)?;
+        if vendor == 0
+            && let Some(info) = GenericChunk::info(id)
+            && let Some(value) = readable(builder, info.kind, value)
         {
-            properties.push(builder.tuple(property));
+            properties.push(builder.tuple([builder.name(id, info.name), value]));
         }
         Some(())
     });
@@ -68,7 +66,7 @@ pub fn transform_record<B: TermReader>(builder: &B, record: &B::Term, limit: usi
         return None;
     };
     let undefined = builder.atom(Atom::Undefined);
-    let mut properties: Vec<(u16, [B::Term; 2])> = Vec::with_capacity(USUAL);
+    let mut properties: Vec<(u16, [B::Term; 2])> = Vec::new();
     let mut add = |chunk: GenericChunk, value: B::Term| {
         if value != undefined {
             let id = u16::from(chunk);
@@ -114,7 +112,7 @@ pub fn transform_record<B: TermReader>(builder: &B, record: &B::Term, limit: usi
     }
     walked?;
     properties.sort_by_key(|&(id, _)| id);
-    let properties: Vec<_> = properties.into_iter().map(|(_, property)| builder.tuple(property)).collect();
+    let properties: Terms<_> = properties.into_iter().map(|(_, property)| builder.tuple(property)).collect();
     Some(builder.list(&properties))
 }
 
@@ -140,17 +138,30 @@ impl Budget {
 
 /// The name and the value of a generic chunk; `None` when it is unknown or of a wrong width.
 fn property<B: TermReader>(builder: &B, id: u16, value: &B::Term) -> Option<[B::Term; 2]> {
-    let chunk = GenericChunk::from(id);
-    let name = chunk.name()?;
-    let bytes = builder.bytes(value)?;
-    let value = match chunk.kind()? {
+    let info = GenericChunk::info(id)?;
+    let value = readable(builder, info.kind, value)?;
+    Some([builder.name(id, info.name), value])
+}
+
+/// The value of a chunk in readable form; `None` when it is of a wrong width.
+#[inline]
+fn readable<B: TermReader>(builder: &B, kind: Kind, value: &B::Term) -> Option<B::Term> {
+    match kind {
+        Kind::Octets => builder.is_binary(value).then(|| value.clone()),
+        kind => typed(builder, kind, builder.bytes(value)?),
+    }
+}
+
+/// An integer or an address; `None` when the width is wrong.
+#[inline]
+fn typed<B: TermBuilder>(builder: &B, kind: Kind, bytes: &[u8]) -> Option<B::Term> {
+    Some(match kind {
         Kind::Uint8 => builder.integer(u8::from_be_bytes(bytes.try_into().ok()?).into()),
         Kind::Uint16 => builder.integer(u16::from_be_bytes(bytes.try_into().ok()?).into()),
         Kind::Uint32 => builder.integer(u32::from_be_bytes(bytes.try_into().ok()?).into()),
         Kind::Uint64 => builder.integer(u64::from_be_bytes(bytes.try_into().ok()?)),
         Kind::Inet4 => inet(builder, Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
         Kind::Inet6 => inet(builder, Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
-        Kind::Octets => value.clone(),
-    };
-    Some([builder.name(id, name), value])
+        Kind::Octets => builder.binary(bytes),
+    })
 }
