@@ -1,0 +1,107 @@
+//! The floor of the benchmark: the terms of one packet that is known beforehand.
+//!
+//! The NIF makes what `hep:decode/1` makes of the version 3 packet in `hep_bench.erl`, with the same calls
+//! of the NIF API, but reads nothing: every number below is written down. What `hep:decode/1` takes beyond
+//! it is the price of parsing. It belongs to the benchmark, not to the library.
+
+use std::sync::OnceLock;
+
+use rustler::sys::{
+    ErlNifEnv, ErlNifTerm, enif_make_atom_len, enif_make_list_from_array, enif_make_sub_binary,
+    enif_make_tuple_from_array, enif_make_uint64,
+};
+use rustler::{Binary, Env, Error, NifResult, Term};
+
+rustler::init!("hep_floor", load = load);
+
+/// The size of the one packet.
+const PACKET: usize = 690;
+/// Where its authenticate key, correlation id and payload begin, and how long they are.
+const AUTH_KEY: (usize, usize) = (99, 5);
+const CORRELATION_ID: (usize, usize) = (110, 34);
+const PAYLOAD: (usize, usize) = (150, 540);
+
+/// `ok` and `hep`.
+static ATOMS: OnceLock<[ErlNifTerm; 2]> = OnceLock::new();
+
+fn load(env: Env<'_>, _info: Term<'_>) -> bool {
+    ATOMS.get_or_init(|| ["ok", "hep"].map(|name| make_atom(env.as_c_arg(), name)));
+    true
+}
+
+#[rustler::nif]
+fn decode<'a>(env: Env<'a>, packet: Term<'a>) -> NifResult<Term<'a>> {
+    let packet = Binary::from_term(packet)?;
+    if packet.len() != PACKET {
+        return Err(Error::BadArg);
+    }
+    let &[ok, hep] = ATOMS.get().ok_or(Error::BadArg)?;
+    let terms = Terms { raw: env.as_c_arg(), packet: packet.to_term(env).as_c_arg() };
+    let record = terms.tuple([
+        hep,
+        terms.integer(3),
+        terms.integer(2),
+        terms.integer(17),
+        terms.tuple([192, 0, 2, 1].map(|octet| terms.integer(octet))),
+        terms.integer(5060),
+        terms.tuple([192, 0, 2, 2].map(|octet| terms.integer(octet))),
+        terms.integer(5062),
+        terms.tuple([1_700, 123_456, 654_321].map(|part| terms.integer(part))),
+        terms.integer(2002),
+        terms.integer(1),
+        terms.part(PAYLOAD),
+        terms.list(&[terms.chunk(0x0e, AUTH_KEY), terms.chunk(0x11, CORRELATION_ID)]),
+    ]);
+    // SAFETY: the term was made in `env`.
+    Ok(unsafe { Term::new(env, terms.tuple([ok, record])) })
+}
+
+/// The terms of one call.
+struct Terms {
+    raw: *mut ErlNifEnv,
+    /// A binary of `PACKET` bytes.
+    packet: ErlNifTerm,
+}
+
+impl Terms {
+    #[inline]
+    fn integer(&self, value: u64) -> ErlNifTerm {
+        // SAFETY: `raw` is the environment of this call.
+        unsafe { enif_make_uint64(self.raw, value) }
+    }
+
+    #[inline]
+    fn part(&self, (offset, length): (usize, usize)) -> ErlNifTerm {
+        // SAFETY: `packet` is a binary of `raw`, and the parts above lie in it.
+        unsafe { enif_make_sub_binary(self.raw, self.packet, offset, length) }
+    }
+
+    #[inline]
+    fn tuple<const N: usize>(&self, elements: [ErlNifTerm; N]) -> ErlNifTerm {
+        let arity = u32::try_from(N).unwrap_or(u32::MAX);
+        // SAFETY: `elements` are `N` terms of `raw`.
+        unsafe { enif_make_tuple_from_array(self.raw, elements.as_ptr(), arity) }
+    }
+
+    #[inline]
+    fn list(&self, elements: &[ErlNifTerm]) -> ErlNifTerm {
+        let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
+        // SAFETY: `elements` are at least `length` terms of `raw`.
+        unsafe { enif_make_list_from_array(self.raw, elements.as_ptr(), length) }
+    }
+
+    /// `{{0, Id}, {Length, Value}}`
+    #[inline]
+    fn chunk(&self, id: u64, value: (usize, usize)) -> ErlNifTerm {
+        let length = u64::try_from(value.1).unwrap_or(u64::MAX);
+        self.tuple([
+            self.tuple([self.integer(0), self.integer(id)]),
+            self.tuple([self.integer(length), self.part(value)]),
+        ])
+    }
+}
+
+fn make_atom(raw: *mut ErlNifEnv, name: &str) -> ErlNifTerm {
+    // SAFETY: the name is given with its length.
+    unsafe { enif_make_atom_len(raw, name.as_ptr().cast(), name.len()) }
+}

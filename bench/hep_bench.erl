@@ -1,0 +1,382 @@
+%% @doc Compares the library with plain Erlang: `sh bench/run.sh' prints the table.
+%%
+%% First the answers are compared, then the times. What is compared is measured in turns, each run
+%% in a process of its own with the default heap and about 100 ms long, garbage collection included.
+%% The empty loop takes its turn too and is taken off. Medians of all rounds count; the ratio is
+%% taken in each round, so that a machine that slows down for a while does not count for one side
+%% only. Speed is printed, never asserted.
+-module(hep_bench).
+
+-include("hep.hrl").
+
+-export([main/0]).
+
+-define(RUNS, 25).
+-define(RUN_MICROSECONDS, 100_000).
+
+%% By this factor the target of `decode v2' may be missed and still counts as near.
+-define(NEAR, 1.25).
+
+%% What is compared: calls of `hep' and of the other, and the ratio that is wanted. It is the
+%% other's time by hep's (at_least) or hep's by the other's (at_most).
+-record(contest, {
+    what :: string(),
+    other :: string(),
+    input :: term(),
+    other_call :: fun((term()) -> term()),
+    hep_call :: fun((term()) -> term()),
+    target :: {at_least | at_most, float()}
+}).
+
+%% @doc Ends the VM: 0 when everything was measured, 1 when an answer was wrong.
+-spec main() -> no_return().
+main() ->
+    try
+        check(),
+        io:format("~ts~n~n", [machine()]),
+        print(contests())
+    of
+        ok -> halt(0)
+    catch
+        Class:Reason:Stack ->
+            io:format(standard_error, "bench: ~tp~n", [{Class, Reason, Stack}]),
+            halt(1)
+    end.
+
+%%% What is measured
+
+contests() ->
+    V3 = v3_packet(),
+    {ok, State} = hep_multi_parser:parse(V3),
+    Decode = fun(Packet) -> hep:decode(Packet) end,
+    BaseDecode = fun(Packet) -> hep_baseline:decode(Packet) end,
+    [
+        #contest{
+            what = "decode v3",
+            other = "plain Erlang",
+            input = V3,
+            other_call = BaseDecode,
+            hep_call = Decode,
+            target = {at_least, 2.5}
+        },
+        #contest{
+            what = "decode v3",
+            other = "floor",
+            input = V3,
+            other_call = fun(Packet) -> hep_floor:decode(Packet) end,
+            hep_call = Decode,
+            target = {at_most, 1.6}
+        },
+        #contest{
+            what = "decode v2",
+            other = "plain Erlang",
+            input = v2_packet(),
+            other_call = BaseDecode,
+            hep_call = Decode,
+            target = {at_least, 1.0}
+        },
+        #contest{
+            what = "parse v3",
+            other = "plain Erlang",
+            input = V3,
+            other_call = fun(Packet) -> hep_baseline:parse(Packet) end,
+            hep_call = fun(Packet) -> hep_multi_parser:parse(Packet) end,
+            target = {at_least, 1.8}
+        },
+        #contest{
+            what = "transform v3",
+            other = "plain Erlang",
+            input = State,
+            other_call = fun(Parsed) -> hep_baseline:transform(Parsed) end,
+            hep_call = fun(Parsed) -> hep_transform:transform(Parsed) end,
+            target = {at_least, 2.8}
+        }
+    ].
+
+%%% Answers
+
+%% Each packet, cut at every byte and with every byte changed, must mean the same to both.
+check() ->
+    V3 = v3_packet(),
+    Packets = [
+        V3,
+        v3_packet_ipv6(),
+        v2_packet(),
+        v2_packet_of_c(),
+        v2_packet_ipv6(),
+        v1_packet(),
+        v1_packet_ipv6()
+    ],
+    lists:foreach(fun(Packet) -> {ok, _} = hep:decode(Packet) end, Packets),
+    lists:foreach(fun check/1, lists:append([[Packet | damaged(Packet)] || Packet <- Packets])),
+    same(floor, V3, hep_floor:decode(V3), hep:decode(V3)).
+
+check(Packet) ->
+    same(decode, Packet, untimed(hep_baseline:decode(Packet)), untimed(hep:decode(Packet))),
+    case {hep_baseline:parse(Packet), hep_multi_parser:parse(Packet)} of
+        {{ok, State}, {ok, HepState}} ->
+            same(parse, Packet, untimed(State), untimed(HepState)),
+            same(transform, Packet, hep_baseline:transform(State), hep_transform:transform(State));
+        {Error, Answer} ->
+            same(parse, Packet, Error, Answer)
+    end.
+
+%% The time of version 1 is that of decoding.
+untimed({ok, #hep{version = 1, timestamp = {_, _, _}} = Hep}) ->
+    {ok, Hep#hep{timestamp = undefined}};
+untimed({hep, 1, Chunks}) ->
+    {hep, 1, [Chunk || {<<0:16, Id:16>>, _} = Chunk <- Chunks, Id =/= 9, Id =/= 10]};
+untimed(Answer) ->
+    Answer.
+
+same(_, _, Answer, Answer) -> ok;
+same(What, Packet, Expected, Answer) -> error({different_answers, What, Packet, Expected, Answer}).
+
+damaged(Packet) ->
+    Offsets = lists:seq(0, byte_size(Packet) - 1),
+    Cut = [binary:part(Packet, 0, Offset) || Offset <- Offsets],
+    Changed = [change(Packet, Offset) || Offset <- Offsets],
+    Cut ++ Changed.
+
+change(Packet, Offset) ->
+    <<Before:Offset/binary, Byte, After/binary>> = Packet,
+    <<Before/binary, (Byte bxor 16#80), After/binary>>.
+
+%%% Packets
+
+%% 690 bytes, 13 chunks. `floor_nif/src/lib.rs' has its values too.
+v3_packet() ->
+    Packet = frame([
+        chunk(1, <<2>>),
+        chunk(2, <<17>>),
+        chunk(3, <<192, 0, 2, 1>>),
+        chunk(4, <<192, 0, 2, 2>>),
+        chunk(7, <<5060:16>>),
+        chunk(8, <<5062:16>>),
+        chunk(9, <<1_700_123_456:32>>),
+        chunk(10, <<654_321:32>>),
+        chunk(11, <<1>>),
+        chunk(12, <<2002:32>>),
+        chunk(14, <<"myhep">>),
+        chunk(17, call_id()),
+        chunk(15, invite())
+    ]),
+    690 = byte_size(Packet),
+    Packet.
+
+v3_packet_ipv6() ->
+    frame([
+        chunk(1, <<10>>),
+        chunk(2, <<6>>),
+        chunk(5, <<16#2001:16, 16#db8:16, 1:96>>),
+        chunk(6, <<16#2001:16, 16#db8:16, 2:96>>),
+        chunk(7, <<5060:16>>),
+        chunk(8, <<5060:16>>),
+        chunk(9, <<1_700_123_456:32>>),
+        chunk(10, <<654_321:32>>),
+        chunk(18, <<100:16>>),
+        <<2:16, 1:16, 8:16, "ab">>,
+        chunk(15, ok())
+    ]).
+
+%% As documented: big-endian, and the header length counts the whole header.
+v2_packet() ->
+    fixed_packet(2, 28, 2, <<1_700_123_456:32, 654_321:32, 2002:16, 0:16>>).
+
+%% As C senders write it.
+v2_packet_of_c() ->
+    Time = <<1_700_123_456:32/little, 654_321:32/little, 2002:16/little, 0:16>>,
+    fixed_packet(2, 16, 2, Time).
+
+v2_packet_ipv6() ->
+    fixed_packet(2, 52, 10, <<1_700_123_456:32, 654_321:32, 2002:16, 0:16>>).
+
+v1_packet() ->
+    fixed_packet(1, 16, 2, <<>>).
+
+v1_packet_ipv6() ->
+    fixed_packet(1, 40, 10, <<>>).
+
+fixed_packet(Version, HeaderLength, Family, Time) ->
+    Addresses =
+        case Family of
+            2 -> <<192, 0, 2, 2, 192, 0, 2, 1>>;
+            10 -> <<16#2001:16, 16#db8:16, 2:96, 16#2001:16, 16#db8:16, 1:96>>
+        end,
+    iolist_to_binary([
+        <<Version, HeaderLength, Family, 17, 5062:16, 5060:16>>, Addresses, Time, ok()
+    ]).
+
+frame(Chunks) ->
+    Length = 6 + iolist_size(Chunks),
+    iolist_to_binary([<<"HEP3", Length:16>> | Chunks]).
+
+chunk(Id, Value) ->
+    <<0:16, Id:16, (6 + byte_size(Value)):16, Value/binary>>.
+
+call_id() ->
+    <<"384827629822018851@pc1.example.org">>.
+
+invite() ->
+    Body = sdp(),
+    lines([
+        "INVITE sip:bob@example.com SIP/2.0",
+        "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKnashds8",
+        "Max-Forwards: 70",
+        "From: Alice <sip:alice@example.org>;tag=9fxced76sl",
+        "To: Bob <sip:bob@example.com>",
+        ["Call-ID: ", call_id()],
+        "CSeq: 314159 INVITE",
+        "Contact: <sip:alice@192.0.2.1:5060>",
+        "User-Agent: softphone",
+        "Allow: INVITE, ACK, CANCEL, BYE, REFER",
+        "Content-Type: application/sdp",
+        ["Content-Length: ", integer_to_list(byte_size(Body))],
+        "",
+        Body
+    ]).
+
+ok() ->
+    Body = sdp(),
+    lines([
+        "SIP/2.0 200 OK",
+        "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKnashds8",
+        "From: Alice <sip:alice@example.org>;tag=9fxced76sl",
+        "To: Bob <sip:bob@example.com>;tag=314159",
+        ["Call-ID: ", call_id()],
+        "CSeq: 314159 INVITE",
+        "Contact: <sip:bob@192.0.2.2:5062>",
+        "Allow: INVITE, ACK, CANCEL, BYE, REFER",
+        "Content-Type: application/sdp",
+        ["Content-Length: ", integer_to_list(byte_size(Body))],
+        "",
+        Body
+    ]).
+
+sdp() ->
+    lines([
+        "v=0",
+        "o=- 2890844526 2890844526 IN IP4 192.0.2.1",
+        "s=-",
+        "c=IN IP4 192.0.2.1",
+        "t=0 0",
+        "m=audio 49172 RTP/AVP 0",
+        "a=rtpmap:0 PCMU/8000",
+        ""
+    ]).
+
+lines(Lines) ->
+    iolist_to_binary(lists:join("\r\n", Lines)).
+
+%%% Times
+
+%% The nanoseconds of one call of the other and of hep, in each round.
+measure(#contest{input = Input, other_call = Other, hep_call = Hep}) ->
+    Empty = fun(_) -> ok end,
+    Counted = [{Call, Input, count(Call, Input, 1000)} || Call <- [Empty, Other, Hep]],
+    [
+        begin
+            [EmptyNs, OtherNs, HepNs] = [run(Call) || Call <- Counted],
+            {OtherNs - EmptyNs, HepNs - EmptyNs}
+        end
+     || _ <- lists:seq(1, ?RUNS)
+    ].
+
+%% How many calls a run takes.
+count(Call, Input, Calls) ->
+    case run({Call, Input, Calls}) * Calls / 1000 of
+        Microseconds when Microseconds < ?RUN_MICROSECONDS / 10 ->
+            count(Call, Input, Calls * 2);
+        Microseconds ->
+            round(Calls * ?RUN_MICROSECONDS / Microseconds)
+    end.
+
+run({Call, Input, Calls}) ->
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        Start = erlang:monotonic_time(),
+        repeat(Call, Input, Calls),
+        exit({took, erlang:monotonic_time() - Start})
+    end),
+    receive
+        {'DOWN', Monitor, process, Pid, {took, Native}} ->
+            erlang:convert_time_unit(Native, native, nanosecond) / Calls
+    end.
+
+repeat(_, _, 0) ->
+    ok;
+repeat(Call, Input, Calls) ->
+    _ = Call(Input),
+    repeat(Call, Input, Calls - 1).
+
+median(Numbers) ->
+    lists:nth((length(Numbers) + 1) div 2, lists:sort(Numbers)).
+
+%%% The table
+
+-define(FORMAT, "~-13ts ~-13ts ~9ts ~9ts ~8ts ~8ts  ~ts").
+
+print(Contests) ->
+    line(["what", "against", "its ns", "hep ns", "ratio", "target", ""]),
+    lists:foreach(fun(Contest) -> line(columns(Contest, measure(Contest))) end, Contests),
+    io:format(
+        "~n"
+        "Times are of one call: medians of ~b runs of ~b ms, in turns, garbage collection~n"
+        "included, the empty loop taken off. The ratio is the median of the rounds' ratios: the~n"
+        "other's time by hep's, or hep's by that of the floor, which makes the same terms~n"
+        "without parsing.~n",
+        [?RUNS, ?RUN_MICROSECONDS div 1000]
+    ).
+
+line(Columns) ->
+    io:format("~ts~n", [string:trim(text(?FORMAT, Columns), trailing)]).
+
+columns(#contest{what = What, other = Other, target = {Sign, Target}}, Rounds) ->
+    {OtherNs, HepNs} = lists:unzip(Rounds),
+    Ratio = median([ratio(Sign, Round) || Round <- Rounds]),
+    [
+        What,
+        Other,
+        text("~.1f", [median(OtherNs)]),
+        text("~.1f", [median(HepNs)]),
+        text("~.2fx", [Ratio]),
+        text("~ts ~.1fx", [sign(Sign), Target]),
+        verdict(What, missing(Sign, Ratio, Target))
+    ].
+
+ratio(at_least, {OtherNs, HepNs}) -> OtherNs / HepNs;
+ratio(at_most, {OtherNs, HepNs}) -> HepNs / OtherNs.
+
+sign(at_least) -> ">=";
+sign(at_most) -> "<=".
+
+%% The factor that the target is missed by; up to 1 when it is met.
+missing(at_least, Ratio, Target) -> Target / Ratio;
+missing(at_most, Ratio, Target) -> Ratio / Target.
+
+verdict(_, Missing) when Missing =< 1 -> "ok";
+verdict("decode v2", Missing) when Missing =< ?NEAR -> "within 25 %";
+verdict(_, _) -> "short".
+
+text(Format, Arguments) ->
+    lists:flatten(io_lib:format(Format, Arguments)).
+
+machine() ->
+    Jit =
+        case erlang:system_info(emu_flavor) of
+            jit -> "JIT";
+            _ -> "no JIT"
+        end,
+    text("~ts, ~b schedulers, Erlang/OTP ~ts (~ts)", [
+        processor(), erlang:system_info(schedulers_online), erlang:system_info(otp_release), Jit
+    ]).
+
+processor() ->
+    case file:read_file("/proc/cpuinfo") of
+        {ok, Text} ->
+            case re:run(Text, "^model name\\s*:\\s*(.*)$", [multiline, {capture, [1], binary}]) of
+                {match, [Model]} -> Model;
+                nomatch -> erlang:system_info(system_architecture)
+            end;
+        {error, _} ->
+            erlang:system_info(system_architecture)
+    end.

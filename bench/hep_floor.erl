@@ -1,0 +1,18 @@
+%% @doc The floor of the benchmark: makes the record of one packet that is known beforehand, with
+%% the calls of the NIF API that `hep:decode/1' makes, but parses nothing. See
+%% `floor_nif/src/lib.rs'.
+-module(hep_floor).
+
+-include("hep.hrl").
+
+-export([decode/1]).
+
+-on_load(load/0).
+
+-spec decode(binary()) -> {ok, #hep{}}.
+decode(_Packet) ->
+    erlang:nif_error(not_loaded).
+
+%% The library lies beside this module.
+load() ->
+    erlang:load_nif(filename:join(filename:dirname(code:which(?MODULE)), "hep_floor"), 0).

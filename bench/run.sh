@@ -1,0 +1,25 @@
+#!/bin/sh
+# Compares the library with a decoder in plain Erlang: prints a table, asserts no speed.
+# Needs the library built (`make`). Leaves its own files in bench/.build and in Cargo's target.
+set -eu
+
+cd "$(dirname "$0")/.."
+build=bench/.build
+mkdir -p "$build"
+
+if [ ! -f ebin/hep.beam ]; then
+    echo "bench: ebin/hep.beam is missing; run \`make' first" >&2
+    exit 1
+fi
+
+target=${HEP_TARGET_DIR:-target}
+cargo build --quiet --release --target-dir "$target" -p hep_floor_nif
+built=$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release
+case $(uname -s) in
+    Darwin) library=libhep_floor_nif.dylib ;;
+    *) library=libhep_floor_nif.so ;;
+esac
+cp "$built/$library" "$build/hep_floor.so"
+
+erlc -I include -o "$build" bench/hep_baseline.erl bench/hep_floor.erl bench/hep_bench.erl
+exec erl -noshell -pa ebin -pa "$build" -run hep_bench main
