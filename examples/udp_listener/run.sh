@@ -1,0 +1,15 @@
+#!/bin/sh
+# Compiles the example against the checkout it lies in and replays captured packets to it.
+# With a port it goes on listening for real senders.
+set -eu
+cd "$(dirname "$0")"
+top=../..
+build=$top/_build/udp_listener
+mkdir -p "$build"
+erlc -pa $top/ebin -o "$build" src/*.erl
+exec erl -noinput +Bd -pa $top/ebin -pa "$build" -eval '
+    try udp_listener_replay:main(init:get_plain_arguments())
+    catch Class:Reason:Stack ->
+        io:format("~p: ~p~n~p~n", [Class, Reason, Stack]),
+        halt(1)
+    end.' -extra $top/test/fixtures/captures "$@"

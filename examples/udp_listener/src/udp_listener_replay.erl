@@ -1,0 +1,81 @@
+%% @doc Replays captured datagrams to the listener through a real socket, and prints what comes out.
+-module(udp_listener_replay).
+
+-export([run/2, main/1]).
+
+%% How long the listener may take for one datagram on loopback.
+-define(TIMEOUT, 5000).
+%% How many datagrams of each sender and version.
+-define(OF_EACH, 2).
+
+%% @doc Called by run.sh: `[CapturesFolder]' replays and ends; `[CapturesFolder, Port]' replays and goes on
+%% listening.
+-spec main([string()]) -> no_return() | ok.
+main([Captures | Port]) ->
+    ok = io:setopts([{encoding, unicode}]),
+    {Options, Listens} =
+        case Port of
+            [] -> {#{ip => {127, 0, 0, 1}, port => 0}, false};
+            [Number] -> {#{ip => {0, 0, 0, 0}, port => list_to_integer(Number)}, true}
+        end,
+    case udp_listener_sup:start_link(Options) of
+        {ok, _} ->
+            Errors = run(udp_listener:port(), Captures),
+            case Listens of
+                false -> halt(min(Errors, 1));
+                true -> io:format("~nListening on UDP port ~b; Ctrl-C ends it.~n", [udp_listener:port()])
+            end;
+        {error, {shutdown, {failed_to_start_child, _, {cannot_listen, Ip, P, Reason}}}} ->
+            io:format("Cannot listen on ~s, port ~b: ~s~n", [inet:ntoa(Ip), P, Reason]),
+            halt(1)
+    end.
+
+%% @doc Replays the datagrams below the folder of captures; gives how many were refused or lost.
+-spec run(inet:port_number(), file:filename()) -> non_neg_integer().
+run(Port, Captures) ->
+    Folders = lists:sort(filelib:wildcard("*-v[123]", Captures)),
+    ok = udp_listener:watch(self()),
+    Results = [replay(Port, Captures, Folder) || Folder <- Folders],
+    ok = udp_listener:watch(undefined),
+    summary(Results).
+
+%% A sender has a socket of its own, as in life.
+replay(Port, Captures, Folder) ->
+    {ok, Socket} = gen_udp:open(0, [binary, {ip, {127, 0, 0, 1}}]),
+    Counts = [send(Socket, Port, Folder, File) || File <- choose(filename:join(Captures, Folder))],
+    ok = gen_udp:close(Socket),
+    {Folder, length([ok || ok <- Counts]), length([error || error <- Counts])}.
+
+%% The first datagram of the first and of the last run: mostly one of IPv4 and one of IPv6.
+choose(Folder) ->
+    Runs = lists:sort(filelib:wildcard(filename:join([Folder, "*", "*.bin"]))),
+    Firsts = [hd(Files) || Files <- by_run(Runs), hd(filename:basename(hd(Files))) =/= $s],
+    lists:sublist([hd(Firsts) | lists:reverse(tl(Firsts))], ?OF_EACH).
+
+by_run(Files) ->
+    Runs = lists:usort([filename:dirname(File) || File <- Files]),
+    [[File || File <- Files, filename:dirname(File) =:= Run] || Run <- Runs].
+
+send(Socket, Port, Sender, File) ->
+    {ok, Packet} = file:read_file(File),
+    ok = gen_udp:send(Socket, {127, 0, 0, 1}, Port, Packet),
+    {ok, Source} = inet:port(Socket),
+    receive
+        {hep, {_, Source}, Size, Result} ->
+            io:put_chars(udp_listener_print:packet(Sender, Size, Result)),
+            element(1, Result)
+    after ?TIMEOUT ->
+        io:format("~n-- ~ts: nothing arrived of ~ts~n", [Sender, File]),
+        error
+    end.
+
+summary(Results) ->
+    io:format("~n~-28ts~10ts~10ts~n", ["sender and version", "packets", "errors"]),
+    Line = fun({Name, Ok, Errors}) -> io:format("~-28ts~10b~10b~n", [Name, Ok + Errors, Errors]) end,
+    lists:foreach(Line, Results),
+    Total = {"total", lists:sum([Ok || {_, Ok, _} <- Results]), lists:sum([E || {_, _, E} <- Results])},
+    Line(Total),
+    case Total of
+        {_, 0, _} -> 1;
+        {_, _, Errors} -> Errors
+    end.
