@@ -1,0 +1,36 @@
+defmodule HEP.DecodeError do
+  @moduledoc """
+  Why bytes are not a HEP packet: returned by `HEP.decode/2`, raised by `HEP.decode!/2`.
+
+  `reason` is for programs, `message/1` for people. Offsets count from the packet's first byte.
+
+    * `:not_hep` - it begins with neither 1, 2, `HEP3` nor `EEP3`
+    * `{:truncated, offset}` - it ends at the offset, inside a header or before its total length
+    * `{:unknown_protocol_family, family}` - version 1 or 2, byte 2
+    * `{:invalid_header_length, length}` - version 1 or 2, byte 1: no sender writes it
+    * `{:invalid_total_length, length}` - version 3, bytes 4 and 5: below 6
+    * `{:truncated_chunk, offset}` - fewer than 6 bytes are left of the total length
+    * `{:invalid_chunk_length, offset, length}` - below 6 or beyond the total length
+    * `{:invalid_chunk, vendor_id, chunk_id, value_length, value}` - a known chunk of a wrong width,
+      an unknown protocol family, a compressed payload that is broken or inflates beyond the limit
+  """
+  @moduledoc since: "1.0.0"
+
+  defexception [:reason]
+
+  @typedoc since: "1.0.0"
+  @type t :: %__MODULE__{reason: :hep.reason()}
+
+  @doc """
+  Says in a sentence what the reason means.
+
+  ## Examples
+
+      iex> HEP.DecodeError.message(%HEP.DecodeError{reason: {:invalid_total_length, 5}})
+      "invalid total length 5 at byte 4: at least 6 is needed"
+  """
+  @doc since: "1.0.0"
+  @impl true
+  @spec message(t()) :: String.t()
+  def message(%__MODULE__{reason: reason}), do: List.to_string(:hep.format_error(reason))
+end

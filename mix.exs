@@ -1,0 +1,67 @@
+defmodule Mix.Tasks.Compile.HepNif do
+  @moduledoc false
+  use Mix.Task.Compiler
+
+  @impl true
+  def run(_args) do
+    case Mix.shell().cmd("sh native/build.sh", cd: __DIR__) do
+      0 ->
+        # Links priv/, which may not have been there before.
+        Mix.Project.build_structure()
+        {:ok, []}
+
+      status ->
+        Mix.raise("hep: native/build.sh failed with status #{status}")
+    end
+  end
+end
+
+defmodule HEP.MixProject do
+  use Mix.Project
+
+  @source_url "https://github.com/sipcapture/hep-erlang"
+
+  # erlang/hep.app.src is the one place for these.
+  {:ok, [{:application, :hep, app_src}]} = :file.consult(Path.join(__DIR__, "erlang/hep.app.src"))
+
+  @version List.to_string(app_src[:vsn])
+  @description List.to_string(app_src[:description])
+
+  def project do
+    [
+      app: :hep,
+      version: @version,
+      elixir: "~> 1.14",
+      compilers: [:hep_nif] ++ Mix.compilers(),
+      erlc_paths: ["erlang"],
+      erlc_include_path: "include",
+      test_paths: ["test/elixir"],
+      deps: deps(Mix.env()),
+      name: "hep",
+      description: @description,
+      source_url: @source_url,
+      package: package(),
+      docs: [main: "HEP", source_ref: "v#{@version}"]
+    ]
+  end
+
+  def application do
+    []
+  end
+
+  # MIX_ENV=docs mix do deps.get, docs
+  #
+  # Nothing else needs Hex; a dependency with `only: :docs` would make every task ask for it.
+  defp deps(:docs), do: [{:ex_doc, "~> 0.34", runtime: false}]
+  defp deps(_env), do: []
+
+  defp package do
+    [
+      licenses: ["ISC"],
+      links: %{"GitHub" => @source_url},
+      # bench/floor_nif is a member of Cargo.toml's workspace: nothing builds without it.
+      files: ~w(erlang include lib native bench/floor_nif Cargo.toml Cargo.lock Makefile erlang.mk
+        rebar.config mix.exs .formatter.exs LICENSE README* CHANGELOG*)
+    ]
+  end
+end

@@ -1,0 +1,86 @@
+# From Elixir 1.15 on, Mix takes applications that are no dependencies off the code path.
+if function_exported?(Mix, :ensure_application!, 1) do
+  wanted = if Code.ensure_loaded?(JSON), do: [:crypto], else: [:crypto, :jiffy]
+  Enum.each(wanted, &apply(Mix, :ensure_application!, [&1]))
+end
+
+defmodule HEP.Fixtures do
+  @moduledoc false
+  # The packets of test/fixtures and what they must give; see README.md there.
+
+  @folder Path.expand("../fixtures", __DIR__)
+  @families %{2 => :ipv4, 10 => :ipv6, nil => nil}
+
+  # All datagrams, as maps with the manifest's keys and the packet under "packet".
+  def datagrams do
+    for %{"kind" => "datagram", "file" => file} = entry <- manifest(),
+        do: Map.put(entry, "packet", read(file))
+  end
+
+  def read(file), do: File.read!(Path.join(@folder, file))
+
+  # A value of the manifest: hex digits, or a part of the packet.
+  def bytes(hex, _packet) when is_binary(hex), do: Base.decode16!(hex, case: :lower)
+  def bytes(%{"hex" => hex}, packet), do: bytes(hex, packet)
+
+  def bytes(%{"offset" => offset, "length" => length}, packet),
+    do: binary_part(packet, offset, length)
+
+  # The fields of a HEP.Packet that "decode" expects, but for the time and the payload.
+  def fields(decode, packet) do
+    %{
+      version: decode["version"],
+      family: Map.fetch!(@families, decode["family"]),
+      protocol: decode["protocol"],
+      src_ip: address(decode["src_ip"]),
+      src_port: decode["src_port"],
+      dst_ip: address(decode["dst_ip"]),
+      dst_port: decode["dst_port"],
+      capture_id: decode["capture_id"],
+      payload_type: payload_type(decode["payload_type"]),
+      chunks:
+        for([vendor, id, value] <- decode["chunks"], do: {{vendor, id}, bytes(value, packet)})
+    }
+  end
+
+  # The HEP.DecodeError's reason that "decode_error" expects, without offset and value where the
+  # manifest has none.
+  def reason([name | arguments]), do: {String.to_atom(name), arguments}
+
+  def reason_of(:not_hep), do: {:not_hep, []}
+  def reason_of({:truncated, offset}) when is_integer(offset), do: {:truncated, []}
+
+  def reason_of({:invalid_chunk, vendor, id, length, value}) when byte_size(value) == length,
+    do: {:invalid_chunk, [vendor, id, length]}
+
+  def reason_of(reason) do
+    [name | arguments] = Tuple.to_list(reason)
+    {name, arguments}
+  end
+
+  def options(options) do
+    for {name, value} <- options do
+      {String.to_existing_atom(name),
+       if(is_binary(value), do: String.to_existing_atom(value), else: value)}
+    end
+  end
+
+  # 16 is a second number of IAX.
+  defp payload_type(16), do: 16
+  defp payload_type(number), do: :hep_registry.payload_type_name(number)
+
+  defp address(nil), do: nil
+
+  defp address(text) do
+    {:ok, address} = :inet.parse_strict_address(String.to_charlist(text))
+    address
+  end
+
+  defp manifest, do: json("manifest.json" |> read())
+
+  if Code.ensure_loaded?(JSON) do
+    defp json(text), do: JSON.decode!(text)
+  else
+    defp json(text), do: :jiffy.decode(text, [:return_maps, :use_nil])
+  end
+end

@@ -1,0 +1,3 @@
+Code.require_file("fixtures.exs", __DIR__)
+
+ExUnit.start()
