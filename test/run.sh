@@ -1,0 +1,56 @@
+#!/bin/sh
+# Every check and test: `make test`. Quiet while all is well; a step that fails prints what it printed.
+set -eu
+cd "$(dirname "$0")/.."
+
+logs=_build/test-logs
+mkdir -p "$logs"
+
+# step NAME COMMAND...: runs it, says how long it took.
+step() {
+    name=$1
+    shift
+    log=$logs/$(echo "$name" | tr ' /' '__').log
+    started=$(date +%s)
+    if "$@" >"$log" 2>&1; then
+        printf 'ok      %-44s %4ss\n' "$name" $(($(date +%s) - started))
+    else
+        cat "$log"
+        printf 'FAILED  %s\n' "$name"
+        exit 1
+    fi
+}
+
+# counted NAME PATTERN: the sum of the numbers that the pattern finds in the step's log; none is a failure.
+passed=0
+counted() {
+    log=$logs/$(echo "$1" | tr ' /' '__').log
+    number=$(sed -n "s/$2/\1/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }')
+    if [ "$number" -eq 0 ]; then
+        cat "$log"
+        echo "FAILED  $1: no test ran"
+        exit 1
+    fi
+    passed=$((passed + number))
+}
+
+step 'Rust formatting' cargo fmt --all --check
+step 'Clippy' cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+step 'Rust docs' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps
+step 'Rust tests' cargo test --quiet --locked --workspace --exclude hep_floor_nif
+counted 'Rust tests' '^test result: ok\. \([0-9]*\) passed.*'
+step 'make' make --no-print-directory all
+step 'EUnit' rebar3 eunit
+counted 'EUnit' '.*[^0-9]\([0-9][0-9]*\) tests, 0 failures.*'
+step 'xref' rebar3 as test xref
+step 'Dialyzer' rebar3 as test dialyzer
+step 'EDoc' rebar3 edoc
+step 'Elixir formatting' mix format --check-formatted
+step 'Elixir compiler' env MIX_ENV=test mix compile --force --warnings-as-errors
+step 'ExUnit' env MIX_ENV=test mix test
+counted 'ExUnit' '.*[^0-9]\([0-9][0-9]*\) tests, 0 failures.*'
+counted 'ExUnit' '^\([0-9][0-9]*\) doctests.*'
+step 'Example' make --no-print-directory run
+step 'Consumers' sh test/consumers/run.sh
+counted 'Consumers' '^\(ok\) .*'
+printf '%s passed, 0 failed\n' "$passed"
