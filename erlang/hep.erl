@@ -107,7 +107,7 @@
     header_length => strict | ignore,
     v2_order => auto | big | little,
     capture_id => keep | repair,
-    max_inflated => non_neg_integer()
+    max_inflated => 0..16#ffffffffffffffff
 }.
 
 %% Why bytes are not a HEP packet. Offsets count from the packet's first byte.
@@ -218,7 +218,8 @@ version(#hep{version = undefined}) -> undefined.
 version(hep_v1, Hep) -> Hep#hep{version = 1};
 version(hep_v2, Hep) -> Hep#hep{version = 2};
 version(hep_v3, Hep) -> Hep#hep{version = 3};
-version(Version, Hep) -> Hep#hep{version = Version}.
+version(Version, Hep) when is_integer(Version); Version =:= undefined -> Hep#hep{version = Version};
+version(_, _) -> erlang:error(badarg).
 
 %% @doc The protocol family: `ipv4', `ipv6', or `undefined' when the packet does not say.
 -spec protocol_family(t()) -> protocol_family() | undefined.
@@ -305,12 +306,12 @@ vendor(#hep{}) ->
     undefined.
 
 %% @doc Marks the packet as the vendor's, by name or number: with an empty chunk of the vendor, number 0,
-%% behind the others. The mark of another vendor is taken off; `unknown' leaves none.
--spec vendor(vendor() | vendor_id(), t()) -> t().
+%% behind the others. The mark of another vendor is taken off; `unknown' and `undefined' leave none.
+-spec vendor(vendor() | vendor_id() | undefined, t()) -> t().
 vendor(Vendor, #hep{chunks = Chunks} = Hep) ->
     Unmarked = [Chunk || Chunk <- Chunks, not is_mark(Chunk)],
     case number(Vendor, fun hep_registry:vendor_number/1) of
-        0 -> Hep#hep{chunks = Unmarked};
+        None when None =:= 0; None =:= undefined -> Hep#hep{chunks = Unmarked};
         Number -> Hep#hep{chunks = Unmarked ++ [{{Number, 0}, {0, <<>>}}]}
     end.
 
@@ -332,12 +333,13 @@ correlation_id(Id, Hep) -> generic(correlation_id, Id, Hep).
 vlan_id(Hep) ->
     case generic(vlan_id, Hep) of
         <<Id:16>> -> Id;
-        undefined -> undefined
+        _ -> undefined
     end.
 
 -spec vlan_id(uint16() | undefined, t()) -> t().
 vlan_id(undefined, Hep) -> generic(vlan_id, undefined, Hep);
-vlan_id(Id, Hep) -> generic(vlan_id, <<Id:16>>, Hep).
+vlan_id(Id, Hep) when is_integer(Id), Id >= 0, Id =< 16#ffff -> generic(vlan_id, <<Id:16>>, Hep);
+vlan_id(_, _) -> erlang:error(badarg).
 
 %% @doc The name of the capture agent: bytes, mostly but not always UTF-8.
 -spec node_name(t()) -> binary() | undefined.
@@ -394,8 +396,8 @@ get_version({hep, Version, _Chunks}) -> Version.
 -spec get_chunk(vendor_id(), chunk_id(), state()) -> {ok, binary()} | not_found.
 get_chunk(VendorId, ChunkId, {hep, _Version, Chunks}) ->
     case lists:keyfind(<<VendorId:16, ChunkId:16>>, 1, Chunks) of
-        {_, Value} -> {ok, Value};
-        false -> not_found
+        {<<VendorId:16, ChunkId:16>>, Value} -> {ok, Value};
+        _ -> not_found
     end.
 
 %% @doc The chunks of a parsed packet, in order, as `{<<VendorId:16, ChunkId:16>>, Value}'.

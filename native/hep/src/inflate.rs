@@ -23,7 +23,7 @@ pub(crate) fn inflate(data: &[u8], limit: usize) -> Option<Vec<u8>> {
 
 fn gunzip(data: &[u8], limit: usize) -> Option<Vec<u8>> {
     let mut inflated = Vec::new();
-    let beyond = u64::try_from(limit).ok()?.checked_add(1)?;
+    let beyond = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     GzDecoder::new(data).take(beyond).read_to_end(&mut inflated).ok()?;
     (inflated.len() <= limit).then_some(inflated)
 }
@@ -33,7 +33,7 @@ fn run(mut stream: Decompress, data: &[u8], limit: usize) -> Option<Vec<u8>> {
     loop {
         if inflated.len() == inflated.capacity() {
             // One byte above the limit, so that a stream of just that size can end.
-            let room = limit.checked_add(1)?.checked_sub(inflated.len())?;
+            let room = limit.saturating_add(1).checked_sub(inflated.len())?;
             inflated.reserve_exact(room.min(STEP.max(inflated.len())));
         }
         let before = (stream.total_in(), inflated.len());

@@ -7,8 +7,8 @@
 //! The codec knows bytes and packets. It does no input or output, asks no clock, copies no payload,
 //! allocates nothing by a length from the wire and does not panic, whatever the bytes.
 //!
-//! Two views: [`decode`] gives a [`Packet`] with one field per fact; [`parse`] gives the chunks of the
-//! packet, each as it stood.
+//! Two views: [`decode`] gives a [`Packet`] with one field per fact, which [`encode`] writes; [`parse`]
+//! gives the chunks of the packet, each as it stood.
 //!
 //! ```
 //! let bytes = b"HEP3\x00\x31\
@@ -43,6 +43,7 @@
     )
 )]
 
+mod encode;
 mod error;
 mod fixed;
 mod frame;
@@ -53,6 +54,7 @@ mod parsed;
 pub mod quirks;
 pub mod registry;
 
+pub use encode::{Compress, EncodeError, EncodeOptions, Encoded, Field, V2Style};
 pub use error::DecodeError;
 pub use frame::Chunk;
 pub use options::{CaptureId, HeaderLength, Options, V2Order};
@@ -86,6 +88,20 @@ pub fn parse<'a>(
     now: impl FnOnce() -> Timestamp,
 ) -> Result<Parsed<'a>, DecodeError> {
     Parsed::read(input, options, now)
+}
+
+/// Writes a packet: its header, its own payload, and what stands behind it.
+///
+/// `now` is asked for the time where the packet has none.
+///
+/// # Errors
+/// [`EncodeError`] names the field that cannot be written.
+pub fn encode<'a>(
+    packet: &'a Packet<'_>,
+    options: &EncodeOptions<'_>,
+    now: impl FnOnce() -> Timestamp,
+) -> Result<Encoded<'a>, EncodeError> {
+    encode::encode(packet, options, now)
 }
 
 /// A version of the protocol.

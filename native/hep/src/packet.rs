@@ -151,7 +151,9 @@ impl<'a> Packet<'a> {
         Ok(self)
     }
 
-    fn new(version: Version) -> Self {
+    /// A packet without facts.
+    #[must_use]
+    pub fn new(version: Version) -> Self {
         Self {
             version,
             family: None,

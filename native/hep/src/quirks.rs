@@ -18,6 +18,17 @@ pub enum HeaderForm {
     Other,
 }
 
+/// The documented length of a fixed header, the time header of version 2 included.
+#[must_use]
+pub const fn documented_length(version: Version, family: Family) -> u8 {
+    match (family, version) {
+        (Family::Ipv4, Version::V2) => 28,
+        (Family::Ipv6, Version::V2) => 52,
+        (Family::Ipv4, _) => 16,
+        (Family::Ipv6, _) => 40,
+    }
+}
+
 /// **Q1** Checks the header length of versions 1 and 2; `None` means that no sender writes it.
 ///
 /// The documented value counts the whole header. In version 2 Kamailio, OpenSIPS and captagent write
@@ -31,12 +42,8 @@ pub fn header_form(
     datagram_length: usize,
     option: HeaderLength,
 ) -> Option<HeaderForm> {
-    let (addresses, documented) = match (family, version) {
-        (Family::Ipv4, Version::V2) => (16, 28),
-        (Family::Ipv6, Version::V2) => (40, 52),
-        (Family::Ipv4, _) => (16, 16),
-        (Family::Ipv6, _) => (40, 40),
-    };
+    let (addresses, documented) =
+        (documented_length(Version::V1, family), documented_length(version, family));
     let sngrep = version == Version::V2
         && family_number == family.number()
         && datagram_length >> 8 == usize::from(header_length);

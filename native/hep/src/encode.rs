@@ -1,0 +1,382 @@
+//! Writing packets.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use core::net::IpAddr;
+
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use smallvec::SmallVec;
+use thiserror::Error;
+
+use crate::frame::{self, Chunk};
+use crate::packet::{Family, Packet};
+use crate::registry::{GenericChunk, Kind, PayloadType};
+use crate::{Timestamp, Version, quirks};
+
+/// How version 2 is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum V2Style {
+    /// As documented: the header length counts the whole header, all integers are big-endian.
+    #[default]
+    Documented,
+    /// As receivers in C expect it: the header length of version 1, a little-endian time header.
+    C,
+}
+
+/// How the payload of version 3 is packed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// Not at all: chunk 0x0f.
+    #[default]
+    None,
+    /// zlib, chunk 0x10.
+    Zlib,
+    /// gzip, chunk 0x10.
+    Gzip,
+}
+
+/// Options of [`encode`](crate::encode()).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EncodeOptions<'a> {
+    /// How version 2 is written.
+    pub v2_style: V2Style,
+    /// How the payload of version 3 is packed.
+    pub compress: Compress,
+    /// The authenticate key of version 3, in place of the packet's.
+    pub auth_key: Option<&'a [u8]>,
+}
+
+/// A written packet in three parts, to be sent one behind the other. The payload is the packet's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded<'a> {
+    /// All that stands before the payload.
+    pub header: Vec<u8>,
+    /// The payload, compressed where that was asked for.
+    pub payload: Cow<'a, [u8]>,
+    /// All that stands behind it: the vendors' chunks.
+    pub trailer: Vec<u8>,
+}
+
+impl Encoded<'_> {
+    /// The packet in one piece.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.header[..], &self.payload, &self.trailer].concat()
+    }
+}
+
+/// A field of a packet, or an option, that an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of `Packet` and of `EncodeOptions`")]
+pub enum Field {
+    Family,
+    Protocol,
+    SrcIp,
+    SrcPort,
+    DstIp,
+    DstPort,
+    Timestamp,
+    CaptureId,
+    PayloadType,
+    Payload,
+    Chunks,
+    AuthKey,
+    Compress,
+}
+
+/// Why a packet cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum EncodeError {
+    /// Versions 1 and 2 need the field.
+    #[error("{0:?} is missing: versions 1 and 2 need it")]
+    Missing(Field),
+    /// The version has no place for the field's value.
+    #[error("the version has no place for {0:?}")]
+    Unsupported(Field),
+    /// Versions 1 and 2 carry SIP only.
+    #[error("payload type {0}: versions 1 and 2 carry SIP only")]
+    UnsupportedPayloadType(u8),
+    /// The address is not of the packet's protocol family.
+    #[error("{0:?} is not of the packet's protocol family")]
+    WrongFamily(Field),
+    /// A chunk among `chunks` has a field of its own, or the wrong width.
+    #[error("chunk {id:#06x} of vendor {vendor} has a field of its own, or a wrong width")]
+    InvalidChunk {
+        /// The chunk's vendor id.
+        vendor: u16,
+        /// The chunk's id.
+        id: u16,
+    },
+    /// The packet would be larger than its length can say.
+    #[error("the packet would have {size} bytes, more than 65535")]
+    TooLarge {
+        /// How large it would be at the least.
+        size: usize,
+    },
+}
+
+/// Writes a packet. The time is `now` where it has none.
+pub(crate) fn encode<'a>(
+    packet: &'a Packet<'_>,
+    options: &EncodeOptions<'_>,
+    now: impl FnOnce() -> Timestamp,
+) -> Result<Encoded<'a>, EncodeError> {
+    let family = family(packet)?;
+    let timestamp = packet.timestamp.unwrap_or_else(now);
+    let encoded = match packet.version {
+        Version::V1 | Version::V2 => fixed(packet, family, timestamp, options)?,
+        Version::V3 => framed(packet, family, timestamp, options)?,
+    };
+    total(&encoded).map(|_| encoded)
+}
+
+/// The length of the whole packet, as version 3 states it.
+fn total(encoded: &Encoded<'_>) -> Result<u16, EncodeError> {
+    let sizes = [encoded.header.len(), encoded.payload.len(), encoded.trailer.len()];
+    let size = sizes.into_iter().fold(0, usize::saturating_add);
+    u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })
+}
+
+/// The packet's family, which its addresses must be of.
+fn family(packet: &Packet<'_>) -> Result<Option<Family>, EncodeError> {
+    let addresses = [(Field::SrcIp, packet.src_ip), (Field::DstIp, packet.dst_ip)];
+    let family = packet.family.or_else(|| packet.src_ip.or(packet.dst_ip).map(Family::of));
+    for (field, address) in addresses {
+        if address.is_some() && address.map(Family::of) != family {
+            return Err(EncodeError::WrongFamily(field));
+        }
+    }
+    Ok(family)
+}
+
+/// Versions 1 and 2.
+fn fixed<'a>(
+    packet: &'a Packet<'_>,
+    family: Option<Family>,
+    timestamp: Timestamp,
+    options: &EncodeOptions<'_>,
+) -> Result<Encoded<'a>, EncodeError> {
+    let number = packet.payload_type;
+    if PayloadType::from(number) != PayloadType::Sip {
+        return Err(EncodeError::UnsupportedPayloadType(number));
+    }
+    let need = |field| EncodeError::Missing(field);
+    let protocol = packet.protocol.ok_or(need(Field::Protocol))?;
+    let protocol = u8::try_from(protocol).map_err(|_| EncodeError::Unsupported(Field::Protocol))?;
+    let (src_ip, dst_ip) =
+        (packet.src_ip.ok_or(need(Field::SrcIp))?, packet.dst_ip.ok_or(need(Field::DstIp))?);
+    let src_port = packet.src_port.ok_or(need(Field::SrcPort))?;
+    let dst_port = packet.dst_port.ok_or(need(Field::DstPort))?;
+    let family = family.ok_or(need(Field::Family))?;
+    let is_v2 = packet.version == Version::V2;
+    let id = if is_v2 { u16::try_from(packet.capture_id.unwrap_or(0)).ok() } else { None };
+    let unsupported = [
+        (Field::Chunks, !packet.chunks.is_empty()),
+        (Field::CaptureId, if is_v2 { id.is_none() } else { packet.capture_id.is_some() }),
+        (Field::AuthKey, options.auth_key.is_some()),
+        (Field::Compress, options.compress != Compress::None),
+    ];
+    if let Some(&(field, _)) = unsupported.iter().find(|&&(_, unsupported)| unsupported) {
+        return Err(EncodeError::Unsupported(field));
+    }
+
+    let documented = is_v2 && options.v2_style == V2Style::Documented;
+    let mut header = Vec::with_capacity(quirks::documented_length(Version::V2, family).into());
+    let counted = if documented { Version::V2 } else { Version::V1 };
+    header.extend([
+        packet.version.number(),
+        quirks::documented_length(counted, family),
+        family.number(),
+        protocol,
+    ]);
+    header.extend(src_port.to_be_bytes());
+    header.extend(dst_port.to_be_bytes());
+    extend_address(&mut header, src_ip);
+    extend_address(&mut header, dst_ip);
+    if let Some(id) = id {
+        let Timestamp { seconds, microseconds } = timestamp;
+        match options.v2_style {
+            V2Style::Documented => {
+                header.extend(seconds.to_be_bytes());
+                header.extend(microseconds.to_be_bytes());
+                header.extend(id.to_be_bytes());
+            }
+            V2Style::C => {
+                header.extend(seconds.to_le_bytes());
+                header.extend(microseconds.to_le_bytes());
+                header.extend(id.to_le_bytes());
+            }
+        }
+        header.extend([0, 0]);
+    }
+    Ok(Encoded { header, payload: Cow::Borrowed(packet.payload.as_bytes()), trailer: Vec::new() })
+}
+
+fn extend_address(bytes: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => bytes.extend(address.octets()),
+        IpAddr::V6(address) => bytes.extend(address.octets()),
+    }
+}
+
+/// Version 3: the generic chunks in the order of their ids, then the payload, then the vendors' chunks.
+fn framed<'a>(
+    packet: &'a Packet<'_>,
+    family: Option<Family>,
+    timestamp: Timestamp,
+    options: &EncodeOptions<'_>,
+) -> Result<Encoded<'a>, EncodeError> {
+    let mut writer = Writer::new(kept_generic(packet, options)?);
+    if let Some(family) = family {
+        writer.own(GenericChunk::ProtocolFamily, &[family.number()])?;
+    }
+    match packet.protocol.map(|protocol| (u8::try_from(protocol), protocol)) {
+        Some((Ok(protocol), _)) => writer.own(GenericChunk::Protocol, &[protocol])?,
+        // Rule Q4: there are senders of two bytes.
+        Some((Err(_), protocol)) => writer.own(GenericChunk::Protocol, &protocol.to_be_bytes())?,
+        None => {}
+    }
+    writer.address(packet.src_ip, GenericChunk::Ipv4Source, GenericChunk::Ipv6Source)?;
+    writer.address(packet.dst_ip, GenericChunk::Ipv4Destination, GenericChunk::Ipv6Destination)?;
+    if let Some(port) = packet.src_port {
+        writer.own(GenericChunk::SourcePort, &port.to_be_bytes())?;
+    }
+    if let Some(port) = packet.dst_port {
+        writer.own(GenericChunk::DestinationPort, &port.to_be_bytes())?;
+    }
+    writer.own(GenericChunk::Seconds, &timestamp.seconds.to_be_bytes())?;
+    writer.own(GenericChunk::Microseconds, &timestamp.microseconds.to_be_bytes())?;
+    writer.own(GenericChunk::PayloadType, &[packet.payload_type])?;
+    if let Some(id) = packet.capture_id {
+        writer.own(GenericChunk::CaptureId, &id.to_be_bytes())?;
+    }
+    writer.kept_below(u16::MAX)?;
+    let mut header = writer.bytes;
+
+    let (id, payload) = match pack(packet.payload.as_bytes(), options.compress) {
+        Cow::Borrowed(plain) => (GenericChunk::Payload, Cow::Borrowed(plain)),
+        Cow::Owned(smaller) => (GenericChunk::CompressedPayload, Cow::Owned(smaller)),
+    };
+    extend_chunk_header(&mut header, 0, id.into(), payload.len())?;
+
+    let mut trailer = Vec::new();
+    for chunk in packet.chunks.iter().filter(|chunk| chunk.vendor != 0) {
+        extend_chunk(&mut trailer, chunk.vendor, chunk.id, chunk.value)?;
+    }
+    let mut encoded = Encoded { header, payload, trailer };
+    let total = total(&encoded)?;
+    if let Some(length) = encoded.header.get_mut(frame::MAGIC.len()..frame::HEADER.into()) {
+        length.copy_from_slice(&total.to_be_bytes());
+    }
+    Ok(encoded)
+}
+
+type Generic<'a> = SmallVec<[(u16, &'a [u8]); 8]>;
+
+/// The generic chunks among the packet's `chunks`, in the order of their ids.
+fn kept_generic<'a>(packet: &'a Packet<'_>, options: &EncodeOptions<'a>) -> Result<Generic<'a>, EncodeError> {
+    let auth_key = u16::from(GenericChunk::AuthKey);
+    let mut kept = Generic::new();
+    for &Chunk { vendor, id, value } in packet.chunks.iter().filter(|chunk| chunk.vendor == 0) {
+        if !is_kept(id, value) {
+            return Err(EncodeError::InvalidChunk { vendor, id });
+        }
+        if id != auth_key || options.auth_key.is_none() {
+            kept.push((id, value));
+        }
+    }
+    kept.extend(options.auth_key.map(|key| (auth_key, key)));
+    kept.sort_by_key(|&(id, _)| id);
+    Ok(kept)
+}
+
+/// Whether decoding keeps such a generic chunk among the packet's `chunks`.
+fn is_kept(id: u16, value: &[u8]) -> bool {
+    let Some(info) = GenericChunk::info(id) else { return true };
+    match info.chunk {
+        GenericChunk::Ipv6Source | GenericChunk::Ipv6Destination => quirks::is_port_as_ipv6(value),
+        GenericChunk::Payload | GenericChunk::CompressedPayload => false,
+        chunk if u16::from(chunk) <= GenericChunk::CaptureId.into() => false,
+        _ => info.kind == Kind::Octets || info.kind.width() == Some(value.len()),
+    }
+}
+
+/// Writes generic chunks in the order of their ids: fields' own, and between them the kept ones.
+struct Writer<'a> {
+    bytes: Vec<u8>,
+    kept: Generic<'a>,
+    written: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Room for the chunks of all fields.
+    const USUAL: usize = 160;
+
+    fn new(kept: Generic<'a>) -> Self {
+        let mut bytes = Vec::with_capacity(Self::USUAL);
+        bytes.extend(frame::MAGIC);
+        bytes.extend([0, 0]);
+        Self { bytes, kept, written: 0 }
+    }
+
+    fn own(&mut self, chunk: GenericChunk, value: &[u8]) -> Result<(), EncodeError> {
+        let id = chunk.into();
+        self.kept_below(id)?;
+        extend_chunk(&mut self.bytes, 0, id, value)
+    }
+
+    fn address(
+        &mut self,
+        address: Option<IpAddr>,
+        ipv4: GenericChunk,
+        ipv6: GenericChunk,
+    ) -> Result<(), EncodeError> {
+        match address {
+            Some(IpAddr::V4(address)) => self.own(ipv4, &address.octets()),
+            Some(IpAddr::V6(address)) => self.own(ipv6, &address.octets()),
+            None => Ok(()),
+        }
+    }
+
+    fn kept_below(&mut self, limit: u16) -> Result<(), EncodeError> {
+        while let Some(&(id, value)) = self.kept.get(self.written).filter(|&&(id, _)| id < limit) {
+            extend_chunk(&mut self.bytes, 0, id, value)?;
+            self.written = self.written.saturating_add(1);
+        }
+        Ok(())
+    }
+}
+
+fn extend_chunk(bytes: &mut Vec<u8>, vendor: u16, id: u16, value: &[u8]) -> Result<(), EncodeError> {
+    extend_chunk_header(bytes, vendor, id, value.len())?;
+    bytes.extend_from_slice(value);
+    Ok(())
+}
+
+fn extend_chunk_header(bytes: &mut Vec<u8>, vendor: u16, id: u16, width: usize) -> Result<(), EncodeError> {
+    let size = bytes.len().saturating_add(width).saturating_add(frame::HEADER.into());
+    // Nothing beyond the limit is written, however many chunks there are.
+    u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })?;
+    let length = u16::try_from(width).ok().and_then(|width| width.checked_add(frame::HEADER));
+    let length = length.ok_or(EncodeError::TooLarge { size })?;
+    let [[v0, v1], [i0, i1], [l0, l1]] = [vendor, id, length].map(u16::to_be_bytes);
+    bytes.extend_from_slice(&[v0, v1, i0, i1, l0, l1]);
+    Ok(())
+}
+
+fn pack(payload: &[u8], compress: Compress) -> Cow<'_, [u8]> {
+    let packed = match compress {
+        Compress::None => None,
+        Compress::Zlib => {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(payload).and_then(|()| encoder.finish()).ok()
+        }
+        Compress::Gzip => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(payload).and_then(|()| encoder.finish()).ok()
+        }
+    };
+    packed.map_or(Cow::Borrowed(payload), Cow::Owned)
+}

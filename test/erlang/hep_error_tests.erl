@@ -1,0 +1,203 @@
+%% @doc Errors: every reason with its bytes and its sentence, wrong options, wrong arguments.
+-module(hep_error_tests).
+
+-include("hep.hrl").
+-include_lib("eunit/include/eunit.hrl").
+
+-import(hep_packets, [chunk/2, frame/1, frame/2]).
+
+%%% Reasons
+
+%% {Bytes, reason, words of its sentence}
+reasons() ->
+    [
+        {<<>>, not_hep, ["HEP3", "EEP3"]},
+        {<<"OPTIONS sip:a SIP/2.0">>, not_hep, ["not a HEP packet"]},
+        {<<"HEP">>, {truncated, 3}, ["truncated", "byte 3"]},
+        {<<"HEP3", 100:16, 0:16>>, {truncated, 8}, ["truncated", "byte 8"]},
+        {<<1, 16>>, {truncated, 2}, ["truncated", "byte 2"]},
+        {<<2, 28, 2, 17, 0:160>>, {truncated, 24}, ["truncated", "byte 24"]},
+        {<<1, 16, 99, 0:800>>, {unknown_protocol_family, 99}, ["protocol family", "99"]},
+        {<<2, 29, 2, 0:800>>, {invalid_header_length, 29}, ["header length", "29"]},
+        {frame(5, []), {invalid_total_length, 5}, ["total length", "5"]},
+        {frame([chunk(1, <<2>>), <<0, 0>>]), {truncated_chunk, 13}, ["truncated chunk", "byte 13"]},
+        {frame([chunk(1, <<2>>), <<0:16, 1:16, 5:16>>]), {invalid_chunk_length, 13, 5},
+            ["chunk length 5", "byte 13"]},
+        {frame([chunk(1, <<2>>), <<0:16, 1:16, 7:16>>]), {invalid_chunk_length, 13, 7},
+            ["chunk length 7", "byte 13"]},
+        {frame(chunk(7, <<1>>)), {invalid_chunk, 0, 7, 1, <<1>>}, ["0x0007", "vendor 0", "1 byte"]},
+        {frame(chunk(1, <<99>>)), {invalid_chunk, 0, 1, 1, <<99>>}, ["0x0001", "vendor 0"]},
+        {frame(chunk(16, <<1, 2>>)), {invalid_chunk, 0, 16, 2, <<1, 2>>}, ["0x0010", "2 bytes"]}
+    ].
+
+reason_test_() ->
+    [
+        {lists:flatten(io_lib:format("~p", [Reason])), fun() ->
+            ?assertEqual({error, Reason}, hep_answers:check(Bytes)),
+            ?assertEqual({error, Reason}, hep:decode(Bytes, #{})),
+            Sentence = hep:format_error(Reason),
+            ?assert(io_lib:printable_latin1_list(Sentence)),
+            [?assertEqual({Sentence, W}, {Sentence, found(Sentence, W)}) || W <- Words]
+        end}
+     || {Bytes, Reason, Words} <- reasons()
+    ].
+
+found(Sentence, Words) ->
+    case string:find(Sentence, Words) of
+        nomatch -> nomatch;
+        _ -> Words
+    end.
+
+every_kind_of_reason_is_there_test() ->
+    Kinds = [if is_atom(R) -> R; is_tuple(R) -> element(1, R) end || {_, R, _} <- reasons()],
+    ?assertEqual(
+        [
+            invalid_chunk, invalid_chunk_length, invalid_header_length, invalid_total_length,
+            not_hep, truncated, truncated_chunk, unknown_protocol_family
+        ],
+        lists:usort(Kinds)
+    ).
+
+format_error_of_the_largest_numbers_test_() ->
+    [
+        ?_assert(io_lib:printable_latin1_list(hep:format_error(Reason)))
+     || Reason <- [
+            {truncated, 1 bsl 64},
+            {invalid_chunk_length, 65535, 65535},
+            {invalid_chunk, 65535, 65535, 65529, binary:copy(<<255>>, 65529)}
+        ]
+    ].
+
+format_error_of_no_reason_test() ->
+    [
+        ?assertError(function_clause, hep:format_error(Other))
+     || Other <- [foo, {truncated}, {error, not_hep}, "text"]
+    ].
+
+%%% Options
+
+wrong_option_test_() ->
+    [
+        {lists:flatten(io_lib:format("~p", [Options])), fun() ->
+            {Info, Text} = badarg(<<>>, Options),
+            ?assertMatch([2], maps:keys(Info)),
+            ?assertNotEqual(nomatch, string:find(Text, "no such options"))
+        end}
+     || Options <- [
+            #{header_length => lax},
+            #{header_length => <<"strict">>},
+            #{header_length => undefined},
+            #{v2_order => native},
+            #{v2_order => 1},
+            #{capture_id => shift},
+            #{capture_id => true},
+            #{max_inflated => -1},
+            #{max_inflated => 1 bsl 64},
+            #{max_inflated => 1.0},
+            #{max_inflated => infinity},
+            #{max_inflated => "1"},
+            #{no_such_option => 1},
+            #{"header_length" => strict},
+            #{1 => 2},
+            #{{} => {}},
+            #{header_length => ignore, v2_order => middle}
+        ]
+    ].
+
+%% Only what is wrong is named.
+wrong_option_is_named_test() ->
+    {_, Text} = badarg(<<>>, #{header_length => ignore, v2_order => middle}),
+    ?assertNotEqual(nomatch, string:find(Text, "{v2_order,middle}")),
+    ?assertEqual(nomatch, string:find(Text, "header_length")).
+
+%% What the shell shows of it.
+the_shell_explains_a_badarg_test() ->
+    try
+        hep:decode(<<>>, #{no_such_option => 1})
+    catch
+        error:badarg:Stacktrace ->
+            Shown = lists:flatten(erl_error:format_exception(error, badarg, Stacktrace)),
+            ?assertNotEqual(nomatch, string:find(Shown, "argument 2: no such options"))
+    end.
+
+options_that_are_no_map_test_() ->
+    [
+        {lists:flatten(io_lib:format("~p", [Options])), fun() ->
+            {Info, Text} = badarg(<<"HEP3", 6:16>>, Options),
+            ?assertMatch([2], maps:keys(Info)),
+            ?assertNotEqual(nomatch, string:find(Text, "not a map"))
+        end}
+     || Options <- [[], [{header_length, ignore}], foo, {}, <<>>, 1]
+    ].
+
+right_options_test_() ->
+    Bytes = hep_packets:v2(ipv4, 28, <<0:96>>),
+    [
+        {lists:flatten(io_lib:format("~p", [Options])),
+            ?_assertMatch({ok, #hep{version = 2}}, hep:decode(Bytes, Options))}
+     || Options <- [
+            #{},
+            #{header_length => strict},
+            #{header_length => ignore},
+            #{v2_order => auto},
+            #{v2_order => big},
+            #{v2_order => little},
+            #{capture_id => keep},
+            #{capture_id => repair},
+            #{max_inflated => 0},
+            #{max_inflated => 1 bsl 62},
+            #{header_length => ignore, v2_order => big, capture_id => repair, max_inflated => 1}
+        ]
+    ].
+
+%% Options are looked at before the packet, so that a wrong one does not wait for a certain packet.
+wrong_option_with_any_packet_test_() ->
+    [
+        ?_assertError(badarg, hep:decode(Bytes, #{v2_order => middle}))
+     || Bytes <- [<<>>, <<"HEP3", 6:16>>, <<1, 16>>, hep_packets:v1(ipv4, 16)]
+    ].
+
+%%% Arguments of wrong types
+
+not_binaries() ->
+    [foo, 1, 1.0, [], "HEP3", [<<"HEP3">>], {}, #{}, self(), make_ref(), fun() -> ok end, <<1:7>>].
+
+not_a_binary_test_() ->
+    [
+        {lists:flatten(io_lib:format("~p", [Other])), fun() ->
+            ?assertError(badarg, hep:decode(Other)),
+            {Info, Text} = badarg(Other, #{}),
+            ?assertMatch([1], maps:keys(Info)),
+            ?assertNotEqual(nomatch, string:find(Text, "not a binary"))
+        end}
+     || Other <- not_binaries()
+    ].
+
+not_a_binary_for_the_originals_modules_test_() ->
+    [
+        {lists:flatten(io_lib:format("~s:~s ~p", [Module, Function, Other])),
+            ?_assertEqual({error, invalid_packet, Other}, Module:Function(Other))}
+     || Other <- not_binaries(),
+        {Module, Function} <- [
+            {hep_multi_parser, parse},
+            {hep_v1_parser, parse},
+            {hep_v2_parser, parse},
+            {hep_v3_parser, parse},
+            {hep_multi_decoder, decode},
+            {hep_v1_decoder, decode},
+            {hep_v2_decoder, decode},
+            {hep_v3_decoder, decode}
+        ]
+    ].
+
+%% What a badarg of hep:decode/2 tells the shell: by argument, and as one text.
+badarg(Packet, Options) ->
+    try hep:decode(Packet, Options) of
+        Answer -> error({no_badarg, Answer})
+    catch
+        error:badarg:Stacktrace ->
+            ?assertMatch([{hep, decode, [Packet, Options], _} | _], Stacktrace),
+            ?assertMatch(#{}, proplists:get_value(error_info, element(4, hd(Stacktrace)))),
+            Info = hep:format_error(badarg, Stacktrace),
+            {Info, lists:flatten(io_lib:format("~ts", [lists:join($\n, maps:values(Info))]))}
+    end.

@@ -1,0 +1,177 @@
+%% @doc The fixtures of test/fixtures: the manifest's entries, their bytes, and what they must give.
+-module(hep_fixtures).
+
+-include("hep.hrl").
+
+-export([entries/0, entries/1, files/0, vectors/1]).
+-export([file/1, bytes/1, bytes/2, has_rule/2]).
+-export([parsed/2, decoded/2, options/1]).
+
+-type entry() :: #{binary() => term()}.
+-export_type([entry/0]).
+
+%% Every entry of the manifest, in its order.
+-spec entries() -> [entry()].
+entries() ->
+    {ok, Json} = file:read_file(path("manifest.json")),
+    json(Json).
+
+%% The entries of a kind: `datagram' or `stream'.
+-spec entries(datagram | stream) -> [entry()].
+entries(Kind) ->
+    Name = atom_to_binary(Kind),
+    [Entry || #{<<"kind">> := K} = Entry <- entries(), K =:= Name].
+
+%% The `.bin' files that there are, as the manifest would name them.
+-spec files() -> [string()].
+files() ->
+    filelib:wildcard("**/*.bin", directory()).
+
+%% The entries of a file of vectors.
+-spec vectors(string()) -> [{atom(), {module(), atom(), [term()]}, term()}].
+vectors(File) ->
+    {ok, Vectors} = file:consult(path(filename:join("vectors", File))),
+    Vectors.
+
+-spec file(entry()) -> string().
+file(#{<<"file">> := File}) -> binary_to_list(File).
+
+-spec bytes(entry() | string()) -> binary().
+bytes(Entry) when is_map(Entry) ->
+    bytes(file(Entry));
+bytes(File) ->
+    {ok, Bytes} = file:read_file(path(File)),
+    Bytes.
+
+%% A part of a file: `[Offset, Length]'.
+-spec bytes(binary(), [non_neg_integer()]) -> binary().
+bytes(Bytes, [Offset, Length]) ->
+    binary:part(Bytes, Offset, Length).
+
+-spec has_rule(string(), entry()) -> boolean().
+has_rule(Rule, #{<<"rules">> := Rules}) ->
+    lists:member(list_to_binary(Rule), Rules).
+
+%% What parsing must give: the chunks, `any' in the place of a value that is the time of parsing.
+-spec parsed(entry(), binary()) -> {ok, [{binary(), binary() | any}]} | error.
+parsed(#{<<"parse_error">> := true}, _Bytes) ->
+    error;
+parsed(#{<<"parse">> := Chunks}, Bytes) ->
+    {ok, [{<<Vendor:16, Id:16>>, value(V, Bytes)} || [Vendor, Id, V] <- Chunks]}.
+
+%% What decoding must give, of an entry or of one of its options. The time is `now' in version 1; a
+%% payload that the manifest does not hold is `{sha256, Length, Digest}'.
+-spec decoded(entry(), binary()) -> {ok, hep:hep()} | {error, hep:reason()}.
+decoded(#{<<"decode">> := Packet}, Bytes) ->
+    #{
+        <<"version">> := Version,
+        <<"family">> := Family,
+        <<"protocol">> := Protocol,
+        <<"src_ip">> := SrcIp,
+        <<"src_port">> := SrcPort,
+        <<"dst_ip">> := DstIp,
+        <<"dst_port">> := DstPort,
+        <<"timestamp">> := Timestamp,
+        <<"capture_id">> := CaptureId,
+        <<"payload_type">> := PayloadType,
+        <<"payload">> := Payload,
+        <<"chunks">> := Chunks
+    } = Packet,
+    {ok, #hep{
+        version = Version,
+        protocol_family = optional(Family),
+        protocol = optional(Protocol),
+        src_ip = address(SrcIp),
+        src_port = optional(SrcPort),
+        dst_ip = address(DstIp),
+        dst_port = optional(DstPort),
+        timestamp = timestamp(Timestamp),
+        node_id = optional(CaptureId),
+        payload_type = PayloadType,
+        payload = payload(Payload, Bytes),
+        chunks = [
+            {{Vendor, Id}, {byte_size(value(V, Bytes)), value(V, Bytes)}}
+            || [Vendor, Id, V] <- Chunks
+        ]
+    }};
+decoded(#{<<"decode_error">> := [Reason | Details]} = Entry, Bytes) ->
+    {error, reason(binary_to_existing_atom(Reason), Details, Entry, Bytes)}.
+
+%% What other options must give, as entries for {@link decoded/2}.
+-spec options(entry()) -> [{hep:options(), entry()}].
+options(Entry) ->
+    [
+        {maps:fold(fun option/3, #{}, Options), maps:merge(maps:with([<<"parse">>], Entry), Other)}
+        || #{<<"options">> := Options} = Other <- maps:get(<<"options">>, Entry, [])
+    ].
+
+option(Name, Value, Options) when is_binary(Value) ->
+    Options#{binary_to_existing_atom(Name) => binary_to_existing_atom(Value)};
+option(Name, Value, Options) ->
+    Options#{binary_to_existing_atom(Name) => Value}.
+
+optional(null) -> undefined;
+optional(Value) -> Value.
+
+address(null) ->
+    undefined;
+address(Text) ->
+    {ok, Address} = inet:parse_strict_address(binary_to_list(Text)),
+    Address.
+
+timestamp(null) -> undefined;
+timestamp(<<"now">>) -> now;
+timestamp([Seconds, Micros]) -> {Seconds div 1000000, Seconds rem 1000000, Micros}.
+
+payload(#{<<"hex">> := Hex}, _Bytes) -> binary:decode_hex(Hex);
+payload(#{<<"sha256">> := Digest, <<"length">> := L}, _) -> {sha256, L, binary:decode_hex(Digest)};
+payload(Place, Bytes) -> value(Place, Bytes).
+
+value(null, _Bytes) -> any;
+value(#{<<"offset">> := Offset, <<"length">> := L}, Bytes) -> binary:part(Bytes, Offset, L);
+value(Hex, _Bytes) -> binary:decode_hex(Hex).
+
+%% The manifest leaves out what follows from the bytes.
+reason(not_hep, [], _Entry, _Bytes) ->
+    not_hep;
+reason(truncated, [], _Entry, Bytes) ->
+    {truncated, byte_size(Bytes)};
+reason(invalid_chunk, [Vendor, Id, Length], Entry, Bytes) ->
+    {ok, Chunks} = parsed(Entry, Bytes),
+    Values = [V || {K, V} <- Chunks, K =:= <<Vendor:16, Id:16>>, byte_size(V) =:= Length],
+    {invalid_chunk, Vendor, Id, Length, wrong(Id, Length, Values)};
+reason(Reason, Details, _Entry, _Bytes) ->
+    list_to_tuple([Reason | Details]).
+
+%% Of several equal chunks the last one is the family, if it has the right width.
+wrong(1, 1, Values) -> lists:last(Values);
+wrong(_, _, Values) -> hd(Values).
+
+path(File) ->
+    filename:join(directory(), File).
+
+%% The tests may run from the project's folder or from one below it, and their source may lie in a
+%% copy: the first folder above one of these that has the fixtures.
+directory() ->
+    {ok, Here} = file:get_cwd(),
+    Places = [filename:absname(?FILE), filename:absname(code:which(?MODULE)), Here],
+    [Found | _] = [D || Place <- Places, D <- above(Place), is_directory(D)],
+    Found.
+
+above(Path) ->
+    Fixtures = filename:join([Path, "test", "fixtures"]),
+    case filename:dirname(Path) of
+        Path -> [Fixtures];
+        Parent -> [Fixtures | above(Parent)]
+    end.
+
+is_directory(Directory) ->
+    filelib:is_regular(filename:join(Directory, "manifest.json")).
+
+%% OTP has a JSON module from 27 on; before, jiffy must be there.
+json(Json) ->
+    case [M || M <- [json, jiffy], code:ensure_loaded(M) =:= {module, M}] of
+        [json | _] -> apply(json, decode, [Json]);
+        [jiffy | _] -> apply(jiffy, decode, [Json, [return_maps]]);
+        [] -> error("the manifest needs OTP 27 or jiffy (Debian: apt-get install erlang-jiffy)")
+    end.

@@ -1,0 +1,12 @@
+%% @doc Claims the generic chunks, for the tests: they are hep_generic_transform's.
+-module(hep_zero_transform).
+
+-behaviour(hep_transform).
+
+-export([vendor_id/0, namespace/0, transform/2]).
+
+vendor_id() -> 0.
+
+namespace() -> <<"zero">>.
+
+transform(Id, Value) -> {ok, <<"zero">>, {Id, Value}}.
