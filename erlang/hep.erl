@@ -1,4 +1,4 @@
-%% @doc HEP (Homer Encapsulation Protocol, also EEP): decoding, and access to what was decoded.
+%% @doc HEP (Homer Encapsulation Protocol, also EEP): decoding, encoding, and access to a packet's fields.
 %%
 %% ```
 %% 1> {ok, Hep} = hep:decode(Packet).
@@ -21,8 +21,11 @@
 
 -include("hep.hrl").
 
-%% Decoding.
--export([decode/1, decode/2, format_error/1]).
+%% How deep a sentence goes into a term.
+-define(DEPTH, 12).
+
+%% Decoding and encoding.
+-export([decode/1, decode/2, encode/1, encode/2, format_error/1]).
 %% A packet's fields: getter(Hep), setter(Value, Hep).
 -export([new/0]).
 -export([version/1, version/2]).
@@ -49,7 +52,8 @@
 -export_type([version/0, version_name/0, state/0, hep/0, t/0]).
 -export_type([chunk/0, parsed_chunk/0, record_chunk/0, vendor_id/0, chunk_id/0]).
 -export_type([uint8/0, uint16/0, uint32/0]).
--export_type([options/0, reason/0, protocol_family/0, payload_type/0, vendor/0]).
+-export_type([options/0, reason/0, encode_options/0, encode_reason/0]).
+-export_type([ protocol_family/0, payload_type/0, vendor/0]).
 
 -type uint8() :: 0..255.
 -type uint16() :: 0..65535.
@@ -132,7 +136,43 @@
     | {invalid_chunk_length, Offset :: non_neg_integer(), Length :: uint16()}
     | {invalid_chunk, vendor_id(), chunk_id(), ValueLength :: uint16(), Value :: binary()}.
 
-%%% Decoding
+%% How to write a packet:
+%% <dl>
+%% <dt>`v2_style'</dt><dd>`documented' (default): version 2 as documented, big-endian, its header length
+%%   counting the whole header; `c': as receivers in C expect it, little-endian, with the header length of
+%%   version 1</dd>
+%% <dt>`compress'</dt><dd>how the payload of version 3 is packed: `none' (default), `zlib' or `gzip'</dd>
+%% <dt>`auth_key'</dt><dd>the authenticate key of version 3, in place of the packet's</dd>
+%% </dl>
+-type encode_options() :: #{
+    v2_style => documented | c,
+    compress => none | zlib | gzip,
+    auth_key => binary()
+}.
+
+%% Why a packet cannot be written. Fields are named as in `#hep{}', options as in {@link encode_options()}.
+%% <dl>
+%% <dt>`{invalid_hep, Term}'</dt><dd>no `#hep{}' at all</dd>
+%% <dt>`{invalid_field, Field, Value}'</dt><dd>the value is out of the field's range, of another type, or an
+%%   address of the other family; of `chunks' the value is the wrong element, or the `{VendorId, ChunkId}'
+%%   of a chunk that has a wrong width or a field of its own</dd>
+%% <dt>`{missing_field, Field}'</dt><dd>versions 1 and 2 need it</dd>
+%% <dt>`{unsupported_field, Field, Version}'</dt><dd>the version has no place for the field's value, or for
+%%   what the option asks</dd>
+%% <dt>`{unknown_protocol_family, Family}'</dt><dd>neither IPv4 nor IPv6</dd>
+%% <dt>`{unsupported_payload_type, Type}'</dt><dd>versions 1 and 2 carry SIP only</dd>
+%% <dt>`{packet_too_large, Size}'</dt><dd>it would have at least Size bytes, more than 65535</dd>
+%% </dl>
+-type encode_reason() ::
+    {invalid_hep, term()}
+    | {invalid_field, Field :: atom(), Value :: term()}
+    | {missing_field, Field :: atom()}
+    | {unsupported_field, Field :: atom(), version()}
+    | {unknown_protocol_family, term()}
+    | {unsupported_payload_type, uint8()}
+    | {packet_too_large, Size :: pos_integer()}.
+
+%%% Decoding and encoding
 
 %% @doc Decodes a packet of any version. Raises `badarg' when the argument is not a binary.
 -spec decode(Packet :: binary()) -> {ok, t()} | {error, reason()}.
@@ -157,14 +197,54 @@ decode(Packet, Options) ->
             erlang:error(badarg, [Packet, Options], [{error_info, #{}}])
     end.
 
+%% @doc Encodes a packet: `[Header, Payload]', and what stands behind the payload if there is any. The payload
+%% is the packet's own binary, not a copy.
+%%
+%% A packet without a time gets the time of encoding. Versions, families and payload types are taken by
+%% name and by number.
+-spec encode(t()) -> {ok, iolist()} | {error, encode_reason()}.
+encode(Hep) ->
+    hep_nif:encode(numbered(Hep)).
+
+%% @doc Encodes a packet. Raises `badarg' when an option is wrong.
+-spec encode(t(), encode_options()) -> {ok, iolist()} | {error, encode_reason()}.
+encode(Hep, Options) ->
+    try
+        List = maps:to_list(Options),
+        Numbered = numbered(Hep),
+        case hep_nif:encode(Numbered, List) of
+            dirty -> hep_nif:encode_dirty(Numbered, List);
+            Result -> Result
+        end
+    catch
+        error:Reason when Reason =:= badarg; element(1, Reason) =:= badmap ->
+            erlang:error(badarg, [Hep, Options], [{error_info, #{}}])
+    end.
+
+%% The record with numbers in place of names. What is no name stays for the codec to refuse.
+numbered(#hep{version = Version, protocol_family = Family, payload_type = Type} = Hep) when
+    is_atom(Version); is_atom(Family), Family =/= undefined; is_atom(Type)
+->
+    Known = fun
+        (undefined, Name) -> Name;
+        (Number, _) -> Number
+    end,
+    Hep#hep{
+        version = Known(version_number(Version), Version),
+        protocol_family = Known(hep_registry:protocol_family_number(Family), Family),
+        payload_type = Known(hep_registry:payload_type_number(Type), Type)
+    };
+numbered(Hep) ->
+    Hep.
+
 %% @doc Says in a sentence what an error's reason means.
--spec format_error(reason()) -> string().
+-spec format_error(reason() | encode_reason()) -> string().
 format_error(not_hep) ->
     "not a HEP packet: it begins with neither 1, 2, HEP3 nor EEP3";
 format_error({truncated, Offset}) ->
     text("truncated: the packet ends at byte ~b, before its header or its total length does", [Offset]);
 format_error({unknown_protocol_family, Family}) ->
-    text("unknown protocol family ~b at byte 2", [Family]);
+    text("unknown protocol family ~tp: neither IPv4 nor IPv6", [Family]);
 format_error({invalid_header_length, Length}) ->
     text("invalid header length ~b at byte 1: no sender of HEP writes it", [Length]);
 format_error({invalid_total_length, Length}) ->
@@ -177,21 +257,35 @@ format_error({invalid_chunk_length, Offset, Length}) ->
         [Length, Offset]
     );
 format_error({invalid_chunk, VendorId, ChunkId, Length, _Value}) ->
-    text("invalid value of chunk 0x~4.16.0b of vendor ~b (~b bytes)", [ChunkId, VendorId, Length]).
+    text("invalid value of chunk 0x~4.16.0b of vendor ~b (~b bytes)", [ChunkId, VendorId, Length]);
+format_error({invalid_hep, Term}) ->
+    text("not a #hep{} record: ~tP", [Term, ?DEPTH]);
+format_error({invalid_field, Field, Value}) ->
+    text("~ts cannot be written: ~tP", [Field, Value, ?DEPTH]);
+format_error({missing_field, Field}) ->
+    text("~ts is missing: versions 1 and 2 need it", [Field]);
+format_error({unsupported_field, Field, Version}) ->
+    text("version ~b has no place for this ~ts", [Version, Field]);
+format_error({unsupported_payload_type, Type}) ->
+    text("payload type ~b: versions 1 and 2 carry SIP only", [Type]);
+format_error({packet_too_large, Size}) ->
+    text("the packet would have ~b bytes: 65535 at the most can be sent", [Size]).
 
 %% @private
 -spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() => unicode:chardata()}.
 format_error(badarg, [{_, decode, [Packet, _], _} | _]) when not is_binary(Packet) ->
     #{1 => "not a binary"};
-format_error(badarg, [{_, decode, [_, Options], _} | _]) when is_map(Options) ->
-    Wrong = [Option || Option <- maps:to_list(Options), not is_option(Option)],
+format_error(badarg, [{_, Function, [_, Options], _} | _]) when is_map(Options) ->
+    Wrong = [Option || Option <- maps:to_list(Options), not is_option(Function, Option)],
     #{2 => text("no such options, or not their values: ~tp", [Wrong])};
 format_error(badarg, _) ->
     #{2 => "not a map of options"}.
 
-is_option(Option) ->
+%% Asks the codec, which alone knows the options.
+is_option(Function, Option) ->
     try
-        {error, not_hep} =:= hep_nif:decode(<<>>, [Option])
+        _ = hep_nif:Function(<<>>, [Option]),
+        true
     catch
         error:badarg -> false
     end.
@@ -215,11 +309,12 @@ version(#hep{version = undefined}) -> undefined.
 
 %% @doc Sets the version, by name or number.
 -spec version(version_name() | version(), t()) -> t().
-version(hep_v1, Hep) -> Hep#hep{version = 1};
-version(hep_v2, Hep) -> Hep#hep{version = 2};
-version(hep_v3, Hep) -> Hep#hep{version = 3};
-version(Version, Hep) when is_integer(Version); Version =:= undefined -> Hep#hep{version = Version};
-version(_, _) -> erlang:error(badarg).
+version(Version, Hep) -> Hep#hep{version = number(Version, fun version_number/1)}.
+
+version_number(hep_v1) -> 1;
+version_number(hep_v2) -> 2;
+version_number(hep_v3) -> 3;
+version_number(_) -> undefined.
 
 %% @doc The protocol family: `ipv4', `ipv6', or `undefined' when the packet does not say.
 -spec protocol_family(t()) -> protocol_family() | undefined.

@@ -5,6 +5,7 @@
 -module(hep_nif).
 
 -export([decode/1, decode/2, decode_dirty/2, parse/2]).
+-export([encode/1, encode/2, encode_dirty/2]).
 -export([transform/2, transform_dirty/2]).
 -export([transform_record/2, transform_record_dirty/2]).
 -export([transform_chunk/3]).
@@ -30,6 +31,18 @@ decode_dirty(_Packet, _Options) ->
 
 -spec parse(binary(), literals()) -> {ok, hep:state()} | {error, hep:reason()}.
 parse(_Packet, _Literals) ->
+    erlang:nif_error(not_loaded).
+
+-spec encode(hep:hep()) -> {ok, iolist()} | {error, hep:encode_reason()}.
+encode(_Hep) ->
+    erlang:nif_error(not_loaded).
+
+-spec encode(hep:hep(), options()) -> {ok, iolist()} | {error, hep:encode_reason()} | dirty.
+encode(_Hep, _Options) ->
+    erlang:nif_error(not_loaded).
+
+-spec encode_dirty(hep:hep(), options()) -> {ok, iolist()} | {error, hep:encode_reason()}.
+encode_dirty(_Hep, _Options) ->
     erlang:nif_error(not_loaded).
 
 -spec transform([hep:parsed_chunk()], literals()) -> properties() | dirty.

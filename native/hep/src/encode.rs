@@ -77,10 +77,7 @@ pub enum Field {
     SrcPort,
     DstIp,
     DstPort,
-    Timestamp,
     CaptureId,
-    PayloadType,
-    Payload,
     Chunks,
     AuthKey,
     Compress,
@@ -252,7 +249,7 @@ fn framed<'a>(
     if let Some(id) = packet.capture_id {
         writer.own(GenericChunk::CaptureId, &id.to_be_bytes())?;
     }
-    writer.kept_below(u16::MAX)?;
+    writer.kept_below(u32::from(u16::MAX).saturating_add(1))?;
     let mut header = writer.bytes;
 
     let (id, payload) = match pack(packet.payload.as_bytes(), options.compress) {
@@ -322,8 +319,8 @@ impl<'a> Writer<'a> {
     }
 
     fn own(&mut self, chunk: GenericChunk, value: &[u8]) -> Result<(), EncodeError> {
-        let id = chunk.into();
-        self.kept_below(id)?;
+        let id = u16::from(chunk);
+        self.kept_below(id.into())?;
         extend_chunk(&mut self.bytes, 0, id, value)
     }
 
@@ -340,8 +337,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn kept_below(&mut self, limit: u16) -> Result<(), EncodeError> {
-        while let Some(&(id, value)) = self.kept.get(self.written).filter(|&&(id, _)| id < limit) {
+    fn kept_below(&mut self, limit: u32) -> Result<(), EncodeError> {
+        while let Some(&(id, value)) = self.kept.get(self.written).filter(|&&(id, _)| u32::from(id) < limit) {
             extend_chunk(&mut self.bytes, 0, id, value)?;
             self.written = self.written.saturating_add(1);
         }

@@ -1,7 +1,7 @@
 //! The NIFs of the Erlang module `hep_nif`: glue, nothing else.
 //!
 //! A call on a normal scheduler takes well under a millisecond: packets are at most 64 KiB, lists of
-//! chunks are walked up to [`SLICE`] elements, and what may take longer (inflating a payload, a longer
+//! chunks are walked up to `SLICE` elements, and what may take longer (inflating a payload, a longer
 //! list) is answered with the atom `dirty`, upon which the caller takes the function for a dirty
 //! scheduler.
 
@@ -9,8 +9,8 @@ mod terms;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hep::{CaptureId, HeaderLength, Options, Timestamp, V2Order};
-use hep_term::Inflating;
+use hep::{CaptureId, Compress, EncodeOptions, HeaderLength, Options, Timestamp, V2Order, V2Style};
+use hep_term::{Compressing, Inflating};
 use rustler::sys::ErlNifTerm;
 use rustler::{Binary, Env, Error, NifResult, NifTaggedEnum, NifUnitEnum, Term};
 
@@ -55,23 +55,48 @@ fn parse<'a>(env: Env<'a>, packet: Term<'a>, literals: Term<'a>) -> NifResult<Te
 }
 
 #[rustler::nif]
+fn encode<'a>(env: Env<'a>, record: Term<'a>) -> Term<'a> {
+    encode_with(env, record, &EncodeOptions::default(), Compressing::Refused)
+}
+
+#[rustler::nif(name = "encode")]
+fn encode_options<'a>(env: Env<'a>, record: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
+    Ok(encode_with(env, record, &read_encode_options(options)?, Compressing::Refused))
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn encode_dirty<'a>(env: Env<'a>, record: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
+    Ok(encode_with(env, record, &read_encode_options(options)?, Compressing::Allowed))
+}
+
+fn encode_with<'a>(
+    env: Env<'a>,
+    record: Term<'a>,
+    options: &EncodeOptions<'_>,
+    compressing: Compressing,
+) -> Term<'a> {
+    let terms = NifTerms::new(env, None);
+    terms.finish(hep_term::encode(&terms, record.as_c_arg(), options, now, compressing))
+}
+
+#[rustler::nif]
 fn transform<'a>(env: Env<'a>, chunks: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, literals, |terms| hep_term::transform(terms, &chunks.as_c_arg(), SLICE))
+    transform_with(env, literals, |terms| hep_term::transform(terms, chunks.as_c_arg(), SLICE))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn transform_dirty<'a>(env: Env<'a>, chunks: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, literals, |terms| hep_term::transform(terms, &chunks.as_c_arg(), usize::MAX))
+    transform_with(env, literals, |terms| hep_term::transform(terms, chunks.as_c_arg(), usize::MAX))
 }
 
 #[rustler::nif]
 fn transform_record<'a>(env: Env<'a>, record: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, literals, |terms| hep_term::transform_record(terms, &record.as_c_arg(), SLICE))
+    transform_with(env, literals, |terms| hep_term::transform_record(terms, record.as_c_arg(), SLICE))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn transform_record_dirty<'a>(env: Env<'a>, record: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, literals, |terms| hep_term::transform_record(terms, &record.as_c_arg(), usize::MAX))
+    transform_with(env, literals, |terms| hep_term::transform_record(terms, record.as_c_arg(), usize::MAX))
 }
 
 fn transform_with<'a>(
@@ -86,10 +111,10 @@ fn transform_with<'a>(
 #[rustler::nif]
 fn transform_chunk<'a>(env: Env<'a>, id: u16, value: Term<'a>, literals: Term<'a>) -> Term<'a> {
     let terms = NifTerms::new(env, Some(literals));
-    terms.finish(hep_term::transform_chunk(&terms, id, &value.as_c_arg()))
+    terms.finish(hep_term::transform_chunk(&terms, id, value.as_c_arg()))
 }
 
-/// The time of decoding, for version 1.
+/// The time of decoding for version 1, and of encoding for a packet without one.
 fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp {
@@ -139,6 +164,43 @@ fn read_options(list: Term<'_>) -> NifResult<Options> {
             NifOption::CaptureId(NifCaptureId::Keep) => options.capture_id = CaptureId::Keep,
             NifOption::CaptureId(NifCaptureId::Repair) => options.capture_id = CaptureId::Repair,
             NifOption::MaxInflated(bytes) => options.max_inflated = bytes,
+        }
+    }
+    Ok(options)
+}
+
+/// An entry of `hep:encode_options()`.
+#[derive(NifTaggedEnum)]
+enum NifEncodeOption<'a> {
+    V2Style(NifV2Style),
+    Compress(NifCompress),
+    AuthKey(Binary<'a>),
+}
+
+#[derive(NifUnitEnum)]
+enum NifV2Style {
+    Documented,
+    C,
+}
+
+#[derive(NifUnitEnum)]
+enum NifCompress {
+    None,
+    Zlib,
+    Gzip,
+}
+
+/// Reads `maps:to_list(Options)`.
+fn read_encode_options(list: Term<'_>) -> NifResult<EncodeOptions<'_>> {
+    let mut options = EncodeOptions::default();
+    for option in list.decode::<Vec<NifEncodeOption<'_>>>().map_err(|_| Error::BadArg)? {
+        match option {
+            NifEncodeOption::V2Style(NifV2Style::Documented) => options.v2_style = V2Style::Documented,
+            NifEncodeOption::V2Style(NifV2Style::C) => options.v2_style = V2Style::C,
+            NifEncodeOption::Compress(NifCompress::None) => options.compress = Compress::None,
+            NifEncodeOption::Compress(NifCompress::Zlib) => options.compress = Compress::Zlib,
+            NifEncodeOption::Compress(NifCompress::Gzip) => options.compress = Compress::Gzip,
+            NifEncodeOption::AuthKey(key) => options.auth_key = Some(key.as_slice()),
         }
     }
     Ok(options)

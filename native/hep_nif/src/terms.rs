@@ -190,26 +190,30 @@ impl TermBuilder for NifTerms<'_> {
 }
 
 impl TermReader for NifTerms<'_> {
+    type Input = ErlNifTerm;
+
     #[inline]
-    fn is_binary(&self, term: &ErlNifTerm) -> bool {
+    fn keep(&self, term: ErlNifTerm) -> ErlNifTerm {
+        term
+    }
+
+    #[inline]
+    fn is_atom(&self, term: ErlNifTerm, atom: Atom) -> bool {
+        term == self.atom(atom)
+    }
+
+    #[inline]
+    fn is_binary(&self, term: ErlNifTerm) -> bool {
         // SAFETY: `term` is a term of `raw`.
-        unsafe { enif_is_binary(self.raw, *term) != 0 }
+        unsafe { enif_is_binary(self.raw, term) != 0 }
     }
 
     #[inline]
-    fn read_key(&self, term: &ErlNifTerm) -> Option<(u16, u16)> {
-        match self.literal_key(*term) {
-            Some(id) => Some((0, id)),
-            None => split_key(self.bytes(term)?),
-        }
-    }
-
-    #[inline]
-    fn bytes<'t>(&'t self, term: &'t ErlNifTerm) -> Option<&'t [u8]> {
+    fn bytes(&self, term: ErlNifTerm) -> Option<&[u8]> {
         let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
         // SAFETY: on success the structure is filled in, and its bytes live as long as the call does.
         unsafe {
-            if enif_inspect_binary(self.raw, *term, binary.as_mut_ptr()) == 0 {
+            if enif_inspect_binary(self.raw, term, binary.as_mut_ptr()) == 0 {
                 return None;
             }
             let binary = binary.assume_init_ref();
@@ -218,26 +222,34 @@ impl TermReader for NifTerms<'_> {
     }
 
     #[inline]
-    fn unsigned(&self, term: &ErlNifTerm) -> Option<u64> {
+    fn unsigned(&self, term: ErlNifTerm) -> Option<u64> {
         let mut value = 0;
         // SAFETY: `value` is writable.
-        (unsafe { enif_get_uint64(self.raw, *term, &raw mut value) } != 0).then_some(value)
+        (unsafe { enif_get_uint64(self.raw, term, &raw mut value) } != 0).then_some(value)
     }
 
     #[inline]
-    fn elements<'t>(&'t self, term: &'t ErlNifTerm) -> Option<&'t [ErlNifTerm]> {
-        tuple_elements(self.raw, *term)
+    fn elements<const N: usize>(&self, term: ErlNifTerm) -> Option<[ErlNifTerm; N]> {
+        tuple_elements(self.raw, term)?.try_into().ok()
     }
 
     #[inline]
-    fn each(&self, list: &ErlNifTerm, mut visit: impl FnMut(ErlNifTerm) -> Option<()>) -> Option<()> {
-        let (mut head, mut rest) = (ErlNifTerm::default(), *list);
+    fn each(&self, list: ErlNifTerm, mut visit: impl FnMut(ErlNifTerm) -> Option<()>) -> Option<()> {
+        let (mut head, mut rest) = (ErlNifTerm::default(), list);
         // SAFETY: `rest` is a term of `raw`; on success head and tail are too.
         while unsafe { enif_get_list_cell(self.raw, rest, &raw mut head, &raw mut rest) } != 0 {
             visit(head)?;
         }
         // SAFETY: `rest` is a term of `raw`.
         (unsafe { enif_is_empty_list(self.raw, rest) } != 0).then_some(())
+    }
+
+    #[inline]
+    fn read_key(&self, term: ErlNifTerm) -> Option<(u16, u16)> {
+        match self.literal_key(term) {
+            Some(id) => Some((0, id)),
+            None => split_key(self.bytes(term)?),
+        }
     }
 }
 

@@ -53,12 +53,52 @@ atoms! {
     InvalidChunkLength = "invalid_chunk_length";
     /// [`InvalidChunk`](hep::DecodeError::InvalidChunk)
     InvalidChunk = "invalid_chunk";
+    /// No `#hep{}` at all.
+    InvalidHep = "invalid_hep";
+    /// A field whose value cannot be written.
+    InvalidField = "invalid_field";
+    /// [`Missing`](hep::EncodeError::Missing)
+    MissingField = "missing_field";
+    /// [`Unsupported`](hep::EncodeError::Unsupported)
+    UnsupportedField = "unsupported_field";
+    /// [`UnsupportedPayloadType`](hep::EncodeError::UnsupportedPayloadType)
+    UnsupportedPayloadType = "unsupported_payload_type";
+    /// [`TooLarge`](hep::EncodeError::TooLarge)
+    PacketTooLarge = "packet_too_large";
+    /// A field of `#hep{}`.
+    Version = "version";
+    /// A field of `#hep{}`.
+    ProtocolFamily = "protocol_family";
+    /// A field of `#hep{}`.
+    Protocol = "protocol";
+    /// A field of `#hep{}`.
+    SrcIp = "src_ip";
+    /// A field of `#hep{}`.
+    SrcPort = "src_port";
+    /// A field of `#hep{}`.
+    DstIp = "dst_ip";
+    /// A field of `#hep{}`.
+    DstPort = "dst_port";
+    /// A field of `#hep{}`.
+    Timestamp = "timestamp";
+    /// A field of `#hep{}`.
+    NodeId = "node_id";
+    /// A field of `#hep{}`.
+    PayloadType = "payload_type";
+    /// A field of `#hep{}`.
+    Payload = "payload";
+    /// A field of `#hep{}`.
+    Chunks = "chunks";
+    /// An option of encoding.
+    AuthKey = "auth_key";
+    /// An option of encoding.
+    Compress = "compress";
 }
 
 /// Makes terms.
 pub trait TermBuilder {
     /// A term.
-    type Term: Clone + PartialEq;
+    type Term;
 
     /// An atom.
     fn atom(&self, atom: Atom) -> Self::Term;
@@ -82,28 +122,37 @@ pub trait TermBuilder {
     fn name(&self, id: u16, name: &str) -> Self::Term;
 }
 
-/// Reads terms.
+/// Reads the terms that a call came with.
 pub trait TermReader: TermBuilder {
-    /// Whether the term is a binary.
-    fn is_binary(&self, term: &Self::Term) -> bool;
+    /// A term of the call's.
+    type Input: Copy;
 
-    /// The vendor and the id of a binary `<<Vendor:16, Id:16>>`.
-    fn read_key(&self, term: &Self::Term) -> Option<(u16, u16)> {
-        split_key(self.bytes(term)?)
-    }
+    /// The same term as a part of the answer.
+    fn keep(&self, term: Self::Input) -> Self::Term;
+
+    /// Whether the term is the atom.
+    fn is_atom(&self, term: Self::Input, atom: Atom) -> bool;
+
+    /// Whether the term is a binary.
+    fn is_binary(&self, term: Self::Input) -> bool;
 
     /// The bytes of a binary.
-    fn bytes<'t>(&'t self, term: &'t Self::Term) -> Option<&'t [u8]>;
+    fn bytes(&self, term: Self::Input) -> Option<&[u8]>;
 
     /// A non-negative integer.
-    fn unsigned(&self, term: &Self::Term) -> Option<u64>;
+    fn unsigned(&self, term: Self::Input) -> Option<u64>;
 
-    /// The elements of a tuple.
-    fn elements<'t>(&'t self, term: &'t Self::Term) -> Option<&'t [Self::Term]>;
+    /// The elements of a tuple of `N`.
+    fn elements<const N: usize>(&self, term: Self::Input) -> Option<[Self::Input; N]>;
 
     /// Calls `visit` with each element, until it answers `None`; `None` too when the list is improper
     /// or the term no list.
-    fn each(&self, list: &Self::Term, visit: impl FnMut(Self::Term) -> Option<()>) -> Option<()>;
+    fn each(&self, list: Self::Input, visit: impl FnMut(Self::Input) -> Option<()>) -> Option<()>;
+
+    /// The vendor and the id of a binary `<<Vendor:16, Id:16>>`.
+    fn read_key(&self, term: Self::Input) -> Option<(u16, u16)> {
+        split_key(self.bytes(term)?)
+    }
 }
 
 /// The vendor and the id of `<<Vendor:16, Id:16>>`.

@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod encode;
 mod parse;
 mod record;
 mod transform;
 
 pub use builder::{Atom, TermBuilder, TermReader, split_key};
+pub use encode::{Compressing, encode};
 pub use parse::parse;
 pub use record::{Inflating, decode};
 pub use transform::{transform, transform_chunk, transform_record};

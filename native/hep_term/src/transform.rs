@@ -4,21 +4,19 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use hep::registry::{GenericChunk, Kind};
 
+use crate::encode::{Fields, record_chunk_terms, timestamp};
 use crate::record::inet;
 use crate::{Atom, TermBuilder, TermReader, Terms};
-
-/// `erlang:timestamp()` counts in millions of seconds.
-const MEGA: u64 = 1_000_000;
 
 /// `[{Name, Value}]` of a list of `{<<VendorId:16, ChunkId:16>>, Value}`: the generic chunks that have
 /// a transformed form, in order. The atom `dirty` when there are more than `limit` chunks; `None` when
 /// the term is no such list.
-pub fn transform<B: TermReader>(builder: &B, chunks: &B::Term, limit: usize) -> Option<B::Term> {
+pub fn transform<B: TermReader>(builder: &B, chunks: B::Input, limit: usize) -> Option<B::Term> {
     let mut properties = Terms::new();
     let mut budget = Budget::new(limit);
     let walked = builder.each(chunks, |chunk| {
         budget.spend()?;
-        let [key, value] = builder.elements(&chunk)? else { return None };
+        let [key, value] = builder.elements(chunk)?;
         let (vendor, id) = builder.read_key(key)?;
         if vendor == 0
             && let Some(info) = GenericChunk::info(id)
@@ -36,7 +34,7 @@ pub fn transform<B: TermReader>(builder: &B, chunks: &B::Term, limit: usize) -> 
 }
 
 /// `{ok, Name, Value} | no_call` of one generic chunk.
-pub fn transform_chunk<B: TermReader>(builder: &B, id: u16, value: &B::Term) -> B::Term {
+pub fn transform_chunk<B: TermReader>(builder: &B, id: u16, value: B::Input) -> B::Term {
     match property(builder, id, value) {
         Some([name, value]) => builder.tuple([builder.atom(Atom::Ok), name, value]),
         None => builder.atom(Atom::NoCall),
@@ -46,61 +44,38 @@ pub fn transform_chunk<B: TermReader>(builder: &B, id: u16, value: &B::Term) -> 
 /// `[{Name, Value}]` of a `#hep{}`, in the order of the chunks' ids: what [`transform`] gives for the packet
 /// that it was decoded from. The atom `dirty` when it has more than `limit` chunks; `None` when the term is no
 /// such record.
-pub fn transform_record<B: TermReader>(builder: &B, record: &B::Term, limit: usize) -> Option<B::Term> {
-    let [
-        _hep,
-        _version,
-        family,
-        protocol,
-        src_ip,
-        src_port,
-        dst_ip,
-        dst_port,
-        time,
-        node_id,
-        kind,
-        payload,
-        chunks,
-    ] = builder.elements(record)?
-    else {
-        return None;
-    };
-    let undefined = builder.atom(Atom::Undefined);
+pub fn transform_record<B: TermReader>(builder: &B, record: B::Input, limit: usize) -> Option<B::Term> {
+    let fields = Fields::of(builder, record)?;
     let mut properties: Vec<(u16, [B::Term; 2])> = Vec::new();
-    let mut add = |chunk: GenericChunk, value: B::Term| {
-        if value != undefined {
-            let id = u16::from(chunk);
-            properties.push((id, [builder.name(id, chunk.name().unwrap_or_default()), value]));
+    let mut add = |chunk: GenericChunk, value: B::Input| {
+        if !builder.is_atom(value, Atom::Undefined) {
+            properties.push(named(builder, chunk, builder.keep(value)));
         }
     };
-    let is_ipv6 = |address| builder.elements(address).is_some_and(|segments| segments.len() == 8);
-    add(GenericChunk::ProtocolFamily, family.clone());
-    add(GenericChunk::Protocol, protocol.clone());
-    add(if is_ipv6(src_ip) { GenericChunk::Ipv6Source } else { GenericChunk::Ipv4Source }, src_ip.clone());
-    add(
-        if is_ipv6(dst_ip) { GenericChunk::Ipv6Destination } else { GenericChunk::Ipv4Destination },
-        dst_ip.clone(),
-    );
-    add(GenericChunk::SourcePort, src_port.clone());
-    add(GenericChunk::DestinationPort, dst_port.clone());
-    if *time != undefined {
-        let [mega, seconds, microseconds] = builder.elements(time)? else { return None };
-        let seconds = builder.unsigned(mega)?.checked_mul(MEGA)?.checked_add(builder.unsigned(seconds)?)?;
-        add(GenericChunk::Seconds, builder.integer(seconds));
-        add(GenericChunk::Microseconds, microseconds.clone());
+    let is_ipv6 = |address| builder.elements::<8>(address).is_some();
+    add(GenericChunk::ProtocolFamily, fields.family);
+    add(GenericChunk::Protocol, fields.protocol);
+    let source = if is_ipv6(fields.src_ip) { GenericChunk::Ipv6Source } else { GenericChunk::Ipv4Source };
+    add(source, fields.src_ip);
+    let is_ipv6 = is_ipv6(fields.dst_ip);
+    let destination = if is_ipv6 { GenericChunk::Ipv6Destination } else { GenericChunk::Ipv4Destination };
+    add(destination, fields.dst_ip);
+    add(GenericChunk::SourcePort, fields.src_port);
+    add(GenericChunk::DestinationPort, fields.dst_port);
+    add(GenericChunk::PayloadType, fields.payload_type);
+    add(GenericChunk::CaptureId, fields.node_id);
+    add(GenericChunk::Payload, fields.payload);
+    if !builder.is_atom(fields.timestamp, Atom::Undefined) {
+        let time = timestamp(builder, fields.timestamp)?;
+        let integer = |value: u32| builder.integer(value.into());
+        properties.push(named(builder, GenericChunk::Seconds, integer(time.seconds)));
+        properties.push(named(builder, GenericChunk::Microseconds, integer(time.microseconds)));
     }
-    add(GenericChunk::PayloadType, kind.clone());
-    add(GenericChunk::CaptureId, node_id.clone());
-    add(GenericChunk::Payload, payload.clone());
     let mut budget = Budget::new(limit);
-    let walked = builder.each(chunks, |chunk| {
+    let walked = builder.each(fields.chunks, |chunk| {
         budget.spend()?;
-        let [key, value] = builder.elements(&chunk)? else { return None };
-        let [vendor, id] = builder.elements(key)? else { return None };
-        // `{Length, Value}`, or the value alone.
-        let value = builder.elements(value).and_then(<[_]>::last).unwrap_or(value);
-        let id = u16::try_from(builder.unsigned(id)?).ok()?;
-        if builder.unsigned(vendor)? == 0
+        let (vendor, id, value) = record_chunk_terms(builder, chunk)?;
+        if vendor == 0
             && let Some(property) = property(builder, id, value)
         {
             properties.push((id, property));
@@ -114,6 +89,11 @@ pub fn transform_record<B: TermReader>(builder: &B, record: &B::Term, limit: usi
     properties.sort_by_key(|&(id, _)| id);
     let properties: Terms<_> = properties.into_iter().map(|(_, property)| builder.tuple(property)).collect();
     Some(builder.list(&properties))
+}
+
+fn named<B: TermBuilder>(builder: &B, chunk: GenericChunk, value: B::Term) -> (u16, [B::Term; 2]) {
+    let id = u16::from(chunk);
+    (id, [builder.name(id, chunk.name().unwrap_or_default()), value])
 }
 
 /// How many chunks may still be walked.
@@ -137,7 +117,7 @@ impl Budget {
 }
 
 /// The name and the value of a generic chunk; `None` when it is unknown or of a wrong width.
-fn property<B: TermReader>(builder: &B, id: u16, value: &B::Term) -> Option<[B::Term; 2]> {
+fn property<B: TermReader>(builder: &B, id: u16, value: B::Input) -> Option<[B::Term; 2]> {
     let info = GenericChunk::info(id)?;
     let value = readable(builder, info.kind, value)?;
     Some([builder.name(id, info.name), value])
@@ -145,9 +125,9 @@ fn property<B: TermReader>(builder: &B, id: u16, value: &B::Term) -> Option<[B::
 
 /// The value of a chunk in readable form; `None` when it is of a wrong width.
 #[inline]
-fn readable<B: TermReader>(builder: &B, kind: Kind, value: &B::Term) -> Option<B::Term> {
+fn readable<B: TermReader>(builder: &B, kind: Kind, value: B::Input) -> Option<B::Term> {
     match kind {
-        Kind::Octets => builder.is_binary(value).then(|| value.clone()),
+        Kind::Octets => builder.is_binary(value).then(|| builder.keep(value)),
         kind => typed(builder, kind, builder.bytes(value)?),
     }
 }

@@ -1,0 +1,13 @@
+%% @doc Encodes packets of version 2, with the errors of the original library's second generation. {@link
+%% hep:encode/1} does the same with more telling errors.
+-module(hep_v2_encoder).
+
+-export([encode/1]).
+
+%% @doc Encodes a packet of version 2.
+-spec encode(hep:hep()) -> {ok, binary()} | {error, hep_encoder:reason()}.
+encode(Hep) ->
+    case hep_encoder:encode(2, Hep) of
+        {ok, Packet} -> {ok, iolist_to_binary(Packet)};
+        {error, _} = Error -> Error
+    end.
