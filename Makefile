@@ -7,6 +7,9 @@ ERLC ?= erlc
 HEP_MODULES := $(sort $(wildcard erlang/*.erl))
 HEP_BEHAVIOURS := erlang/hep_transform.erl
 
+# A file that was written halfway is none.
+.DELETE_ON_ERROR:
+
 .PHONY: all native help setup run test bench registry clean
 
 all: native ebin/hep.app
@@ -15,8 +18,10 @@ native:
 	@sh native/build.sh
 
 # Behaviours first: the modules that have them are checked against them.
-ebin/hep.app: erlang/hep.app.src $(HEP_MODULES) include/hep.hrl
+# The folder counts too: a module that is gone must go from ebin/.
+ebin/hep.app: erlang/hep.app.src erlang $(HEP_MODULES) include/hep.hrl
 	@mkdir -p ebin
+	@rm -f ebin/*.beam
 	@$(ERLC) +debug_info -pa ebin -I include -o ebin $(HEP_BEHAVIOURS) $(filter-out $(HEP_BEHAVIOURS),$(HEP_MODULES))
 	@sed "s/{modules, \[\]}/{modules, [$$(basename -s .erl $(HEP_MODULES) | paste -s -d, -)]}/" $< > $@
 
@@ -30,11 +35,12 @@ help:
 	@echo 'make clean    remove what was built'
 
 setup:
-	@sh test/setup.sh
+	@sh test/setup.sh test
 
-run: setup
+run:
+	@sh test/setup.sh run
 	@$(MAKE) --no-print-directory all
-	@sh examples/udp_listener/run.sh $(PORT)
+	@sh examples/udp_listener/run.sh '$(PORT)'
 
 test: setup
 	@sh test/run.sh

@@ -13,7 +13,7 @@ if [ ! -f ebin/hep.beam ]; then
 fi
 
 target=${HEP_TARGET_DIR:-target}
-cargo build --quiet --release --target-dir "$target" -p hep_floor_nif
+cargo build --quiet --release --locked --target-dir "$target" -p hep_floor_nif
 built=$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release
 case $(uname -s) in
     Darwin) library=libhep_floor_nif.dylib ;;

@@ -15,6 +15,9 @@
 %% of a packet, the list of its chunks, which {@link get_version/1}, {@link get_chunk/3} and
 %% {@link get_chunks/1} read.
 %%
+%% What is not a packet where one is asked for, and a value of another type than the specs say, raises
+%% `badarg'; a setter takes a number that does not fit, and {@link encode/1} names the field then.
+%%
 %% The payload and all other binaries of a decoded packet are parts of the datagram and keep it alive:
 %% `binary:copy/1' what you store for long.
 -module(hep).
@@ -23,6 +26,8 @@
 
 %% How deep a sentence goes into a term.
 -define(DEPTH, 12).
+%% The size of the largest datagram. Beyond it even looking at a packet may take long.
+-define(DATAGRAM, 16#ffff).
 
 %% Decoding and encoding.
 -export([decode/1, decode/2, encode/1, encode/2, format_error/1]).
@@ -175,27 +180,38 @@
 %%% Decoding and encoding
 
 %% @doc Decodes a packet of any version. Raises `badarg' when the argument is not a binary.
+%%
+%% What real senders do beyond the specification is read as they mean it. One thing is taken off: the 8 (IPv6:
+%% 32) NUL bytes that OpenSIPS appends to the text of versions 1 and 2; {@link hep_multi_parser:parse/1} keeps
+%% them.
 -spec decode(Packet :: binary()) -> {ok, t()} | {error, reason()}.
-decode(Packet) ->
+decode(Packet) when is_binary(Packet), byte_size(Packet) =< ?DATAGRAM ->
     case hep_nif:decode(Packet) of
         dirty -> hep_nif:decode_dirty(Packet, []);
         Result -> Result
-    end.
+    end;
+decode(Packet) when is_binary(Packet) ->
+    hep_nif:decode_dirty(Packet, []);
+decode(Packet) ->
+    erlang:error(badarg, [Packet], [{error_info, #{}}]).
 
 %% @doc Decodes a packet of any version. Raises `badarg' when the packet is not a binary or an option
 %% is wrong.
 -spec decode(Packet :: binary(), options()) -> {ok, t()} | {error, reason()}.
 decode(Packet, Options) ->
     try
-        List = maps:to_list(Options),
-        case hep_nif:decode(Packet, List) of
-            dirty -> hep_nif:decode_dirty(Packet, List);
-            Result -> Result
-        end
+        decode_with(Packet, maps:to_list(Options))
     catch
-        error:Reason when Reason =:= badarg; element(1, Reason) =:= badmap ->
-            erlang:error(badarg, [Packet, Options], [{error_info, #{}}])
+        error:_ -> erlang:error(badarg, [Packet, Options], [{error_info, #{}}])
     end.
+
+decode_with(Packet, Options) when byte_size(Packet) =< ?DATAGRAM ->
+    case hep_nif:decode(Packet, Options) of
+        dirty -> hep_nif:decode_dirty(Packet, Options);
+        Result -> Result
+    end;
+decode_with(Packet, Options) ->
+    hep_nif:decode_dirty(Packet, Options).
 
 %% @doc Encodes a packet: `[Header, Payload]', and what stands behind the payload if there is any. The payload
 %% is the packet's own binary, not a copy.
@@ -210,15 +226,15 @@ encode(Hep) ->
 -spec encode(t(), encode_options()) -> {ok, iolist()} | {error, encode_reason()}.
 encode(Hep, Options) ->
     try
-        List = maps:to_list(Options),
-        Numbered = numbered(Hep),
-        case hep_nif:encode(Numbered, List) of
-            dirty -> hep_nif:encode_dirty(Numbered, List);
-            Result -> Result
-        end
+        encode_with(numbered(Hep), maps:to_list(Options))
     catch
-        error:Reason when Reason =:= badarg; element(1, Reason) =:= badmap ->
-            erlang:error(badarg, [Hep, Options], [{error_info, #{}}])
+        error:_ -> erlang:error(badarg, [Hep, Options], [{error_info, #{}}])
+    end.
+
+encode_with(Hep, Options) ->
+    case hep_nif:encode(Hep, Options) of
+        dirty -> hep_nif:encode_dirty(Hep, Options);
+        Result -> Result
     end.
 
 %% The record with numbers in place of names. What is no name stays for the codec to refuse.
@@ -237,8 +253,8 @@ numbered(#hep{version = Version, protocol_family = Family, payload_type = Type} 
 numbered(Hep) ->
     Hep.
 
-%% @doc Says in a sentence what an error's reason means.
--spec format_error(reason() | encode_reason()) -> string().
+%% @doc Says in a sentence what an error's reason means. Raises `badarg' for what is no reason.
+-spec format_error(reason() | encode_reason() | hep_json:reason()) -> string().
 format_error(not_hep) ->
     "not a HEP packet: it begins with neither 1, 2, HEP3 nor EEP3";
 format_error({truncated, Offset}) ->
@@ -269,12 +285,18 @@ format_error({unsupported_field, Field, Version}) ->
 format_error({unsupported_payload_type, Type}) ->
     text("payload type ~b: versions 1 and 2 carry SIP only", [Type]);
 format_error({packet_too_large, Size}) ->
-    text("the packet would have ~b bytes: 65535 at the most can be sent", [Size]).
+    text("the packet would have ~b bytes: 65535 at the most can be sent", [Size]);
+format_error({invalid_json, Line, Column, Message}) ->
+    text("~ts at line ~b, column ~b", [Message, Line, Column]);
+format_error(_) ->
+    erlang:error(badarg).
 
 %% @private
 -spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() => unicode:chardata()}.
-format_error(badarg, [{_, decode, [Packet, _], _} | _]) when not is_binary(Packet) ->
+format_error(badarg, [{_, decode, [Packet | _], _} | _]) when not is_binary(Packet) ->
     #{1 => "not a binary"};
+format_error(badarg, [{_, _, [_], _} | _]) ->
+    #{1 => "not a packet, or not a packet's field"};
 format_error(badarg, [{_, Function, [_, Options], _} | _]) when is_map(Options) ->
     Wrong = [Option || Option <- maps:to_list(Options), not is_option(Function, Option)],
     #{2 => text("no such options, or not their values: ~tp", [Wrong])};
@@ -302,14 +324,17 @@ new() ->
 
 %% @doc The version: `hep_v1', `hep_v2' or `hep_v3'.
 -spec version(t()) -> version_name() | undefined.
-version(#hep{version = 1}) -> hep_v1;
-version(#hep{version = 2}) -> hep_v2;
-version(#hep{version = 3}) -> hep_v3;
-version(#hep{version = undefined}) -> undefined.
+version(Hep) ->
+    case field(#hep.version, Hep) of
+        1 -> hep_v1;
+        2 -> hep_v2;
+        3 -> hep_v3;
+        _ -> undefined
+    end.
 
 %% @doc Sets the version, by name or number.
 -spec version(version_name() | version(), t()) -> t().
-version(Version, Hep) -> Hep#hep{version = number(Version, fun version_number/1)}.
+version(Version, Hep) -> field(#hep.version, number(Version, 1, 3, fun version_number/1), Hep).
 
 version_number(hep_v1) -> 1;
 version_number(hep_v2) -> 2;
@@ -318,96 +343,103 @@ version_number(_) -> undefined.
 
 %% @doc The protocol family: `ipv4', `ipv6', or `undefined' when the packet does not say.
 -spec protocol_family(t()) -> protocol_family() | undefined.
-protocol_family(#hep{protocol_family = Family}) -> hep_registry:protocol_family_name(Family).
+protocol_family(Hep) -> hep_registry:protocol_family_name(field(#hep.protocol_family, Hep)).
 
 %% @doc Sets the protocol family, by name or number.
 -spec protocol_family(protocol_family() | uint8() | undefined, t()) -> t().
 protocol_family(Family, Hep) ->
-    Hep#hep{protocol_family = number(Family, fun hep_registry:protocol_family_number/1)}.
+    Number = number(Family, 0, 16#ff, fun hep_registry:protocol_family_number/1),
+    field(#hep.protocol_family, Number, Hep).
 
 %% @doc The IP protocol id: 6 TCP, 17 UDP, 132 SCTP. Kamailio writes 22 for TLS.
 -spec protocol(t()) -> uint16() | undefined.
-protocol(#hep{protocol = Protocol}) -> Protocol.
+protocol(Hep) -> field(#hep.protocol, Hep).
 
 -spec protocol(uint16() | undefined, t()) -> t().
-protocol(Protocol, Hep) -> Hep#hep{protocol = Protocol}.
+protocol(Protocol, Hep) -> field(#hep.protocol, Protocol, Hep).
 
 %% @doc The source address of the captured packet.
 -spec src_ip(t()) -> inet:ip_address() | undefined.
-src_ip(#hep{src_ip = Address}) -> Address.
+src_ip(Hep) -> field(#hep.src_ip, Hep).
 
 -spec src_ip(inet:ip_address() | undefined, t()) -> t().
-src_ip(Address, Hep) -> Hep#hep{src_ip = Address}.
+src_ip(Address, Hep) -> field(#hep.src_ip, Address, Hep).
 
 %% @doc The source port of the captured packet.
 -spec src_port(t()) -> inet:port_number() | undefined.
-src_port(#hep{src_port = Port}) -> Port.
+src_port(Hep) -> field(#hep.src_port, Hep).
 
 -spec src_port(inet:port_number() | undefined, t()) -> t().
-src_port(Port, Hep) -> Hep#hep{src_port = Port}.
+src_port(Port, Hep) -> field(#hep.src_port, Port, Hep).
 
 %% @doc The destination address of the captured packet.
 -spec dst_ip(t()) -> inet:ip_address() | undefined.
-dst_ip(#hep{dst_ip = Address}) -> Address.
+dst_ip(Hep) -> field(#hep.dst_ip, Hep).
 
 -spec dst_ip(inet:ip_address() | undefined, t()) -> t().
-dst_ip(Address, Hep) -> Hep#hep{dst_ip = Address}.
+dst_ip(Address, Hep) -> field(#hep.dst_ip, Address, Hep).
 
 %% @doc The destination port of the captured packet.
 -spec dst_port(t()) -> inet:port_number() | undefined.
-dst_port(#hep{dst_port = Port}) -> Port.
+dst_port(Hep) -> field(#hep.dst_port, Hep).
 
 -spec dst_port(inet:port_number() | undefined, t()) -> t().
-dst_port(Port, Hep) -> Hep#hep{dst_port = Port}.
+dst_port(Port, Hep) -> field(#hep.dst_port, Port, Hep).
 
 %% @doc When the payload was captured. Version 1 carries no time: it is the time of decoding.
 %% A sender's microseconds may be a second or more.
 -spec timestamp(t()) -> erlang:timestamp() | undefined.
-timestamp(#hep{timestamp = Timestamp}) -> Timestamp.
+timestamp(Hep) -> field(#hep.timestamp, Hep).
 
 -spec timestamp(erlang:timestamp() | undefined, t()) -> t().
-timestamp(Timestamp, Hep) -> Hep#hep{timestamp = Timestamp}.
+timestamp(Timestamp, Hep) -> field(#hep.timestamp, Timestamp, Hep).
 
 %% @doc The capture agent id: 16 bits in version 2, 32 in version 3, none in version 1.
 -spec node_id(t()) -> uint32() | undefined.
-node_id(#hep{node_id = Id}) -> Id.
+node_id(Hep) -> field(#hep.node_id, Hep).
 
 -spec node_id(uint32() | undefined, t()) -> t().
-node_id(Id, Hep) -> Hep#hep{node_id = Id}.
+node_id(Id, Hep) -> field(#hep.node_id, Id, Hep).
 
 %% @doc What the payload is: a name, or the number where there is none.
 -spec payload_type(t()) -> payload_type() | uint8().
-payload_type(#hep{payload_type = Type}) -> hep_registry:payload_type_name(Type).
+payload_type(Hep) -> hep_registry:payload_type_name(field(#hep.payload_type, Hep)).
 
 %% @doc Sets what the payload is, by name or number.
 -spec payload_type(payload_type() | uint8(), t()) -> t().
-payload_type(Type, Hep) ->
-    Hep#hep{payload_type = number(Type, fun hep_registry:payload_type_number/1)}.
+payload_type(Type, Hep) when Type =/= undefined ->
+    Number = number(Type, 0, 16#ff, fun hep_registry:payload_type_number/1),
+    field(#hep.payload_type, Number, Hep);
+payload_type(_, _) ->
+    erlang:error(badarg).
 
 %% @doc The captured payload, inflated where it came compressed.
 -spec payload(t()) -> binary().
-payload(#hep{payload = Payload}) -> Payload.
+payload(Hep) -> field(#hep.payload, Hep).
 
 -spec payload(binary(), t()) -> t().
-payload(Payload, Hep) -> Hep#hep{payload = Payload}.
+payload(Payload, Hep) -> field(#hep.payload, Payload, Hep).
 
 %% @doc The vendor of the packet's vendor chunks, the last one's where they differ; `unknown' when there
 %% are none, and `undefined' in versions 1 and 2, which have no chunks.
 -spec vendor(t()) -> vendor() | vendor_id() | undefined.
-vendor(#hep{version = 3, chunks = Chunks}) ->
-    Vendors = [Vendor || {{Vendor, _}, _} <- Chunks, Vendor =/= 0],
-    hep_registry:vendor_name(lists:last([0 | Vendors]));
-vendor(#hep{}) ->
-    undefined.
+vendor(Hep) ->
+    case field(#hep.version, Hep) of
+        3 ->
+            Ids = [Id || {{Id, _}, _} <- chunks(Hep), Id =/= 0],
+            hep_registry:vendor_name(lists:last([0 | Ids]));
+        _ ->
+            undefined
+    end.
 
 %% @doc Marks the packet as the vendor's, by name or number: with an empty chunk of the vendor, number 0,
 %% behind the others. The mark of another vendor is taken off; `unknown' and `undefined' leave none.
 -spec vendor(vendor() | vendor_id() | undefined, t()) -> t().
-vendor(Vendor, #hep{chunks = Chunks} = Hep) ->
-    Unmarked = [Chunk || Chunk <- Chunks, not is_mark(Chunk)],
-    case number(Vendor, fun hep_registry:vendor_number/1) of
-        None when None =:= 0; None =:= undefined -> Hep#hep{chunks = Unmarked};
-        Number -> Hep#hep{chunks = Unmarked ++ [{{Number, 0}, {0, <<>>}}]}
+vendor(Vendor, Hep) ->
+    Unmarked = [Chunk || Chunk <- chunks(Hep), not is_mark(Chunk)],
+    case number(Vendor, 0, 16#ffff, fun hep_registry:vendor_number/1) of
+        None when None =:= 0; None =:= undefined -> field(#hep.chunks, Unmarked, Hep);
+        Number -> field(#hep.chunks, Unmarked ++ [{{Number, 0}, {0, <<>>}}], Hep)
     end.
 
 is_mark({{Vendor, 0}, {0, <<>>}}) when Vendor =/= 0 -> true;
@@ -452,30 +484,43 @@ auth_key(Key, Hep) -> generic(auth_key, Key, Hep).
 
 %% @doc The value of a chunk without a field of its own; of several equal chunks the last one's.
 -spec chunk(vendor_id(), chunk_id(), t()) -> binary() | undefined.
-chunk(VendorId, ChunkId, #hep{chunks = Chunks}) ->
-    case lists:keyfind({VendorId, ChunkId}, 1, lists:reverse(Chunks)) of
+chunk(VendorId, ChunkId, Hep) ->
+    case lists:keyfind({VendorId, ChunkId}, 1, lists:reverse(chunks(Hep))) of
         {_, {_Length, Value}} -> Value;
         {_, Value} -> Value;
-        false -> undefined
+        _ -> undefined
     end.
 
 generic(Name, Hep) ->
     chunk(0, hep_registry:chunk_id(Name), Hep).
 
 %% Sets a generic chunk where it stands, or behind the others.
-generic(Name, Value, #hep{chunks = Chunks} = Hep) ->
+generic(Name, Value, Hep) when is_binary(Value); Value =:= undefined ->
     Key = {0, hep_registry:chunk_id(Name)},
-    {Before, After} = lists:splitwith(fun({K, _}) -> K =/= Key end, Chunks),
-    Others = [Chunk || {K, _} = Chunk <- After, K =/= Key],
+    IsOther = fun(Chunk) -> not (is_tuple(Chunk) andalso element(1, Chunk) =:= Key) end,
+    {Before, After} = lists:splitwith(IsOther, chunks(Hep)),
     Own = [{Key, {byte_size(Value), Value}} || Value =/= undefined],
-    Hep#hep{chunks = Before ++ Own ++ Others}.
+    field(#hep.chunks, Before ++ Own ++ lists:filter(IsOther, After), Hep);
+generic(_, _, _) ->
+    erlang:error(badarg).
 
-%% A number stays what it is, a name becomes its number, what is neither is a badarg.
-number(undefined, _) ->
+%%% Helpers: whatever a packet is not, or a field's value is not, is a badarg
+
+field(Position, #hep{} = Hep) -> element(Position, Hep);
+field(_, _) -> erlang:error(badarg).
+
+field(Position, Value, #hep{} = Hep) -> setelement(Position, Hep, Value);
+field(_, _, _) -> erlang:error(badarg).
+
+chunks(#hep{chunks = Chunks}) when length(Chunks) >= 0 -> Chunks;
+chunks(_) -> erlang:error(badarg).
+
+%% A number stays what it is, a name becomes its number.
+number(undefined, _, _, _) ->
     undefined;
-number(Number, _) when is_integer(Number) ->
+number(Number, Least, Most, _) when is_integer(Number), Number >= Least, Number =< Most ->
     Number;
-number(Name, NumberOf) ->
+number(Name, _, _, NumberOf) ->
     case NumberOf(Name) of
         undefined -> erlang:error(badarg);
         Number -> Number
@@ -485,16 +530,18 @@ number(Name, NumberOf) ->
 
 %% @doc The version of a parsed packet.
 -spec get_version(state()) -> version().
-get_version({hep, Version, _Chunks}) -> Version.
+get_version({hep, Version, _Chunks}) -> Version;
+get_version(_) -> erlang:error(badarg).
 
 %% @doc The value of a parsed packet's chunk; of several equal chunks the first one's.
 -spec get_chunk(vendor_id(), chunk_id(), state()) -> {ok, binary()} | not_found.
-get_chunk(VendorId, ChunkId, {hep, _Version, Chunks}) ->
-    case lists:keyfind(<<VendorId:16, ChunkId:16>>, 1, Chunks) of
+get_chunk(VendorId, ChunkId, State) ->
+    case lists:keyfind(<<VendorId:16, ChunkId:16>>, 1, get_chunks(State)) of
         {<<VendorId:16, ChunkId:16>>, Value} -> {ok, Value};
         _ -> not_found
     end.
 
 %% @doc The chunks of a parsed packet, in order, as `{<<VendorId:16, ChunkId:16>>, Value}'.
 -spec get_chunks(state()) -> [parsed_chunk()].
-get_chunks({hep, _Version, Chunks}) -> Chunks.
+get_chunks({hep, _Version, Chunks}) -> Chunks;
+get_chunks(_) -> erlang:error(badarg).

@@ -19,12 +19,21 @@
 %% @doc Parses a packet. Whatever else comes in is an error too.
 -spec parse(Packet :: binary() | term()) -> {ok, hep:state()} | {error, invalid_packet, term()}.
 parse(Packet) when is_binary(Packet) ->
-    case hep_nif:parse(Packet, hep_registry:literals()) of
+    case chunks(Packet, hep_registry:literals()) of
         {ok, _} = Ok -> Ok;
         {error, _} -> {error, invalid_packet, Packet}
     end;
 parse(Other) ->
     {error, invalid_packet, Other}.
+
+%% Beyond the size of a datagram even looking at a packet may take long.
+chunks(Packet, Literals) when byte_size(Packet) > 16#ffff ->
+    hep_nif:parse_dirty(Packet, Literals);
+chunks(Packet, Literals) ->
+    case hep_nif:parse(Packet, Literals) of
+        dirty -> hep_nif:parse_dirty(Packet, Literals);
+        Result -> Result
+    end.
 
 %% @private
 -spec parse(hep:version(), term()) -> {ok, hep:state()} | {error, invalid_packet, term()}.

@@ -4,8 +4,10 @@
 %% `dirty' means: call the function's `_dirty' twin, the packet or list needs more than a timeslice.
 -module(hep_nif).
 
--export([decode/1, decode/2, decode_dirty/2, parse/2]).
+-export([decode/1, decode/2, decode_dirty/2, parse/2, parse_dirty/2]).
 -export([encode/1, encode/2, encode_dirty/2]).
+-export([packet_to_json/2, packet_to_json_dirty/2, record_to_json/1, record_to_json_dirty/1]).
+-export([chunks_to_json/2, chunks_to_json_dirty/2, from_json/1, from_json_dirty/1]).
 -export([transform/2, transform_dirty/2]).
 -export([transform_record/2, transform_record_dirty/2]).
 -export([transform_chunk/3]).
@@ -29,8 +31,12 @@ decode(_Packet, _Options) ->
 decode_dirty(_Packet, _Options) ->
     erlang:nif_error(not_loaded).
 
--spec parse(binary(), literals()) -> {ok, hep:state()} | {error, hep:reason()}.
+-spec parse(binary(), literals()) -> {ok, hep:state()} | {error, hep:reason()} | dirty.
 parse(_Packet, _Literals) ->
+    erlang:nif_error(not_loaded).
+
+-spec parse_dirty(binary(), literals()) -> {ok, hep:state()} | {error, hep:reason()}.
+parse_dirty(_Packet, _Literals) ->
     erlang:nif_error(not_loaded).
 
 -spec encode(hep:hep()) -> {ok, iolist()} | {error, hep:encode_reason()}.
@@ -43,6 +49,46 @@ encode(_Hep, _Options) ->
 
 -spec encode_dirty(hep:hep(), options()) -> {ok, iolist()} | {error, hep:encode_reason()}.
 encode_dirty(_Hep, _Options) ->
+    erlang:nif_error(not_loaded).
+
+-spec packet_to_json(binary(), options()) ->
+    {ok, binary()} | {error, hep:reason()} | dirty.
+packet_to_json(_Packet, _Options) ->
+    erlang:nif_error(not_loaded).
+
+-spec record_to_json(hep:hep()) ->
+    {ok, binary()} | {error, hep:encode_reason()} | dirty.
+record_to_json(_Hep) ->
+    erlang:nif_error(not_loaded).
+
+-spec chunks_to_json(hep:version(), [hep:parsed_chunk()]) ->
+    {ok, binary()} | {error, hep:reason()} | dirty.
+chunks_to_json(_Version, _Chunks) ->
+    erlang:nif_error(not_loaded).
+
+-spec from_json(binary()) ->
+    {ok, hep:hep() | [hep:hep()]} | {error, hep_json:reason()} | dirty.
+from_json(_Json) ->
+    erlang:nif_error(not_loaded).
+
+-spec packet_to_json_dirty(binary(), options()) ->
+    {ok, binary()} | {error, hep:reason()}.
+packet_to_json_dirty(_Packet, _Options) ->
+    erlang:nif_error(not_loaded).
+
+-spec record_to_json_dirty(hep:hep()) ->
+    {ok, binary()} | {error, hep:encode_reason()}.
+record_to_json_dirty(_Hep) ->
+    erlang:nif_error(not_loaded).
+
+-spec chunks_to_json_dirty(hep:version(), [hep:parsed_chunk()]) ->
+    {ok, binary()} | {error, hep:reason()}.
+chunks_to_json_dirty(_Version, _Chunks) ->
+    erlang:nif_error(not_loaded).
+
+-spec from_json_dirty(binary()) ->
+    {ok, hep:hep() | [hep:hep()]} | {error, hep_json:reason()}.
+from_json_dirty(_Json) ->
     erlang:nif_error(not_loaded).
 
 -spec transform([hep:parsed_chunk()], literals()) -> properties() | dirty.

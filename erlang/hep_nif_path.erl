@@ -26,6 +26,8 @@ try_load(Path, Loader) ->
     case Loader(Path) of
         ok ->
             ok;
+        {error, {Loaded, _}} when Loaded =:= reload; Loaded =:= upgrade ->
+            {error, "the native library is loaded already, and a VM cannot load it a second time"};
         {error, {Reason, Text}} ->
             {error, describe(Path, io_lib:format("~ts (~ts)", [Text, Reason]))}
     end.

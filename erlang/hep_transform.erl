@@ -40,7 +40,8 @@ transform(Packet) ->
 %% @doc Transforms the generic chunks of a parsed or decoded packet, and those of the modules' vendors.
 %%
 %% The order of the chunks is kept; a decoded packet's are in the order of their ids. A chunk without a
-%% module, or answered `no_call', is left out. Of several modules for one vendor the first is asked.
+%% module, or answered `no_call', is left out. Of several modules for one vendor the first is asked. The fields
+%% of a record that you made yourself are taken as they are; what is no packet raises `badarg'.
 -spec transform([module()], hep:state() | hep:hep()) -> transformed().
 transform(Modules, Packet) when is_list(Modules) ->
     {Version, Generic} = generic(Packet),
@@ -55,7 +56,9 @@ transform(Modules, Packet) when is_list(Modules) ->
             {hep_generic_transform:namespace(), Generic}
             | Namespaces
         ]}
-    ].
+    ];
+transform(_, _) ->
+    erlang:error(badarg).
 
 generic(#hep{version = Version} = Hep) ->
     Literals = hep_registry:literals(),

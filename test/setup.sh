@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what building, running and testing hep needs and is not there: on Debian, as root. Elsewhere it
-# says what is missing. Rust is the user's own choice of installation: native/build.sh checks it.
+# says what is missing. `setup.sh run' sees to what `make run' needs, `setup.sh test' to everything. Rust is the
+# user's own choice of installation: native/build.sh checks it.
 set -eu
 
 # Debian's package, and a file of it that Erlang's code path has when it is there.
@@ -17,23 +18,25 @@ need() {
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 
-if command -v erl >/dev/null 2>&1; then
-    # shellcheck disable=SC2086
-    missing=$(erl -noshell -eval '
-        code:add_path(code:lib_dir(kernel, include)),
-        [io:put_chars([" ", Package]) ||
-            [Package, File] <- [string:split(Pair, "=") || Pair <- init:get_plain_arguments()],
-            code:where_is_file(File) =:= non_existing],
-        halt().' -extra $erlang)
-else
-    missing=" erlang-base"
-    for pair in $erlang; do missing="$missing ${pair%%=*}"; done
-fi
-need elixir command -v mix
-need rebar3 command -v rebar3
-need git command -v git
+need erlang-base command -v erl
 need gcc command -v cc
 need libc6-dev sh -c 'test -e /usr/include/stdio.h || test "$(uname -s)" != Linux'
+if [ "${1-test}" = test ]; then
+    if command -v erl >/dev/null 2>&1; then
+        # shellcheck disable=SC2086
+        missing="$missing$(erl -noshell -eval '
+            code:add_path(code:lib_dir(kernel, include)),
+            [io:put_chars([" ", Package]) ||
+                [Package, File] <- [string:split(Pair, "=") || Pair <- init:get_plain_arguments()],
+                code:where_is_file(File) =:= non_existing],
+            halt().' -extra $erlang)"
+    else
+        for pair in $erlang; do missing="$missing ${pair%%=*}"; done
+    fi
+    need elixir command -v mix
+    need rebar3 command -v rebar3
+    need git command -v git
+fi
 
 [ -n "$missing" ] || exit 0
 
@@ -51,6 +54,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     fi
 else
     echo "hep: this needs the following, under the names that Debian gives them:$missing" >&2
-    echo "hep: install them (on Debian, 'make setup' as root does) and try again." >&2
+    echo "hep: install them (on Debian, this command as root does) and try again." >&2
     exit 1
 fi

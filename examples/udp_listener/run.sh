@@ -2,6 +2,10 @@
 # Compiles the example against the checkout it lies in and replays captured packets to it.
 # With a port it goes on listening for real senders.
 set -eu
+case ${1-} in
+    '') set -- ;;
+    *[!0-9]*) echo "not a port: $1" >&2; exit 2 ;;
+esac
 cd "$(dirname "$0")"
 top=../..
 build=$top/_build/udp_listener

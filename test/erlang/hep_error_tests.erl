@@ -70,7 +70,7 @@ format_error_of_the_largest_numbers_test_() ->
 
 format_error_of_no_reason_test() ->
     [
-        ?assertError(function_clause, hep:format_error(Other))
+        ?assertError(badarg, hep:format_error(Other))
      || Other <- [foo, {truncated}, {error, not_hep}, "text"]
     ].
 

@@ -23,11 +23,18 @@ main([Captures | Port]) ->
             Errors = run(udp_listener:port(), Captures),
             case Listens of
                 false -> halt(min(Errors, 1));
-                true -> io:format("~nListening on UDP port ~b; Ctrl-C ends it.~n", [udp_listener:port()])
+                true -> listen()
             end;
         {error, {shutdown, {failed_to_start_child, _, {cannot_listen, Ip, P, Reason}}}} ->
             io:format("Cannot listen on ~s, port ~b: ~s~n", [inet:ntoa(Ip), P, Reason]),
             halt(1)
+    end.
+
+%% The supervisor is linked to this process.
+listen() ->
+    io:format("~nListening on UDP port ~b; Ctrl-C ends it.~n", [udp_listener:port()]),
+    receive
+        after infinity -> ok
     end.
 
 %% @doc Replays the datagrams below the folder of captures; gives how many were refused or lost.

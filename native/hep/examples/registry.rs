@@ -52,7 +52,6 @@ type Entries = [(u16, String)];
 
 fn type_of(set: &str, entries: &Entries) -> String {
     let mut names: Vec<_> = entries.iter().map(|(_, name)| name.as_str()).collect();
-    names.dedup();
     let mut seen = Vec::new();
     names.retain(|name| {
         let new = !seen.contains(name);

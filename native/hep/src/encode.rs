@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::frame::{self, Chunk};
-use crate::packet::{Family, Packet};
-use crate::registry::{GenericChunk, Kind, PayloadType};
+use crate::packet::{Family, Packet, is_kept};
+use crate::registry::{GenericChunk, PayloadType};
 use crate::{Timestamp, Version, quirks};
 
 /// How version 2 is written.
@@ -127,6 +127,26 @@ pub(crate) fn encode<'a>(
         Version::V3 => framed(packet, family, timestamp, options)?,
     };
     total(&encoded).map(|_| encoded)
+}
+
+/// Writes chunks as they stand into a packet of version 3: the reverse of [`parse`](crate::parse()).
+pub(crate) fn encode_chunks<'a>(chunks: impl IntoIterator<Item = Chunk<'a>>) -> Result<Vec<u8>, EncodeError> {
+    let mut writer = Writer::new(Generic::new());
+    for chunk in chunks {
+        extend_chunk(&mut writer.bytes, chunk.vendor, chunk.id, chunk.value)?;
+    }
+    let mut encoded = Encoded { header: writer.bytes, payload: Cow::Borrowed(&[]), trailer: Vec::new() };
+    state_total(&mut encoded)?;
+    Ok(encoded.header)
+}
+
+/// Writes the total length into the header of version 3.
+fn state_total(encoded: &mut Encoded<'_>) -> Result<(), EncodeError> {
+    let total = total(encoded)?;
+    if let Some(length) = encoded.header.get_mut(frame::MAGIC.len()..frame::HEADER.into()) {
+        length.copy_from_slice(&total.to_be_bytes());
+    }
+    Ok(())
 }
 
 /// The length of the whole packet, as version 3 states it.
@@ -263,10 +283,7 @@ fn framed<'a>(
         extend_chunk(&mut trailer, chunk.vendor, chunk.id, chunk.value)?;
     }
     let mut encoded = Encoded { header, payload, trailer };
-    let total = total(&encoded)?;
-    if let Some(length) = encoded.header.get_mut(frame::MAGIC.len()..frame::HEADER.into()) {
-        length.copy_from_slice(&total.to_be_bytes());
-    }
+    state_total(&mut encoded)?;
     Ok(encoded)
 }
 
@@ -287,17 +304,6 @@ fn kept_generic<'a>(packet: &'a Packet<'_>, options: &EncodeOptions<'a>) -> Resu
     kept.extend(options.auth_key.map(|key| (auth_key, key)));
     kept.sort_by_key(|&(id, _)| id);
     Ok(kept)
-}
-
-/// Whether decoding keeps such a generic chunk among the packet's `chunks`.
-fn is_kept(id: u16, value: &[u8]) -> bool {
-    let Some(info) = GenericChunk::info(id) else { return true };
-    match info.chunk {
-        GenericChunk::Ipv6Source | GenericChunk::Ipv6Destination => quirks::is_port_as_ipv6(value),
-        GenericChunk::Payload | GenericChunk::CompressedPayload => false,
-        chunk if u16::from(chunk) <= GenericChunk::CaptureId.into() => false,
-        _ => info.kind == Kind::Octets || info.kind.width() == Some(value.len()),
-    }
 }
 
 /// Writes generic chunks in the order of their ids: fields' own, and between them the kept ones.

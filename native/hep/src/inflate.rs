@@ -28,6 +28,7 @@ fn gunzip(data: &[u8], limit: usize) -> Option<Vec<u8>> {
     (inflated.len() <= limit).then_some(inflated)
 }
 
+/// zlib and raw deflate, step by step: flate2's readers take a stream that was cut for one that ended.
 fn run(mut stream: Decompress, data: &[u8], limit: usize) -> Option<Vec<u8>> {
     let mut inflated = Vec::new();
     loop {

@@ -48,6 +48,7 @@ mod error;
 mod fixed;
 mod frame;
 mod inflate;
+mod json;
 mod options;
 mod packet;
 mod parsed;
@@ -57,6 +58,7 @@ pub mod registry;
 pub use encode::{Compress, EncodeError, EncodeOptions, Encoded, Field, V2Style};
 pub use error::DecodeError;
 pub use frame::Chunk;
+pub use json::{JsonError, OneOrMany, OwnedPacket, from_json, to_json};
 pub use options::{CaptureId, HeaderLength, Options, V2Order};
 pub use packet::{Family, Kept, Packet, Payload};
 pub use parsed::{Chunks, Parsed};
@@ -102,6 +104,14 @@ pub fn encode<'a>(
     now: impl FnOnce() -> Timestamp,
 ) -> Result<Encoded<'a>, EncodeError> {
     encode::encode(packet, options, now)
+}
+
+/// Writes chunks as they stand into a packet of version 3: the reverse of [`parse`].
+///
+/// # Errors
+/// [`EncodeError::TooLarge`] where they do not fit into a packet.
+pub fn encode_chunks<'a>(chunks: impl IntoIterator<Item = Chunk<'a>>) -> Result<Vec<u8>, EncodeError> {
+    encode::encode_chunks(chunks)
 }
 
 /// A version of the protocol.

@@ -277,6 +277,35 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// Whether decoding keeps such a generic chunk among the packet's `chunks`.
+pub(crate) fn is_kept(id: u16, value: &[u8]) -> bool {
+    GenericChunk::info(id).is_none_or(|info| match info.chunk {
+        GenericChunk::Ipv6Source | GenericChunk::Ipv6Destination => quirks::is_port_as_ipv6(value),
+        chunk => !has_field(chunk) && info.kind.width().is_none_or(|width| width == value.len()),
+    })
+}
+
+/// Whether a chunk has a field of its own in a packet.
+pub(crate) const fn has_field(chunk: GenericChunk) -> bool {
+    matches!(
+        chunk,
+        GenericChunk::ProtocolFamily
+            | GenericChunk::Protocol
+            | GenericChunk::Ipv4Source
+            | GenericChunk::Ipv4Destination
+            | GenericChunk::Ipv6Source
+            | GenericChunk::Ipv6Destination
+            | GenericChunk::SourcePort
+            | GenericChunk::DestinationPort
+            | GenericChunk::Seconds
+            | GenericChunk::Microseconds
+            | GenericChunk::PayloadType
+            | GenericChunk::CaptureId
+            | GenericChunk::Payload
+            | GenericChunk::CompressedPayload
+    )
+}
+
 /// Facts that several chunks tell together, or that others overrule.
 #[derive(Default)]
 struct Facts {

@@ -151,7 +151,8 @@ pub const fn shifted_capture_id(id: u32) -> u32 {
 }
 
 /// **Q10** OpenSIPS reserves the addresses of a version 1 or 2 header twice, and sends what it
-/// reserved: 8 (IPv4) or 32 (IPv6) NUL bytes behind the payload. They are taken off a text.
+/// reserved: 8 (IPv4) or 32 (IPv6) NUL bytes behind the payload. They are taken off a text; what is longer
+/// than any datagram is not searched for NUL bytes.
 #[must_use]
 pub fn without_opensips_padding(payload: &[u8], family: Family) -> &[u8] {
     let padding: &[u8] = match family {

@@ -17,30 +17,43 @@ use rustler::sys::{
 use rustler::{Binary, Env, Term, schedule};
 
 /// How many elements of lists are a hundredth of a scheduler's timeslice of a millisecond.
-const PER_PERCENT: usize = 100;
+const ELEMENTS_PER_PERCENT: usize = 100;
+/// How many bytes of a packet are, when they are nothing but chunks.
+const BYTES_PER_PERCENT: usize = 4096;
 
 /// How far the ids of a packet's chunks mostly lie apart.
 const AHEAD: usize = 6;
 
+/// How many bytes of longer binaries one call looks into, beside the first: those that do not begin at a
+/// byte's border are copied for it, and the copies live as long as the call does.
+const INSPECTED: usize = 1024 * 1024;
+/// What is not longer takes no more than the list that it stands in.
+const SHORT: usize = 64;
+
+/// A term of one call. Only this module makes one, so that it always is one.
+#[derive(Clone, Copy, PartialEq)]
+#[repr(transparent)]
+pub(crate) struct NifTerm(ErlNifTerm);
+
 /// Terms that are the same in every call: they have no part on a heap.
 struct Immediates {
-    atoms: [ErlNifTerm; Atom::ALL.len()],
+    atoms: [NifTerm; Atom::ALL.len()],
     /// The integers from 0 to 255: most of what a packet's header has.
-    octets: [ErlNifTerm; 256],
+    octets: [NifTerm; 256],
 }
 
 static IMMEDIATES: OnceLock<Immediates> = OnceLock::new();
 
 /// Makes the immediate terms, which stay the same as long as the VM lives.
 pub(crate) fn load(env: Env<'_>, _info: Term<'_>) -> bool {
-    immediates(env.as_c_arg());
+    immediates(env);
     true
 }
 
-fn immediates(raw: *mut ErlNifEnv) -> &'static Immediates {
+fn immediates(env: Env<'_>) -> &'static Immediates {
     IMMEDIATES.get_or_init(|| Immediates {
-        atoms: Atom::ALL.map(|atom| make_atom(raw, atom.name())),
-        octets: std::array::from_fn(|octet| make_integer(raw, u64::try_from(octet).unwrap_or(0))),
+        atoms: Atom::ALL.map(|atom| make_atom(env, atom)),
+        octets: std::array::from_fn(|octet| make_integer(env, u64::try_from(octet).unwrap_or(0))),
     })
 }
 
@@ -49,64 +62,67 @@ pub(crate) struct NifTerms<'a> {
     env: Env<'a>,
     raw: *mut ErlNifEnv,
     immediates: &'static Immediates,
-    packet: ErlNifTerm,
-    bytes: &'a [u8],
+    /// The packet that the call is about, if it is about one, and its bytes.
+    packet: Option<(ErlNifTerm, &'a [u8])>,
     /// The names of the generic chunks, by id: literal binaries that the caller handed in.
-    names: &'a [ErlNifTerm],
+    names: &'a [NifTerm],
     /// Their keys.
-    keys: &'a [ErlNifTerm],
+    keys: &'a [NifTerm],
     /// The index of the key that was found last.
     last_key: Cell<usize>,
     /// Elements of lists made so far.
-    work: Cell<usize>,
+    elements: Cell<usize>,
+    /// Bytes of longer binaries looked into so far.
+    inspected: Cell<usize>,
 }
 
 impl<'a> NifTerms<'a> {
     /// For terms made of terms. `literals` is `hep_registry:literals()`; without it the binaries are made.
     pub(crate) fn new(env: Env<'a>, literals: Option<Term<'a>>) -> Self {
-        let raw = env.as_c_arg();
-        let elements = |tuple| tuple_elements(raw, tuple);
-        let literals = literals.and_then(|literals| elements(literals.as_c_arg()));
+        let literals = literals.and_then(|literals| tuple_elements(env, literals.into()));
         let (names, keys) = match literals {
-            Some(&[names, keys]) => (elements(names), elements(keys)),
+            Some(&[names, keys]) => (tuple_elements(env, names), tuple_elements(env, keys)),
             _ => (None, None),
         };
         Self {
             env,
-            raw,
-            immediates: immediates(raw),
-            packet: ErlNifTerm::default(),
-            bytes: &[],
+            raw: env.as_c_arg(),
+            immediates: immediates(env),
+            packet: None,
             names: names.unwrap_or(&[]),
             keys: keys.unwrap_or(&[]),
             last_key: Cell::new(0),
-            work: Cell::new(0),
+            elements: Cell::new(0),
+            inspected: Cell::new(0),
         }
     }
 
     /// For terms made of a packet.
     pub(crate) fn of_packet(env: Env<'a>, packet: &Binary<'a>, literals: Option<Term<'a>>) -> Self {
-        Self { packet: packet.to_term(env).as_c_arg(), bytes: packet.as_slice(), ..Self::new(env, literals) }
+        let packet = (packet.to_term(env).as_c_arg(), packet.as_slice());
+        Self { packet: Some(packet), ..Self::new(env, literals) }
     }
 
     /// Hands the answer over, and tells the scheduler what it cost.
-    pub(crate) fn finish(&self, answer: ErlNifTerm) -> Term<'a> {
-        let percent = self.work.get() / PER_PERCENT;
+    pub(crate) fn finish(&self, answer: NifTerm) -> Term<'a> {
+        let bytes = self.packet.map_or(0, |(_, bytes)| bytes.len());
+        let percent = (self.elements.get() / ELEMENTS_PER_PERCENT).max(bytes / BYTES_PER_PERCENT);
         if percent > 0 {
             schedule::consume_timeslice(self.env, i32::try_from(percent.min(100)).unwrap_or(100));
         }
-        // SAFETY: `answer` was made in `env`.
-        unsafe { Term::new(self.env, answer) }
+        // SAFETY: `answer` was made in `env`, or came with the call.
+        unsafe { Term::new(self.env, answer.0) }
     }
 
-    fn worked(&self, elements: usize) {
-        self.work.set(self.work.get().saturating_add(elements));
-    }
-
-    /// Where `part` begins in the packet, if it is a part of it.
-    fn offset(&self, part: &[u8]) -> Option<usize> {
-        let offset = part.as_ptr().addr().checked_sub(self.bytes.as_ptr().addr())?;
-        (offset.checked_add(part.len())? <= self.bytes.len()).then_some(offset)
+    /// The term of which `part` is made, if it lies in the packet.
+    #[inline]
+    fn part_of_packet(&self, part: &[u8]) -> Option<NifTerm> {
+        let (packet, bytes) = self.packet?;
+        let offset = part.as_ptr().addr().checked_sub(bytes.as_ptr().addr())?;
+        (offset.checked_add(part.len())? <= bytes.len()).then(|| {
+            // SAFETY: `packet` is a binary of this call, and the part was just found to lie in it.
+            NifTerm(unsafe { enif_make_sub_binary(self.raw, packet, offset, part.len()) })
+        })
     }
 
     /// The id of a key that is one of the very literals handed in, as those of a packet parsed here are.
@@ -114,66 +130,65 @@ impl<'a> NifTerms<'a> {
     /// To find it by its address is cheaper than to look into the binary: ids mostly ascend, so it is
     /// looked for behind the one found last.
     #[inline]
-    fn literal_key(&self, term: ErlNifTerm) -> Option<u16> {
+    fn literal_key(&self, term: NifTerm) -> Option<u16> {
         let last = self.last_key.get();
         let ahead = self.keys.get(last..)?.iter().take(AHEAD).position(|&key| key == term)?;
         self.last_key.set(last.saturating_add(ahead));
         u16::try_from(self.last_key.get()).ok()
     }
 
-    fn copy(&self, bytes: &[u8]) -> ErlNifTerm {
+    fn copy(&self, bytes: &[u8]) -> NifTerm {
         let mut term = ErlNifTerm::default();
         // SAFETY: the call returns `bytes.len()` writable bytes of the new binary `term`.
         unsafe {
             let target = enif_make_new_binary(self.raw, bytes.len(), &raw mut term);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
         }
-        term
+        NifTerm(term)
     }
 }
 
 impl TermBuilder for NifTerms<'_> {
-    type Term = ErlNifTerm;
+    type Term = NifTerm;
 
     #[inline]
-    fn atom(&self, atom: Atom) -> ErlNifTerm {
-        self.immediates.atoms.get(atom as usize).copied().unwrap_or_default()
+    fn atom(&self, atom: Atom) -> NifTerm {
+        match self.immediates.atoms.get(atom as usize) {
+            Some(&term) => term,
+            None => make_atom(self.env, atom),
+        }
     }
 
     #[inline]
-    fn integer(&self, value: u64) -> ErlNifTerm {
+    fn integer(&self, value: u64) -> NifTerm {
         match usize::try_from(value).ok().and_then(|value| self.immediates.octets.get(value)) {
             Some(&octet) => octet,
-            None => make_integer(self.raw, value),
+            None => make_integer(self.env, value),
         }
     }
 
     #[inline]
-    fn binary(&self, bytes: &[u8]) -> ErlNifTerm {
-        match self.offset(bytes) {
-            // SAFETY: `packet` is a binary of `raw`, and `offset` has checked that the part lies in it.
-            Some(offset) => unsafe { enif_make_sub_binary(self.raw, self.packet, offset, bytes.len()) },
-            None => self.copy(bytes),
-        }
+    fn binary(&self, bytes: &[u8]) -> NifTerm {
+        self.part_of_packet(bytes).unwrap_or_else(|| self.copy(bytes))
     }
 
     #[inline]
-    fn tuple<const N: usize>(&self, elements: [ErlNifTerm; N]) -> ErlNifTerm {
+    fn tuple<const N: usize>(&self, elements: [NifTerm; N]) -> NifTerm {
         let arity = u32::try_from(N).unwrap_or(u32::MAX);
-        // SAFETY: `elements` are `N` terms of `raw`.
-        unsafe { enif_make_tuple_from_array(self.raw, elements.as_ptr(), arity) }
+        // SAFETY: `elements` are `N` terms of this call, and a `NifTerm` is nothing but a term.
+        NifTerm(unsafe { enif_make_tuple_from_array(self.raw, elements.as_ptr().cast(), arity) })
     }
 
     #[inline]
-    fn list(&self, elements: &[ErlNifTerm]) -> ErlNifTerm {
-        self.worked(elements.len());
+    fn list(&self, elements: &[NifTerm]) -> NifTerm {
+        self.elements.set(self.elements.get().saturating_add(elements.len()));
         let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
-        // SAFETY: `elements` are at least `length` terms of `raw`.
-        unsafe { enif_make_list_from_array(self.raw, elements.as_ptr(), length) }
+        // SAFETY: `elements` are at least `length` terms of this call, and a `NifTerm` is nothing but a term.
+        NifTerm(unsafe { enif_make_list_from_array(self.raw, elements.as_ptr().cast(), length) })
     }
 
     #[inline]
-    fn key(&self, vendor: u16, id: u16) -> ErlNifTerm {
+    fn key(&self, vendor: u16, id: u16) -> NifTerm {
         match self.keys.get(usize::from(id)) {
             Some(&key) if vendor == 0 => key,
             _ => {
@@ -184,68 +199,75 @@ impl TermBuilder for NifTerms<'_> {
     }
 
     #[inline]
-    fn name(&self, id: u16, name: &str) -> ErlNifTerm {
+    fn name(&self, id: u16, name: &str) -> NifTerm {
         self.names.get(usize::from(id)).copied().unwrap_or_else(|| self.copy(name.as_bytes()))
     }
 }
 
 impl TermReader for NifTerms<'_> {
-    type Input = ErlNifTerm;
+    type Input = NifTerm;
 
     #[inline]
-    fn keep(&self, term: ErlNifTerm) -> ErlNifTerm {
+    fn keep(&self, term: NifTerm) -> NifTerm {
         term
     }
 
     #[inline]
-    fn is_atom(&self, term: ErlNifTerm, atom: Atom) -> bool {
+    fn is_atom(&self, term: NifTerm, atom: Atom) -> bool {
         term == self.atom(atom)
     }
 
     #[inline]
-    fn is_binary(&self, term: ErlNifTerm) -> bool {
-        // SAFETY: `term` is a term of `raw`.
-        unsafe { enif_is_binary(self.raw, term) != 0 }
+    fn is_binary(&self, term: NifTerm) -> bool {
+        // SAFETY: `term` is a term of this call.
+        unsafe { enif_is_binary(self.raw, term.0) != 0 }
     }
 
     #[inline]
-    fn bytes(&self, term: ErlNifTerm) -> Option<&[u8]> {
+    fn bytes(&self, term: NifTerm) -> Option<&[u8]> {
+        if self.inspected.get() > INSPECTED {
+            return None;
+        }
         let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
         // SAFETY: on success the structure is filled in, and its bytes live as long as the call does.
-        unsafe {
-            if enif_inspect_binary(self.raw, term, binary.as_mut_ptr()) == 0 {
+        let bytes = unsafe {
+            if enif_inspect_binary(self.raw, term.0, binary.as_mut_ptr()) == 0 {
                 return None;
             }
             let binary = binary.assume_init_ref();
-            if binary.size == 0 { Some(&[]) } else { Some(slice::from_raw_parts(binary.data, binary.size)) }
+            if binary.size == 0 { &[] } else { slice::from_raw_parts(binary.data, binary.size) }
+        };
+        if bytes.len() > SHORT {
+            self.inspected.set(self.inspected.get().saturating_add(bytes.len()));
         }
+        Some(bytes)
     }
 
     #[inline]
-    fn unsigned(&self, term: ErlNifTerm) -> Option<u64> {
+    fn unsigned(&self, term: NifTerm) -> Option<u64> {
         let mut value = 0;
-        // SAFETY: `value` is writable.
-        (unsafe { enif_get_uint64(self.raw, term, &raw mut value) } != 0).then_some(value)
+        // SAFETY: `term` is a term of this call, and `value` is writable.
+        (unsafe { enif_get_uint64(self.raw, term.0, &raw mut value) } != 0).then_some(value)
     }
 
     #[inline]
-    fn elements<const N: usize>(&self, term: ErlNifTerm) -> Option<[ErlNifTerm; N]> {
-        tuple_elements(self.raw, term)?.try_into().ok()
+    fn elements<const N: usize>(&self, term: NifTerm) -> Option<[NifTerm; N]> {
+        tuple_elements(self.env, term)?.try_into().ok()
     }
 
     #[inline]
-    fn each(&self, list: ErlNifTerm, mut visit: impl FnMut(ErlNifTerm) -> Option<()>) -> Option<()> {
-        let (mut head, mut rest) = (ErlNifTerm::default(), list);
-        // SAFETY: `rest` is a term of `raw`; on success head and tail are too.
+    fn each(&self, list: NifTerm, mut visit: impl FnMut(NifTerm) -> Option<()>) -> Option<()> {
+        let (mut head, mut rest) = (ErlNifTerm::default(), list.0);
+        // SAFETY: `rest` is a term of this call; on success head and tail are too.
         while unsafe { enif_get_list_cell(self.raw, rest, &raw mut head, &raw mut rest) } != 0 {
-            visit(head)?;
+            visit(NifTerm(head))?;
         }
-        // SAFETY: `rest` is a term of `raw`.
+        // SAFETY: `rest` is a term of this call.
         (unsafe { enif_is_empty_list(self.raw, rest) } != 0).then_some(())
     }
 
     #[inline]
-    fn read_key(&self, term: ErlNifTerm) -> Option<(u16, u16)> {
+    fn read_key(&self, term: NifTerm) -> Option<(u16, u16)> {
         match self.literal_key(term) {
             Some(id) => Some((0, id)),
             None => split_key(self.bytes(term)?),
@@ -253,26 +275,35 @@ impl TermReader for NifTerms<'_> {
     }
 }
 
-/// The elements of a tuple; they live as long as the call does.
-fn tuple_elements<'a>(raw: *mut ErlNifEnv, term: ErlNifTerm) -> Option<&'a [ErlNifTerm]> {
-    let mut arity = 0;
-    let mut elements = MaybeUninit::uninit();
-    // SAFETY: on success `elements` points to `arity` terms of the tuple, which does not move in a call.
-    unsafe {
-        if enif_get_tuple(raw, term, &raw mut arity, elements.as_mut_ptr()) == 0 {
-            return None;
-        }
-        let arity = usize::try_from(arity).ok()?;
-        if arity == 0 { Some(&[]) } else { Some(slice::from_raw_parts(elements.assume_init(), arity)) }
+impl From<Term<'_>> for NifTerm {
+    fn from(term: Term<'_>) -> Self {
+        Self(term.as_c_arg())
     }
 }
 
-fn make_integer(raw: *mut ErlNifEnv, value: u64) -> ErlNifTerm {
-    // SAFETY: `raw` is the environment of this call.
-    unsafe { enif_make_uint64(raw, value) }
+/// The elements of a tuple; they live as long as the call does.
+#[inline]
+fn tuple_elements(env: Env<'_>, term: NifTerm) -> Option<&[NifTerm]> {
+    let mut arity = 0;
+    let mut elements = MaybeUninit::uninit();
+    // SAFETY: on success `elements` points to `arity` terms of the tuple, which does not move in a call; a
+    // `NifTerm` is nothing but a term.
+    unsafe {
+        if enif_get_tuple(env.as_c_arg(), term.0, &raw mut arity, elements.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let arity = usize::try_from(arity).ok()?;
+        if arity == 0 { Some(&[]) } else { Some(slice::from_raw_parts(elements.assume_init().cast(), arity)) }
+    }
 }
 
-fn make_atom(raw: *mut ErlNifEnv, name: &str) -> ErlNifTerm {
+fn make_integer(env: Env<'_>, value: u64) -> NifTerm {
+    // SAFETY: `env` is an environment.
+    NifTerm(unsafe { enif_make_uint64(env.as_c_arg(), value) })
+}
+
+fn make_atom(env: Env<'_>, atom: Atom) -> NifTerm {
+    let name = atom.name();
     // SAFETY: the name is given with its length.
-    unsafe { enif_make_atom_len(raw, name.as_ptr().cast(), name.len()) }
+    NifTerm(unsafe { enif_make_atom_len(env.as_c_arg(), name.as_ptr().cast(), name.len()) })
 }

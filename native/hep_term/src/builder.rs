@@ -53,6 +53,8 @@ atoms! {
     InvalidChunkLength = "invalid_chunk_length";
     /// [`InvalidChunk`](hep::DecodeError::InvalidChunk)
     InvalidChunk = "invalid_chunk";
+    /// [`JsonError`](hep::JsonError)
+    InvalidJson = "invalid_json";
     /// No `#hep{}` at all.
     InvalidHep = "invalid_hep";
     /// A field whose value cannot be written.

@@ -7,19 +7,10 @@ use hep::{
     Chunk, Compress, EncodeError, EncodeOptions, Family, Field, Kept, Packet, Payload, Timestamp, Version,
 };
 
-use crate::{Atom, TermReader, ok};
-
-/// Whether a payload may be compressed in this call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compressing {
-    /// It may.
-    Allowed,
-    /// It may not: the answer is then the atom `dirty`.
-    Refused,
-}
+use crate::{Atom, Scheduler, TermReader, ok};
 
 /// `{ok, [Header, Payload]}` or `{ok, [Header, Payload, Trailer]}`, `{error, Reason}`, see
-/// `hep:encode_reason()`; `dirty` where compressing is needed and refused.
+/// `hep:encode_reason()`; `dirty` where a normal scheduler is not enough.
 ///
 /// The payload is the record's own binary unless it had to be compressed.
 pub fn encode<B: TermReader>(
@@ -27,9 +18,9 @@ pub fn encode<B: TermReader>(
     record: B::Input,
     options: &EncodeOptions<'_>,
     now: impl FnOnce() -> Timestamp,
-    compressing: Compressing,
+    scheduler: Scheduler,
 ) -> B::Term {
-    if options.compress != Compress::None && compressing == Compressing::Refused {
+    if scheduler == Scheduler::Normal && options.compress != Compress::None {
         return builder.atom(Atom::Dirty);
     }
     match written(builder, record, options, now) {
@@ -113,7 +104,7 @@ impl<T: Copy> Fields<T> {
     }
 
     /// The packet that the record stands for; the reason names the field that is wrong.
-    fn packet<'b, B: TermReader<Input = T>>(&self, builder: &'b B) -> Result<Packet<'b>, B::Term> {
+    pub(crate) fn packet<'b, B: TermReader<Input = T>>(&self, builder: &'b B) -> Result<Packet<'b>, B::Term> {
         let version = match builder.unsigned(self.version) {
             Some(1) => Version::V1,
             Some(2) => Version::V2,
@@ -130,11 +121,11 @@ impl<T: Copy> Fields<T> {
         packet.dst_port = optional(builder, Atom::DstPort, self.dst_port)?;
         packet.timestamp = time(builder, self.timestamp)?;
         packet.capture_id = optional(builder, Atom::NodeId, self.node_id)?;
+        packet.chunks = self.chunks(builder)?;
         packet.payload = match builder.bytes(self.payload) {
             Some(bytes) => Payload::Plain(bytes),
             None => return Err(invalid(builder, Atom::Payload, self.payload)),
         };
-        packet.chunks = self.chunks(builder)?;
         Ok(packet)
     }
 

@@ -6,21 +6,54 @@
 
 mod builder;
 mod encode;
+mod json;
 mod parse;
 mod record;
 mod transform;
 
 pub use builder::{Atom, TermBuilder, TermReader, split_key};
-pub use encode::{Compressing, encode};
+pub use encode::encode;
+pub use json::{chunks_to_json, from_json, packet_to_json, record_to_json};
 pub use parse::parse;
-pub use record::{Inflating, decode};
+pub use record::decode;
 pub use transform::{transform, transform_chunk, transform_record};
 
-use hep::DecodeError;
+use hep::{DecodeError, Packet, Payload};
 use smallvec::SmallVec;
 
 /// The elements of a list; those of most packets need no allocation.
 type Terms<T> = SmallVec<[T; 20]>;
+
+/// The scheduler that a call runs on. What would hold a normal one for longer than a small part of a
+/// millisecond is answered with the atom `dirty`: the caller then makes the call on a dirty one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduler {
+    /// One that all processes share.
+    Normal,
+    /// One for long calls.
+    Dirty,
+}
+
+impl Scheduler {
+    /// The most chunks that are walked, and made terms of, on a normal scheduler.
+    const CHUNKS: usize = 2000;
+    /// The most bytes of text that are worked through on a normal scheduler.
+    const TEXT: usize = 64 * 1024;
+
+    fn walks(self, chunks: usize) -> bool {
+        self == Self::Dirty || chunks <= Self::CHUNKS
+    }
+
+    fn reads(self, text: usize) -> bool {
+        self == Self::Dirty || text <= Self::TEXT
+    }
+
+    /// Whether the packet has to be inflated, or has too many chunks.
+    fn refuses(self, packet: &Packet<'_>) -> bool {
+        let compressed = matches!(packet.payload, Payload::Compressed { .. });
+        !self.walks(packet.chunks.len()) || (self == Self::Normal && compressed)
+    }
+}
 
 /// `{ok, Value}`
 fn ok<B: TermBuilder>(builder: &B, value: B::Term) -> B::Term {

@@ -4,29 +4,18 @@ use core::net::IpAddr;
 
 use hep::{Chunk, Family, Options, Packet, Payload, Timestamp};
 
-use crate::{Atom, TermBuilder, Terms, error, ok};
+use crate::{Atom, Scheduler, TermBuilder, Terms, error, ok};
 
-/// Whether a compressed payload may be inflated in this call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inflating {
-    /// It may.
-    Allowed,
-    /// It may not: the answer is then the atom `dirty`.
-    Refused,
-}
-
-/// `{ok, #hep{}} | {error, Reason}`, or `dirty` where inflating is needed and refused.
+/// `{ok, #hep{}} | {error, Reason}`, or `dirty` where a normal scheduler is not enough.
 pub fn decode<B: TermBuilder>(
     builder: &B,
     input: &[u8],
     options: &Options,
     now: impl FnOnce() -> Timestamp,
-    inflating: Inflating,
+    scheduler: Scheduler,
 ) -> B::Term {
     match Packet::read(input, options, now) {
-        Ok(Packet { payload: Payload::Compressed { .. }, .. }) if inflating == Inflating::Refused => {
-            builder.atom(Atom::Dirty)
-        }
+        Ok(packet) if scheduler.refuses(&packet) => builder.atom(Atom::Dirty),
         Ok(packet @ Packet { payload: Payload::Compressed { .. }, .. }) => {
             match packet.inflate(options.max_inflated) {
                 Ok(packet) => ok(builder, record(builder, &packet)),
@@ -38,7 +27,7 @@ pub fn decode<B: TermBuilder>(
     }
 }
 
-fn record<B: TermBuilder>(builder: &B, packet: &Packet<'_>) -> B::Term {
+pub(crate) fn record<B: TermBuilder>(builder: &B, packet: &Packet<'_>) -> B::Term {
     let optional = |value: Option<u64>| match value {
         Some(value) => builder.integer(value),
         None => builder.atom(Atom::Undefined),

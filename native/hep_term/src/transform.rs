@@ -6,14 +6,14 @@ use hep::registry::{GenericChunk, Kind};
 
 use crate::encode::{Fields, record_chunk_terms, timestamp};
 use crate::record::inet;
-use crate::{Atom, TermBuilder, TermReader, Terms};
+use crate::{Atom, Scheduler, TermBuilder, TermReader, Terms};
 
 /// `[{Name, Value}]` of a list of `{<<VendorId:16, ChunkId:16>>, Value}`: the generic chunks that have
-/// a transformed form, in order. The atom `dirty` when there are more than `limit` chunks; `None` when
+/// a transformed form, in order. The atom `dirty` where a normal scheduler is not enough; `None` when
 /// the term is no such list.
-pub fn transform<B: TermReader>(builder: &B, chunks: B::Input, limit: usize) -> Option<B::Term> {
+pub fn transform<B: TermReader>(builder: &B, chunks: B::Input, scheduler: Scheduler) -> Option<B::Term> {
     let mut properties = Terms::new();
-    let mut budget = Budget::new(limit);
+    let mut budget = Budget::new(scheduler);
     let walked = builder.each(chunks, |chunk| {
         budget.spend()?;
         let [key, value] = builder.elements(chunk)?;
@@ -34,17 +34,22 @@ pub fn transform<B: TermReader>(builder: &B, chunks: B::Input, limit: usize) -> 
 }
 
 /// `{ok, Name, Value} | no_call` of one generic chunk.
-pub fn transform_chunk<B: TermReader>(builder: &B, id: u16, value: B::Input) -> B::Term {
-    match property(builder, id, value) {
+pub fn transform_chunk<B: TermReader>(builder: &B, id: B::Input, value: B::Input) -> B::Term {
+    let id = builder.unsigned(id).and_then(|id| u16::try_from(id).ok());
+    match id.and_then(|id| property(builder, id, value)) {
         Some([name, value]) => builder.tuple([builder.atom(Atom::Ok), name, value]),
         None => builder.atom(Atom::NoCall),
     }
 }
 
 /// `[{Name, Value}]` of a `#hep{}`, in the order of the chunks' ids: what [`transform`] gives for the packet
-/// that it was decoded from. The atom `dirty` when it has more than `limit` chunks; `None` when the term is no
-/// such record.
-pub fn transform_record<B: TermReader>(builder: &B, record: B::Input, limit: usize) -> Option<B::Term> {
+/// that it was decoded from. The atom `dirty` where a normal scheduler is not enough; `None` when the term
+/// is no such record.
+pub fn transform_record<B: TermReader>(
+    builder: &B,
+    record: B::Input,
+    scheduler: Scheduler,
+) -> Option<B::Term> {
     let fields = Fields::of(builder, record)?;
     let mut properties: Vec<(u16, [B::Term; 2])> = Vec::new();
     let mut add = |chunk: GenericChunk, value: B::Input| {
@@ -71,7 +76,7 @@ pub fn transform_record<B: TermReader>(builder: &B, record: B::Input, limit: usi
         properties.push(named(builder, GenericChunk::Seconds, integer(time.seconds)));
         properties.push(named(builder, GenericChunk::Microseconds, integer(time.microseconds)));
     }
-    let mut budget = Budget::new(limit);
+    let mut budget = Budget::new(scheduler);
     let walked = builder.each(fields.chunks, |chunk| {
         budget.spend()?;
         let (vendor, id, value) = record_chunk_terms(builder, chunk)?;
@@ -96,22 +101,21 @@ fn named<B: TermBuilder>(builder: &B, chunk: GenericChunk, value: B::Term) -> (u
     (id, [builder.name(id, chunk.name().unwrap_or_default()), value])
 }
 
-/// How many chunks may still be walked.
+/// How many chunks were walked.
 struct Budget {
-    left: usize,
+    scheduler: Scheduler,
+    walked: usize,
     overdrawn: bool,
 }
 
 impl Budget {
-    const fn new(limit: usize) -> Self {
-        Self { left: limit, overdrawn: false }
+    const fn new(scheduler: Scheduler) -> Self {
+        Self { scheduler, walked: 0, overdrawn: false }
     }
 
     fn spend(&mut self) -> Option<()> {
-        match self.left.checked_sub(1) {
-            Some(left) => self.left = left,
-            None => self.overdrawn = true,
-        }
+        self.walked = self.walked.saturating_add(1);
+        self.overdrawn = !self.scheduler.walks(self.walked);
         (!self.overdrawn).then_some(())
     }
 }

@@ -1,0 +1,74 @@
+%% @doc Packets as JSON, and back.
+%%
+%% ```
+%% 1> {ok, Json} = hep_json:from_packet(Packet).
+%% {ok,<<"{\"type\":\"HEP\",\"version\":3,\"protocolFamily\":2,\"protocol\":17,\"srcIp\":\"192.0.2.1\",...}">>}
+%% 2> {ok, Hep} = hep_json:decode(Json).
+%% '''
+%%
+%% The representation is described by the JSON Schema `guides/packet.schema.json'. Text that is not UTF-8
+%% goes out as base64, and nothing is lost on the way there and back.
+-module(hep_json).
+
+-include("hep.hrl").
+
+-export([encode/1, from_packet/1, from_packet/2, decode/1]).
+
+-export_type([reason/0]).
+
+%% Why text is not the JSON of packets. `hep:format_error/1' turns it into a sentence.
+-type reason() ::
+    {invalid_json, Line :: pos_integer(), Column :: non_neg_integer(), Message :: binary()}.
+
+%% @doc The JSON of a decoded packet or of a parsed one, or the array of a list of them. Raises `badarg' for
+%% what is none.
+-spec encode(hep:hep() | hep:state() | [hep:hep() | hep:state()]) -> binary().
+encode(Packets) when is_list(Packets) ->
+    try
+        iolist_to_binary([$[, lists:join($,, [object(Packet) || Packet <- Packets]), $]])
+    catch
+        error:_ -> erlang:error(badarg, [Packets])
+    end;
+encode(Packet) ->
+    try
+        object(Packet)
+    catch
+        error:_ -> erlang:error(badarg, [Packet])
+    end.
+
+object(#hep{} = Hep) ->
+    case hep_nif:record_to_json(Hep) of
+        {ok, Json} -> Json;
+        dirty -> written(hep_nif:record_to_json_dirty(Hep))
+    end;
+object(State) ->
+    Version = hep:get_version(State),
+    Chunks = hep:get_chunks(State),
+    case hep_nif:chunks_to_json(Version, Chunks) of
+        {ok, Json} -> Json;
+        dirty -> written(hep_nif:chunks_to_json_dirty(Version, Chunks))
+    end.
+
+written({ok, Json}) -> Json.
+
+%% @doc The JSON of a packet as it came from the network, in one step.
+-spec from_packet(Packet :: binary()) -> {ok, binary()} | {error, hep:reason()}.
+from_packet(Packet) ->
+    from_packet(Packet, #{}).
+
+%% @doc The JSON of a packet as it came from the network, in one step. Raises `badarg' when an option is wrong.
+-spec from_packet(Packet :: binary(), hep:options()) -> {ok, binary()} | {error, hep:reason()}.
+from_packet(Packet, Options) ->
+    List = maps:to_list(Options),
+    case hep_nif:packet_to_json(Packet, List) of
+        dirty -> hep_nif:packet_to_json_dirty(Packet, List);
+        Result -> Result
+    end.
+
+%% @doc Reads the JSON of a packet, or of an array of packets.
+-spec decode(Json :: binary()) -> {ok, hep:hep() | [hep:hep()]} | {error, reason()}.
+decode(Json) ->
+    case hep_nif:from_json(Json) of
+        dirty -> hep_nif:from_json_dirty(Json);
+        Result -> Result
+    end.

@@ -1,0 +1,39 @@
+//! The JSON representation of a packet.
+//!
+//! It is that of the original Erlang library's README, with what newer versions of the protocol carry:
+//! a JSON Schema of it is `guides/packet.schema.json`. Writing and reading back loses nothing.
+
+mod read;
+mod text;
+mod write;
+
+pub use read::{JsonError, OneOrMany, OwnedPacket, from_json};
+pub use write::to_json;
+
+/// The value of `type`.
+const TYPE: &str = "HEP";
+
+/// The names of a packet's fields.
+mod key {
+    pub(super) const TYPE: &str = "type";
+    pub(super) const VERSION: &str = "version";
+    pub(super) const FAMILY: &str = "protocolFamily";
+    pub(super) const PROTOCOL: &str = "protocol";
+    pub(super) const SRC_IP: &str = "srcIp";
+    pub(super) const SRC_PORT: &str = "srcPort";
+    pub(super) const DST_IP: &str = "dstIp";
+    pub(super) const DST_PORT: &str = "dstPort";
+    pub(super) const TIMESTAMP: &str = "timestamp";
+    pub(super) const MICROSECONDS: &str = "timestampUSecs";
+    /// Seconds and microseconds as they came, where the microseconds are a second or more.
+    pub(super) const RAW_TIMESTAMP: &str = "rawTimestamp";
+    pub(super) const CAPTURE_ID: &str = "captureId";
+    pub(super) const VENDOR_CHUNKS: &str = "vendorChunks";
+    /// The packet's order of chunks, where it is not the order of the facts and then of `vendorChunks`.
+    pub(super) const CHUNK_ORDER: &str = "chunkOrder";
+    pub(super) const PAYLOAD: &str = "payload";
+}
+
+/// The microseconds of a second, and of a millisecond.
+const SECOND: u32 = 1_000_000;
+const MILLISECOND: u32 = 1000;

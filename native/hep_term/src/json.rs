@@ -1,0 +1,106 @@
+//! Between packets, terms and JSON.
+
+use hep::{Chunk, OneOrMany, Options, Packet, Timestamp, Version};
+
+use crate::encode::Fields;
+use crate::record::record;
+use crate::{Atom, Scheduler, TermBuilder, TermReader, Terms, error, ok};
+
+/// `{ok, Json} | {error, Reason}` of a packet, without terms in between; `dirty` where a normal
+/// scheduler is not enough.
+pub fn packet_to_json<B: TermBuilder>(
+    builder: &B,
+    input: &[u8],
+    options: &Options,
+    now: impl FnOnce() -> Timestamp,
+    scheduler: Scheduler,
+) -> B::Term {
+    match Packet::read(input, options, now) {
+        Ok(packet) if refuses(scheduler, &packet) => builder.atom(Atom::Dirty),
+        Ok(packet) => match packet.inflate(options.max_inflated) {
+            Ok(packet) => ok(builder, builder.binary(&hep::to_json(&packet))),
+            Err(reason) => error(builder, input, reason),
+        },
+        Err(reason) => error(builder, input, reason),
+    }
+}
+
+fn refuses(scheduler: Scheduler, packet: &Packet<'_>) -> bool {
+    scheduler.refuses(packet) || !scheduler.reads(packet.payload.as_bytes().len())
+}
+
+/// `{ok, Json} | {error, Reason}` of a `#hep{}`; `dirty` where a normal scheduler is not
+/// enough.
+pub fn record_to_json<B: TermReader>(builder: &B, term: B::Input, scheduler: Scheduler) -> B::Term {
+    let refused = |reason| builder.tuple([builder.atom(Atom::Error), reason]);
+    let Some(fields) = Fields::of(builder, term) else {
+        return refused(builder.tuple([builder.atom(Atom::InvalidHep), builder.keep(term)]));
+    };
+    match fields.packet(builder) {
+        Ok(packet) if refuses(scheduler, &packet) => builder.atom(Atom::Dirty),
+        Ok(packet) => ok(builder, builder.binary(&hep::to_json(&packet))),
+        Err(reason) => refused(reason),
+    }
+}
+
+/// `{ok, Json} | {error, Reason}` of a parsed packet's version and chunks; `None` when they are none.
+pub fn chunks_to_json<B: TermReader>(
+    builder: &B,
+    version: B::Input,
+    chunks: B::Input,
+    scheduler: Scheduler,
+) -> Option<B::Term> {
+    let version = match builder.unsigned(version)? {
+        1 => Version::V1,
+        2 => Version::V2,
+        3 => Version::V3,
+        _ => return None,
+    };
+    let mut list = Vec::new();
+    let mut size = 0_usize;
+    builder.each(chunks, |chunk| {
+        let [key, value] = builder.elements(chunk)?;
+        let (vendor, id) = builder.read_key(key)?;
+        let value = builder.bytes(value)?;
+        list.push(Chunk { vendor, id, value });
+        // What is too large for a packet is no packet's.
+        size = size.saturating_add(value.len().max(1));
+        u16::try_from(size).is_ok().then_some(())
+    })?;
+    let bytes = hep::encode_chunks(list).ok()?;
+    let options = Options::default();
+    let absent = || Timestamp { seconds: 0, microseconds: 0 };
+    Some(match Packet::read(&bytes, &options, absent) {
+        Ok(packet) if refuses(scheduler, &packet) => builder.atom(Atom::Dirty),
+        Ok(packet) => match packet.inflate(options.max_inflated) {
+            Ok(packet) => ok(builder, builder.binary(&hep::to_json(&Packet { version, ..packet }))),
+            Err(reason) => error(builder, &bytes, reason),
+        },
+        Err(reason) => error(builder, &bytes, reason),
+    })
+}
+
+/// `{ok, Hep} | {ok, [Hep]} | {error, {invalid_json, Line, Column, Message}}`, or `dirty` where a normal
+/// scheduler is not enough.
+pub fn from_json<B: TermBuilder>(builder: &B, json: &[u8], scheduler: Scheduler) -> B::Term {
+    if !scheduler.reads(json.len()) {
+        return builder.atom(Atom::Dirty);
+    }
+    match hep::from_json(json) {
+        Ok(OneOrMany::One(packet)) => ok(builder, record(builder, &packet.packet())),
+        Ok(OneOrMany::Many(packets)) => {
+            let records = packets.iter().map(|packet| record(builder, &packet.packet()));
+            ok(builder, builder.list(&records.collect::<Terms<_>>()))
+        }
+        Err(wrong) => {
+            let integer = |value: usize| builder.integer(u64::try_from(value).unwrap_or(u64::MAX));
+            let reason = builder.tuple([
+                builder.atom(Atom::InvalidJson),
+                integer(wrong.line),
+                integer(wrong.column),
+                builder.binary(wrong.message.as_bytes()),
+            ]);
+            builder.tuple([builder.atom(Atom::Error), reason])
+        }
+    }
+}
