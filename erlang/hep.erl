@@ -51,6 +51,8 @@
 -export([chunk/3]).
 %% The chunk view.
 -export([get_version/1, get_chunk/3, get_chunks/1]).
+%% For hep_port.
+-export([numbered/1]).
 %% Explains a badarg of this module to the shell (error_info of erlang:error/3).
 -export([format_error/2]).
 
@@ -237,7 +239,8 @@ encode_with(Hep, Options) ->
         Result -> Result
     end.
 
-%% The record with numbers in place of names. What is no name stays for the codec to refuse.
+%% @private The record with numbers in place of names. What is no name stays for the codec to refuse.
+-spec numbered(hep() | term()) -> hep() | term().
 numbered(#hep{version = Version, protocol_family = Family, payload_type = Type} = Hep) when
     is_atom(Version); is_atom(Family), Family =/= undefined; is_atom(Type)
 ->

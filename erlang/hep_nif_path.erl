@@ -2,7 +2,7 @@
 %% application's name does not matter, so any folder name will do, and a release and an escript too.
 -module(hep_nif_path).
 
--export([load/1]).
+-export([load/1, program/0]).
 
 -type loader() :: fun((file:filename()) -> ok | {error, {atom(), string()}}).
 
@@ -21,6 +21,16 @@ load(Loader) ->
         {error, Text} -> logger:error("hep: ~ts", [Text])
     end,
     Result.
+
+%% The port program.
+-spec program() -> file:filename().
+program() ->
+    Extension =
+        case os:type() of
+            {win32, _} -> ".exe";
+            _ -> ""
+        end,
+    filename:join(priv_dir(), "hep_port" ++ Extension).
 
 try_load(Path, Loader) ->
     case Loader(Path) of

@@ -19,6 +19,8 @@
 -include("hep.hrl").
 
 -export([transform/1, transform/2]).
+%% For hep_port.
+-export([nested/3]).
 
 -export_type([transformed/0]).
 
@@ -44,7 +46,28 @@ transform(Packet) ->
 %% of a record that you made yourself are taken as they are; what is no packet raises `badarg'.
 -spec transform([module()], hep:state() | hep:hep()) -> transformed().
 transform(Modules, Packet) when is_list(Modules) ->
-    {Version, Generic} = generic(Packet),
+    nested(Modules, Packet, generic(Packet));
+transform(_, _) ->
+    erlang:error(badarg).
+
+generic(#hep{} = Hep) ->
+    Literals = hep_registry:literals(),
+    case hep_nif:transform_record(Hep, Literals) of
+        dirty -> hep_nif:transform_record_dirty(Hep, Literals);
+        Properties -> Properties
+    end;
+generic(State) ->
+    Chunks = hep:get_chunks(State),
+    Literals = hep_registry:literals(),
+    case hep_nif:transform(Chunks, Literals) of
+        dirty -> hep_nif:transform_dirty(Chunks, Literals);
+        Properties -> Properties
+    end.
+
+%% @private The nested lists, around those of the generic chunks, which the codec makes.
+-spec nested([module()], hep:state() | hep:hep(), properties()) -> transformed().
+nested(Modules, Packet, Generic) ->
+    Version = version(Packet),
     Namespaces =
         case {Version, Modules} of
             {3, [_ | _]} -> namespaces(Modules, [hep_generic_transform:vendor_id()], chunks(Packet));
@@ -56,23 +79,10 @@ transform(Modules, Packet) when is_list(Modules) ->
             {hep_generic_transform:namespace(), Generic}
             | Namespaces
         ]}
-    ];
-transform(_, _) ->
-    erlang:error(badarg).
+    ].
 
-generic(#hep{version = Version} = Hep) ->
-    Literals = hep_registry:literals(),
-    case hep_nif:transform_record(Hep, Literals) of
-        dirty -> {Version, hep_nif:transform_record_dirty(Hep, Literals)};
-        Properties -> {Version, Properties}
-    end;
-generic(State) ->
-    Chunks = hep:get_chunks(State),
-    Literals = hep_registry:literals(),
-    case hep_nif:transform(Chunks, Literals) of
-        dirty -> {hep:get_version(State), hep_nif:transform_dirty(Chunks, Literals)};
-        Properties -> {hep:get_version(State), Properties}
-    end.
+version(#hep{version = Version}) -> Version;
+version(State) -> hep:get_version(State).
 
 chunks(#hep{chunks = Chunks}) ->
     [{Vendor, Id, value(Value)} || {{Vendor, Id}, Value} <- Chunks];

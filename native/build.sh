@@ -22,7 +22,7 @@ printf '%s %s\n' "$needed" "$found" |
 
 # Not CARGO_TARGET_DIR: cargo does not tell two checkouts of one crate apart in a folder that they share.
 target=${HEP_TARGET_DIR:-target}
-cargo build --quiet --release --locked --target-dir "$target" -p hep_nif
+cargo build --quiet --release --locked --target-dir "$target" -p hep_nif -p hep_port
 built=$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release
 
 # Puts a built file into priv/ under its name there. A new file takes the old one's place, since a
@@ -36,6 +36,10 @@ install_file() {
 mkdir -p priv
 case $(uname -s) in
     Darwin) install_file libhep_nif.dylib hep_nif.so ;;
-    MINGW* | MSYS* | CYGWIN*) install_file hep_nif.dll hep_nif.dll ;;
+    MINGW* | MSYS* | CYGWIN*)
+        install_file hep_nif.dll hep_nif.dll
+        install_file hep_port.exe hep_port.exe
+        exit ;;
     *) install_file libhep_nif.so hep_nif.so ;;
 esac
+install_file hep_port hep_port

@@ -6,11 +6,9 @@
 
 mod terms;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use hep::{CaptureId, Compress, EncodeOptions, HeaderLength, Options, Timestamp, V2Order, V2Style};
-use hep_term::Scheduler;
-use rustler::{Binary, Decoder, Env, Error, NifResult, NifTaggedEnum, NifUnitEnum, Term};
+use hep::{EncodeOptions, Options};
+use hep_term::{Scheduler, now};
+use rustler::{Binary, Env, Error, NifResult, Term};
 
 use crate::terms::{NifTerm, NifTerms, load};
 
@@ -23,12 +21,12 @@ fn decode<'a>(env: Env<'a>, packet: Term<'a>) -> NifResult<Term<'a>> {
 
 #[rustler::nif(name = "decode")]
 fn decode_options<'a>(env: Env<'a>, packet: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
-    decode_with(env, packet, &read_options(options)?, Scheduler::Normal)
+    decode_with(env, packet, &options_of(env, options)?, Scheduler::Normal)
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn decode_dirty<'a>(env: Env<'a>, packet: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
-    decode_with(env, packet, &read_options(options)?, Scheduler::Dirty)
+    decode_with(env, packet, &options_of(env, options)?, Scheduler::Dirty)
 }
 
 fn decode_with<'a>(
@@ -64,38 +62,42 @@ fn parse_with<'a>(
 }
 
 #[rustler::nif]
-fn encode<'a>(env: Env<'a>, record: Term<'a>) -> Term<'a> {
-    encode_with(env, record, &EncodeOptions::default(), Scheduler::Normal)
+fn encode<'a>(env: Env<'a>, record: Term<'a>) -> NifResult<Term<'a>> {
+    encode_with(env, record, None, Scheduler::Normal)
 }
 
 #[rustler::nif(name = "encode")]
 fn encode_options<'a>(env: Env<'a>, record: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
-    Ok(encode_with(env, record, &read_encode_options(options)?, Scheduler::Normal))
+    encode_with(env, record, Some(options), Scheduler::Normal)
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn encode_dirty<'a>(env: Env<'a>, record: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
-    Ok(encode_with(env, record, &read_encode_options(options)?, Scheduler::Dirty))
+    encode_with(env, record, Some(options), Scheduler::Dirty)
 }
 
 fn encode_with<'a>(
     env: Env<'a>,
     record: Term<'a>,
-    options: &EncodeOptions<'_>,
+    options: Option<Term<'a>>,
     scheduler: Scheduler,
-) -> Term<'a> {
+) -> NifResult<Term<'a>> {
     let terms = NifTerms::new(env, None);
-    terms.finish(hep_term::encode(&terms, record.into(), options, now, scheduler))
+    let options = match options {
+        Some(list) => hep_term::encode_options(&terms, list.into()).ok_or(Error::BadArg)?,
+        None => EncodeOptions::default(),
+    };
+    Ok(terms.finish(hep_term::encode(&terms, record.into(), &options, now, scheduler)))
 }
 
 #[rustler::nif]
 fn packet_to_json<'a>(env: Env<'a>, packet: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
-    packet_to_json_with(env, packet, &read_options(options)?, Scheduler::Normal)
+    packet_to_json_with(env, packet, &options_of(env, options)?, Scheduler::Normal)
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn packet_to_json_dirty<'a>(env: Env<'a>, packet: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
-    packet_to_json_with(env, packet, &read_options(options)?, Scheduler::Dirty)
+    packet_to_json_with(env, packet, &options_of(env, options)?, Scheduler::Dirty)
 }
 
 fn packet_to_json_with<'a>(
@@ -190,100 +192,6 @@ fn transform_chunk<'a>(env: Env<'a>, id: Term<'a>, value: Term<'a>, literals: Te
     terms.finish(hep_term::transform_chunk(&terms, id.into(), value.into()))
 }
 
-/// The time of decoding for version 1, and of encoding for a packet without one.
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp {
-        seconds: u32::try_from(since_epoch.as_secs()).unwrap_or(u32::MAX),
-        microseconds: since_epoch.subsec_micros(),
-    }
-}
-
-/// An entry of `hep:options()`.
-#[derive(NifTaggedEnum)]
-enum NifOption {
-    HeaderLength(NifHeaderLength),
-    V2Order(NifV2Order),
-    CaptureId(NifCaptureId),
-    MaxInflated(usize),
-}
-
-#[derive(NifUnitEnum)]
-enum NifHeaderLength {
-    Strict,
-    Ignore,
-}
-
-#[derive(NifUnitEnum)]
-enum NifV2Order {
-    Auto,
-    Big,
-    Little,
-}
-
-#[derive(NifUnitEnum)]
-enum NifCaptureId {
-    Keep,
-    Repair,
-}
-
-/// A proper list; rustler's own reading panics on an improper one.
-fn list_of<'a, T: Decoder<'a>>(list: Term<'a>) -> NifResult<Vec<T>> {
-    list.list_length()?;
-    list.decode().map_err(|_| Error::BadArg)
-}
-
-/// Reads `maps:to_list(Options)`.
-fn read_options(list: Term<'_>) -> NifResult<Options> {
-    let mut options = Options::default();
-    for option in list_of::<NifOption>(list)? {
-        match option {
-            NifOption::HeaderLength(NifHeaderLength::Strict) => options.header_length = HeaderLength::Strict,
-            NifOption::HeaderLength(NifHeaderLength::Ignore) => options.header_length = HeaderLength::Ignore,
-            NifOption::V2Order(NifV2Order::Auto) => options.v2_order = V2Order::Auto,
-            NifOption::V2Order(NifV2Order::Big) => options.v2_order = V2Order::Big,
-            NifOption::V2Order(NifV2Order::Little) => options.v2_order = V2Order::Little,
-            NifOption::CaptureId(NifCaptureId::Keep) => options.capture_id = CaptureId::Keep,
-            NifOption::CaptureId(NifCaptureId::Repair) => options.capture_id = CaptureId::Repair,
-            NifOption::MaxInflated(bytes) => options.max_inflated = bytes,
-        }
-    }
-    Ok(options)
-}
-
-/// An entry of `hep:encode_options()`.
-#[derive(NifTaggedEnum)]
-enum NifEncodeOption<'a> {
-    V2Style(NifV2Style),
-    Compress(NifCompress),
-    AuthKey(Binary<'a>),
-}
-
-#[derive(NifUnitEnum)]
-enum NifV2Style {
-    Documented,
-    C,
-}
-
-#[derive(NifUnitEnum)]
-enum NifCompress {
-    None,
-    Zlib,
-    Gzip,
-}
-
-/// Reads `maps:to_list(Options)`.
-fn read_encode_options(list: Term<'_>) -> NifResult<EncodeOptions<'_>> {
-    let mut options = EncodeOptions::default();
-    for option in list_of::<NifEncodeOption<'_>>(list)? {
-        match option {
-            NifEncodeOption::V2Style(NifV2Style::Documented) => options.v2_style = V2Style::Documented,
-            NifEncodeOption::V2Style(NifV2Style::C) => options.v2_style = V2Style::C,
-            NifEncodeOption::Compress(NifCompress::None) => options.compress = Compress::None,
-            NifEncodeOption::Compress(NifCompress::Zlib) => options.compress = Compress::Zlib,
-            NifEncodeOption::Compress(NifCompress::Gzip) => options.compress = Compress::Gzip,
-            NifEncodeOption::AuthKey(key) => options.auth_key = Some(key.as_slice()),
-        }
-    }
-    Ok(options)
+fn options_of<'a>(env: Env<'a>, list: Term<'a>) -> NifResult<Options> {
+    hep_term::options(&NifTerms::new(env, None), list.into()).ok_or(Error::BadArg)
 }

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::slice;
 use std::sync::OnceLock;
 
-use hep_term::{Atom, TermBuilder, TermReader, split_key};
+use hep_term::{Atom, TermBuilder, TermReader, Terms, split_key};
 use rustler::sys::{
     ErlNifBinary, ErlNifEnv, ErlNifTerm, enif_get_list_cell, enif_get_tuple, enif_get_uint64,
     enif_inspect_binary, enif_is_binary, enif_is_empty_list, enif_make_atom_len, enif_make_list_from_array,
@@ -180,7 +180,7 @@ impl TermBuilder for NifTerms<'_> {
     }
 
     #[inline]
-    fn list(&self, elements: &[NifTerm]) -> NifTerm {
+    fn list(&self, elements: Terms<NifTerm>) -> NifTerm {
         self.elements.set(self.elements.get().saturating_add(elements.len()));
         let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
         // SAFETY: `elements` are at least `length` terms of this call, and a `NifTerm` is nothing but a term.

@@ -1,5 +1,10 @@
 //! What a side of the BEAM must be able to do with terms.
 
+use smallvec::SmallVec;
+
+/// The elements of a list; those of most packets need no allocation.
+pub type Terms<T> = SmallVec<[T; 20]>;
+
 /// Declares the atoms that terms are made with, and their names.
 macro_rules! atoms {
     ( $( $(#[$about:meta])* $Atom:ident = $name:literal; )* ) => {
@@ -95,6 +100,40 @@ atoms! {
     AuthKey = "auth_key";
     /// An option of encoding.
     Compress = "compress";
+    /// An option of decoding or encoding, or a value of one.
+    HeaderLength = "header_length";
+    /// An option of decoding or encoding, or a value of one.
+    Strict = "strict";
+    /// An option of decoding or encoding, or a value of one.
+    Ignore = "ignore";
+    /// An option of decoding or encoding, or a value of one.
+    V2Order = "v2_order";
+    /// An option of decoding or encoding, or a value of one.
+    Auto = "auto";
+    /// An option of decoding or encoding, or a value of one.
+    Big = "big";
+    /// An option of decoding or encoding, or a value of one.
+    Little = "little";
+    /// An option of decoding or encoding, or a value of one.
+    CaptureId = "capture_id";
+    /// An option of decoding or encoding, or a value of one.
+    Keep = "keep";
+    /// An option of decoding or encoding, or a value of one.
+    Repair = "repair";
+    /// An option of decoding or encoding, or a value of one.
+    MaxInflated = "max_inflated";
+    /// An option of decoding or encoding, or a value of one.
+    V2Style = "v2_style";
+    /// An option of decoding or encoding, or a value of one.
+    Documented = "documented";
+    /// An option of decoding or encoding, or a value of one.
+    C = "c";
+    /// An option of decoding or encoding, or a value of one.
+    None = "none";
+    /// An option of decoding or encoding, or a value of one.
+    Zlib = "zlib";
+    /// An option of decoding or encoding, or a value of one.
+    Gzip = "gzip";
 }
 
 /// Makes terms.
@@ -115,7 +154,7 @@ pub trait TermBuilder {
     fn tuple<const N: usize>(&self, elements: [Self::Term; N]) -> Self::Term;
 
     /// A proper list.
-    fn list(&self, elements: &[Self::Term]) -> Self::Term;
+    fn list(&self, elements: Terms<Self::Term>) -> Self::Term;
 
     /// The binary `<<Vendor:16, Id:16>>`.
     fn key(&self, vendor: u16, id: u16) -> Self::Term;

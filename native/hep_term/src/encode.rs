@@ -47,9 +47,9 @@ fn written<B: TermReader>(
     };
     let header = builder.binary(&encoded.header);
     Ok(if encoded.trailer.is_empty() {
-        builder.list(&[header, payload])
+        builder.list([header, payload].into_iter().collect())
     } else {
-        builder.list(&[header, payload, builder.binary(&encoded.trailer)])
+        builder.list([header, payload, builder.binary(&encoded.trailer)].into_iter().collect())
     })
 }
 

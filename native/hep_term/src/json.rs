@@ -4,7 +4,7 @@ use hep::{Chunk, OneOrMany, Options, Packet, Timestamp, Version};
 
 use crate::encode::Fields;
 use crate::record::record;
-use crate::{Atom, Scheduler, TermBuilder, TermReader, Terms, error, ok};
+use crate::{Atom, Scheduler, TermBuilder, TermReader, error, ok};
 
 /// `{ok, Json} | {error, Reason}` of a packet, without terms in between; `dirty` where a normal
 /// scheduler is not enough.
@@ -90,7 +90,7 @@ pub fn from_json<B: TermBuilder>(builder: &B, json: &[u8], scheduler: Scheduler)
         Ok(OneOrMany::One(packet)) => ok(builder, record(builder, &packet.packet())),
         Ok(OneOrMany::Many(packets)) => {
             let records = packets.iter().map(|packet| record(builder, &packet.packet()));
-            ok(builder, builder.list(&records.collect::<Terms<_>>()))
+            ok(builder, builder.list(records.collect()))
         }
         Err(wrong) => {
             let integer = |value: usize| builder.integer(u64::try_from(value).unwrap_or(u64::MAX));

@@ -7,22 +7,22 @@
 mod builder;
 mod encode;
 mod json;
+mod options;
 mod parse;
 mod record;
 mod transform;
 
-pub use builder::{Atom, TermBuilder, TermReader, split_key};
+pub use builder::{Atom, TermBuilder, TermReader, Terms, split_key};
 pub use encode::encode;
 pub use json::{chunks_to_json, from_json, packet_to_json, record_to_json};
+pub use options::{encode_options, options};
 pub use parse::parse;
 pub use record::decode;
 pub use transform::{transform, transform_chunk, transform_record};
 
-use hep::{DecodeError, Packet, Payload};
-use smallvec::SmallVec;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The elements of a list; those of most packets need no allocation.
-type Terms<T> = SmallVec<[T; 20]>;
+use hep::{DecodeError, Packet, Payload, Timestamp};
 
 /// The scheduler that a call runs on. What would hold a normal one for longer than a small part of a
 /// millisecond is answered with the atom `dirty`: the caller then makes the call on a dirty one.
@@ -52,6 +52,16 @@ impl Scheduler {
     fn refuses(self, packet: &Packet<'_>) -> bool {
         let compressed = matches!(packet.payload, Payload::Compressed { .. });
         !self.walks(packet.chunks.len()) || (self == Self::Normal && compressed)
+    }
+}
+
+/// The time of decoding for version 1, and of encoding for a packet without one.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp {
+        seconds: u32::try_from(since_epoch.as_secs()).unwrap_or(u32::MAX),
+        microseconds: since_epoch.subsec_micros(),
     }
 }
 

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use hep::{Chunk, Family, Options, Packet, Payload, Timestamp};
 
-use crate::{Atom, Scheduler, TermBuilder, Terms, error, ok};
+use crate::{Atom, Scheduler, TermBuilder, error, ok};
 
 /// `{ok, #hep{}} | {error, Reason}`, or `dirty` where a normal scheduler is not enough.
 pub fn decode<B: TermBuilder>(
@@ -86,5 +86,5 @@ fn chunks<B: TermBuilder>(builder: &B, chunks: &[Chunk<'_>]) -> B::Term {
             builder.tuple([builder.integer(length), builder.binary(chunk.value)]),
         ])
     };
-    builder.list(&chunks.iter().map(chunk).collect::<Terms<_>>())
+    builder.list(chunks.iter().map(chunk).collect())
 }

@@ -27,7 +27,7 @@ pub fn transform<B: TermReader>(builder: &B, chunks: B::Input, scheduler: Schedu
         Some(())
     });
     match walked {
-        Some(()) => Some(builder.list(&properties)),
+        Some(()) => Some(builder.list(properties)),
         None if budget.overdrawn => Some(builder.atom(Atom::Dirty)),
         None => None,
     }
@@ -93,7 +93,7 @@ pub fn transform_record<B: TermReader>(
     walked?;
     properties.sort_by_key(|&(id, _)| id);
     let properties: Terms<_> = properties.into_iter().map(|(_, property)| builder.tuple(property)).collect();
-    Some(builder.list(&properties))
+    Some(builder.list(properties))
 }
 
 fn named<B: TermBuilder>(builder: &B, chunk: GenericChunk, value: B::Term) -> (u16, [B::Term; 2]) {

@@ -1,0 +1,296 @@
+%% @doc The codec in an operating-system process of its own, for those who will not load native code into their
+%% VM: a crash of it is a restart, and not the VM's.
+%%
+%% ```
+%% 1> {ok, Port} = hep_port:start_link(#{}).
+%% 2> {ok, Hep} = hep_port:decode(Port, Packet).
+%% 3> [{ok, _}, {error, not_hep}] = hep_port:batch(Port, [{decode, Packet}, {decode, <<"x">>}]).
+%% '''
+%%
+%% The answers are those of `hep:decode/1', `hep_multi_parser:parse/1', `hep:encode/1',
+%% `hep_transform:transform/1' and `hep_json', term for term; no NIF is loaded for them. Beside these a call
+%% answers `{error, timeout}', `{error, port_restarted}' when the program ended while it was at the request, and
+%% `{error, {too_large, Bytes}}' for a request beyond the longest frame. Requests of many processes are under way at
+%% once; {@link batch/2} is the fastest way for many packets.
+-module(hep_port).
+
+-include("hep.hrl").
+
+-behaviour(gen_server).
+
+-export([start_link/1, child_spec/1, stop/1]).
+-export([parse/2, decode/2, decode/3, encode/2, encode/3, transform/2, to_json/2, from_json/2, batch/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-export_type([options/0, server/0, request/0, failure/0]).
+
+%% <dl>
+%% <dt>`name'</dt><dd>what the server is registered as, as for `gen_server:start_link/4'</dd>
+%% <dt>`program'</dt><dd>the path of the program; by default that of hep's own `priv'</dd>
+%% <dt>`timeout'</dt><dd>how long a request may take, in milliseconds: 5000 by default</dd>
+%% </dl>
+-type options() :: #{
+    name => {local, atom()} | {global, term()} | {via, module(), term()},
+    program => file:filename_all(),
+    timeout => pos_integer()
+}.
+
+-type server() :: gen_server:server_ref().
+
+%% What {@link batch/2} takes: the calls of this module without the server.
+-type request() ::
+    {parse, binary()}
+    | {decode, binary()}
+    | {decode, binary(), hep:options()}
+    | {encode, hep:hep()}
+    | {encode, hep:hep(), hep:encode_options()}
+    | {transform, hep:state() | hep:hep()}
+    | {to_json, binary() | hep:state() | hep:hep()}
+    | {from_json, binary()}.
+
+%% Why there is no answer.
+-type failure() :: timeout | port_restarted | {too_large, Bytes :: pos_integer()}.
+
+%% The longest frame, which the program keeps to as well.
+-define(LONGEST, 64 * 1024 * 1024).
+-define(TIMEOUT, 5000).
+%% More ends of the program within the period, in milliseconds, and the server gives up: its supervisor decides.
+-define(INTENSITY, 5).
+-define(PERIOD, 10000).
+
+-record(state, {
+    program :: file:filename_all(),
+    timeout :: pos_integer(),
+    port :: port(),
+    next = 0 :: non_neg_integer(),
+    %% The requests under way: who asked, and the timer of the answer.
+    waiting = #{} :: #{non_neg_integer() => {gen_server:from(), reference()}},
+    %% When the program ended lately.
+    ends = [] :: [integer()]
+}).
+
+%%% The server
+
+%% @doc Starts the program and the process that owns it.
+-spec start_link(options()) -> gen_server:start_ret().
+start_link(Options) ->
+    Checked = check(Options),
+    case maps:find(name, Checked) of
+        {ok, Name} -> gen_server:start_link(Name, ?MODULE, Checked, []);
+        error -> gen_server:start_link(?MODULE, Checked, [])
+    end.
+
+%% @doc For a supervisor.
+-spec child_spec(options()) -> supervisor:child_spec().
+child_spec(Options) ->
+    #{id => maps:get(name, Options, ?MODULE), start => {?MODULE, start_link, [Options]}}.
+
+%% @doc Ends the process and the program.
+-spec stop(server()) -> ok.
+stop(Server) ->
+    gen_server:stop(Server).
+
+check(Options) when is_map(Options) ->
+    maps:foreach(fun check/2, Options),
+    maps:merge(#{program => hep_nif_path:program(), timeout => ?TIMEOUT}, Options);
+check(Options) ->
+    erlang:error({bad_option, Options}).
+
+check(name, {local, Name}) when is_atom(Name) -> ok;
+check(name, {global, _}) -> ok;
+check(name, {via, Module, _}) when is_atom(Module) -> ok;
+check(program, Path) when is_list(Path); is_binary(Path) -> ok;
+check(timeout, Time) when is_integer(Time), Time > 0 -> ok;
+check(Name, Value) -> erlang:error({bad_option, {Name, Value}}).
+
+%%% Calls
+
+%% @doc As `hep_multi_parser:parse/1'.
+-spec parse(server(), Packet :: binary() | term()) ->
+    {ok, hep:state()} | {error, invalid_packet, term()} | {error, failure()}.
+parse(Server, Packet) -> one(Server, {parse, Packet}).
+
+%% @doc As `hep:decode/1'.
+-spec decode(server(), Packet :: binary()) -> {ok, hep:hep()} | {error, hep:reason() | failure()}.
+decode(Server, Packet) -> one(Server, {decode, Packet}).
+
+%% @doc As `hep:decode/2'.
+-spec decode(server(), Packet :: binary(), hep:options()) ->
+    {ok, hep:hep()} | {error, hep:reason() | failure()}.
+decode(Server, Packet, Options) -> one(Server, {decode, Packet, Options}).
+
+%% @doc As `hep:encode/1'.
+-spec encode(server(), hep:hep()) -> {ok, iolist()} | {error, hep:encode_reason() | failure()}.
+encode(Server, Hep) -> one(Server, {encode, Hep}).
+
+%% @doc As `hep:encode/2'.
+-spec encode(server(), hep:hep(), hep:encode_options()) ->
+    {ok, iolist()} | {error, hep:encode_reason() | failure()}.
+encode(Server, Hep, Options) -> one(Server, {encode, Hep, Options}).
+
+%% @doc As `hep_transform:transform/1'.
+-spec transform(server(), hep:state() | hep:hep()) -> hep_transform:transformed() | {error, failure()}.
+transform(Server, Packet) -> one(Server, {transform, Packet}).
+
+%% @doc The JSON of a packet as it came from the network, of a decoded or of a parsed one; as `hep_json'.
+-spec to_json(server(), binary() | hep:state() | hep:hep()) ->
+    {ok, binary()} | {error, hep:reason() | failure()}.
+to_json(Server, Packet) -> one(Server, {to_json, Packet}).
+
+%% @doc As `hep_json:decode/1'.
+-spec from_json(server(), binary()) ->
+    {ok, hep:hep() | [hep:hep()]} | {error, hep_json:reason() | failure()}.
+from_json(Server, Json) -> one(Server, {from_json, Json}).
+
+%% @doc Many requests in one frame; the answers are in the order of the requests. A request for which the call
+%% would raise `badarg' is answered with `{error, badarg}'.
+-spec batch(server(), [request()]) -> [term()] | {error, failure()}.
+batch(Server, Requests) when length(Requests) >= 0 ->
+    Wired = [wire(Request) || Request <- Requests],
+    case ask(Server, {batch, [W || W <- Wired, is_tuple(W)]}) of
+        {answer, Answers} -> answers(Requests, Wired, Answers);
+        {error, _} = Error -> Error
+    end;
+batch(_, _) ->
+    erlang:error(badarg).
+
+answers([Request | Requests], [badarg | Wired], Answers) ->
+    [refused(Request) | answers(Requests, Wired, Answers)];
+answers([Request | Requests], [_ | Wired], [badarg | Answers]) ->
+    [refused(Request) | answers(Requests, Wired, Answers)];
+answers([Request | Requests], [_ | Wired], [Answer | Answers]) ->
+    [read(Request, Answer) | answers(Requests, Wired, Answers)];
+answers([], [], []) ->
+    [].
+
+refused({parse, Packet}) -> {error, invalid_packet, Packet};
+refused(_) -> {error, badarg}.
+
+one(Server, Request) ->
+    case wire(Request) of
+        badarg ->
+            one_refused(Request);
+        Wired ->
+            case ask(Server, Wired) of
+                {answer, badarg} -> one_refused(Request);
+                {answer, Answer} -> read(Request, Answer);
+                {error, _} = Error -> Error
+            end
+    end.
+
+one_refused(Request) ->
+    case refused(Request) of
+        {error, badarg} -> erlang:error(badarg);
+        Answer -> Answer
+    end.
+
+%% The request as the program knows it.
+wire({parse, Packet}) when is_binary(Packet) -> {parse, Packet};
+wire({decode, Packet}) -> wire({decode, Packet, #{}});
+wire({decode, Packet, Options}) when is_binary(Packet), is_map(Options) ->
+    {decode, Packet, maps:to_list(Options)};
+wire({encode, Hep}) -> wire({encode, Hep, #{}});
+wire({encode, Hep, Options}) when is_map(Options) ->
+    {encode, hep:numbered(Hep), maps:to_list(Options)};
+wire({transform, #hep{} = Hep}) -> {transform_record, Hep};
+wire({transform, {hep, _Version, Chunks}}) -> {transform, Chunks};
+wire({to_json, Packet}) when is_binary(Packet) -> {packet_to_json, Packet, []};
+wire({to_json, #hep{} = Hep}) -> {record_to_json, Hep};
+wire({to_json, {hep, Version, Chunks}}) -> {chunks_to_json, Version, Chunks};
+wire({from_json, Json}) when is_binary(Json) -> {from_json, Json};
+wire(_) -> badarg.
+
+%% The program's answer as the call gives it.
+read({parse, Packet}, {error, _}) -> {error, invalid_packet, Packet};
+read({transform, Packet}, Generic) -> hep_transform:nested([], Packet, Generic);
+read(_, Answer) -> Answer.
+
+%% The terms are written and read by the caller, so that the server only hands them on.
+ask(Server, Wired) ->
+    Request = term_to_binary(Wired),
+    case byte_size(Request) + 8 of
+        Size when Size > ?LONGEST ->
+            {error, {too_large, Size}};
+        _ ->
+            case gen_server:call(Server, {request, Request}, infinity) of
+                {answer, Answer} -> {answer, binary_to_term(Answer)};
+                {error, _} = Error -> Error
+            end
+    end.
+
+%%% Callbacks
+
+%% @private
+init(#{program := Program, timeout := Timeout}) ->
+    process_flag(trap_exit, true),
+    case open(Program) of
+        {ok, Port} -> {ok, #state{program = Program, timeout = Timeout, port = Port}};
+        {error, Reason} -> {stop, Reason}
+    end.
+
+open(Program) ->
+    try
+        {ok, open_port({spawn_executable, Program}, [{packet, 4}, binary, exit_status, use_stdio])}
+    catch
+        error:Reason ->
+            {error, {cannot_start, Program, Reason, "build it with `sh native/build.sh' in hep's folder"}}
+    end.
+
+%% @private
+handle_call({request, Request}, From, #state{port = Port, next = Id, waiting = Waiting} = State) ->
+    try port_command(Port, [<<Id:64>>, Request]) of
+        true ->
+            Timer = erlang:start_timer(State#state.timeout, self(), Id),
+            {noreply, State#state{next = Id + 1, waiting = Waiting#{Id => {From, Timer}}}}
+    catch
+        %% The program has just ended; the message that says so is on its way.
+        error:badarg -> {reply, {error, port_restarted}, State}
+    end.
+
+%% @private
+handle_cast(_, State) ->
+    {noreply, State}.
+
+%% @private
+handle_info({Port, {data, <<Id:64, Answer/binary>>}}, #state{port = Port} = State) ->
+    {noreply, answer(Id, {answer, Answer}, State)};
+handle_info({timeout, _Timer, Id}, State) ->
+    {noreply, answer(Id, {error, timeout}, State)};
+handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
+    restart({exit_status, Status}, State);
+handle_info({'EXIT', Port, Reason}, #state{port = Port} = State) ->
+    restart(Reason, State);
+handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid) ->
+    {stop, Reason, State};
+handle_info(_, State) ->
+    {noreply, State}.
+
+%% An answer that comes too late finds nobody waiting, and neither does a second one.
+answer(Id, Answer, #state{waiting = Waiting} = State) ->
+    case maps:take(Id, Waiting) of
+        {{From, Timer}, Others} ->
+            _ = erlang:cancel_timer(Timer),
+            gen_server:reply(From, Answer),
+            State#state{waiting = Others};
+        error ->
+            State
+    end.
+
+restart(Reason, #state{waiting = Waiting, program = Program} = State) ->
+    Ids = maps:keys(Waiting),
+    Answered = lists:foldl(fun(Id, S) -> answer(Id, {error, port_restarted}, S) end, State, Ids),
+    Now = erlang:monotonic_time(millisecond),
+    Ends = [Now | [End || End <- State#state.ends, Now - End < ?PERIOD]],
+    case length(Ends) =< ?INTENSITY andalso open(Program) of
+        {ok, Port} -> {noreply, Answered#state{port = Port, ends = Ends}};
+        {error, Error} -> {stop, Error, Answered};
+        false -> {stop, {program_ends, Reason}, Answered}
+    end.
+
+%% @private
+terminate(_Reason, #state{port = Port}) ->
+    try port_close(Port) of
+        true -> ok
+    catch
+        error:badarg -> ok
+    end.

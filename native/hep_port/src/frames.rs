@@ -1,0 +1,90 @@
+//! Frames: a length, a number, a term.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+
+/// The longest frame that is read or written. `hep_port.erl` keeps to it too.
+pub(crate) const LONGEST: u32 = 64 * 1024 * 1024;
+
+/// The length of a frame's number.
+const NUMBER: usize = 8;
+
+/// The frames of an input.
+pub(crate) struct Frames<R> {
+    input: BufReader<R>,
+    frame: Vec<u8>,
+}
+
+impl<R: Read> Frames<R> {
+    pub(crate) fn new(input: BufReader<R>) -> Self {
+        Self { input, frame: Vec::new() }
+    }
+
+    /// Whether all that has arrived has been read.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.input.buffer().is_empty()
+    }
+
+    /// The next frame's number and term; `None` at the end of the input.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+        if self.input.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        let mut length = [0; 4];
+        self.input.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length);
+        if length > LONGEST {
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                format!("a frame of {length} bytes is too long"),
+            ));
+        }
+        // The buffer grows with what arrives, not with what the length says.
+        self.frame.clear();
+        let read = self.input.by_ref().take(length.into()).read_to_end(&mut self.frame)?;
+        match self.frame.split_first_chunk::<NUMBER>() {
+            Some((&number, term)) if u32::try_from(read) == Ok(length) => {
+                Ok(Some((u64::from_be_bytes(number), term)))
+            }
+            _ => Err(io::Error::new(ErrorKind::UnexpectedEof, "the input ends inside a frame")),
+        }
+    }
+}
+
+/// Writes a frame.
+pub(crate) fn write_frame(output: &mut impl Write, number: u64, term: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(term.len().saturating_add(NUMBER)).unwrap_or(u32::MAX);
+    output.write_all(&length.to_be_bytes())?;
+    output.write_all(&number.to_be_bytes())?;
+    output.write_all(term)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_back_as_they_were_written() -> io::Result<()> {
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, 7, b"first")?;
+        write_frame(&mut bytes, u64::MAX, b"")?;
+        let mut frames = Frames::new(BufReader::new(&bytes[..]));
+        assert_eq!(frames.next()?, Some((7, &b"first"[..])));
+        assert_eq!(frames.next()?, Some((u64::MAX, &b""[..])));
+        assert_eq!(frames.next()?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_or_too_long_is_an_error() -> io::Result<()> {
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, 7, b"first")?;
+        for end in 1..bytes.len() {
+            let cut = bytes.get(..end).unwrap_or_default();
+            assert!(Frames::new(BufReader::new(cut)).next().is_err(), "{end}");
+        }
+        let long = LONGEST.saturating_add(1).to_be_bytes();
+        assert!(Frames::new(BufReader::new(&long[..])).next().is_err());
+        assert!(Frames::new(BufReader::new(&[0, 0, 0, 3, 1, 2, 3][..])).next().is_err());
+        Ok(())
+    }
+}

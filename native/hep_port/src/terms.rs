@@ -1,0 +1,112 @@
+//! Terms of the external term format.
+
+use eetf::{Atom as EtfAtom, BigInteger, Binary, FixInteger, List, Term, Tuple};
+use hep_term::{Atom, TermBuilder, TermReader, Terms};
+
+/// Makes and reads terms of the external term format.
+pub(crate) struct EtfTerms<'a> {
+    /// Lives as long as the request's terms do.
+    pub(crate) request: &'a Term,
+}
+
+impl TermBuilder for EtfTerms<'_> {
+    type Term = Term;
+
+    fn atom(&self, atom: Atom) -> Term {
+        EtfAtom::from(atom.name()).into()
+    }
+
+    fn integer(&self, value: u64) -> Term {
+        match i32::try_from(value) {
+            Ok(value) => FixInteger::from(value).into(),
+            Err(_) => BigInteger::from(value).into(),
+        }
+    }
+
+    fn binary(&self, bytes: &[u8]) -> Term {
+        Binary::from(bytes.to_vec()).into()
+    }
+
+    fn tuple<const N: usize>(&self, elements: [Term; N]) -> Term {
+        Tuple::from(Vec::from(elements)).into()
+    }
+
+    fn list(&self, elements: Terms<Term>) -> Term {
+        List::from(elements.into_vec()).into()
+    }
+
+    fn key(&self, vendor: u16, id: u16) -> Term {
+        self.binary(&[vendor.to_be_bytes(), id.to_be_bytes()].concat())
+    }
+
+    fn name(&self, _id: u16, name: &str) -> Term {
+        self.binary(name.as_bytes())
+    }
+}
+
+impl<'a> TermReader for EtfTerms<'a> {
+    type Input = &'a Term;
+
+    fn keep(&self, term: &'a Term) -> Term {
+        term.clone()
+    }
+
+    fn is_atom(&self, term: &'a Term, atom: Atom) -> bool {
+        matches!(term, Term::Atom(EtfAtom { name }) if name == atom.name())
+    }
+
+    fn is_binary(&self, term: &'a Term) -> bool {
+        matches!(term, Term::Binary(_))
+    }
+
+    fn bytes(&self, term: &'a Term) -> Option<&[u8]> {
+        match term {
+            Term::Binary(Binary { bytes }) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    fn unsigned(&self, term: &'a Term) -> Option<u64> {
+        match term {
+            Term::FixInteger(FixInteger { value }) => u64::try_from(*value).ok(),
+            Term::BigInteger(BigInteger { value }) => u64::try_from(value).ok(),
+            _ => None,
+        }
+    }
+
+    fn elements<const N: usize>(&self, term: &'a Term) -> Option<[&'a Term; N]> {
+        match term {
+            Term::Tuple(Tuple { elements }) if elements.len() == N => {
+                let mut elements = elements.iter();
+                let array = std::array::from_fn(|_| elements.next().unwrap_or(self.request));
+                Some(array)
+            }
+            _ => None,
+        }
+    }
+
+    fn each(&self, list: &'a Term, mut visit: impl FnMut(&'a Term) -> Option<()>) -> Option<()> {
+        match list {
+            Term::List(List { elements }) => elements.iter().try_for_each(&mut visit),
+            Term::ImproperList(improper) => {
+                improper.elements.iter().try_for_each(&mut visit)?;
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A list of small integers is written as a string. Reading it, it is a list like any other.
+pub(crate) fn without_strings(term: Term) -> Term {
+    match term {
+        Term::ByteList(bytes) => List::from(bytes).into(),
+        Term::List(List { elements }) => List::from(all_without_strings(elements)).into(),
+        Term::Tuple(Tuple { elements }) => Tuple::from(all_without_strings(elements)).into(),
+        other => other,
+    }
+}
+
+fn all_without_strings(terms: Vec<Term>) -> Vec<Term> {
+    terms.into_iter().map(without_strings).collect()
+}

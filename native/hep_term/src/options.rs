@@ -1,0 +1,81 @@
+//! Options as terms: `maps:to_list/1` of `hep:options()` and of `hep:encode_options()`.
+
+use hep::{CaptureId, Compress, EncodeOptions, HeaderLength, Options, V2Order, V2Style};
+
+use crate::{Atom, TermReader};
+
+/// Reads `hep:options()`; `None` when there is an option that there is not, or a wrong value.
+pub fn options<B: TermReader>(builder: &B, list: B::Input) -> Option<Options> {
+    let mut options = Options::default();
+    builder.each(list, |option| {
+        let [name, value] = builder.elements(option)?;
+        let one_of = |atoms: &[Atom]| atoms.iter().copied().find(|&atom| builder.is_atom(value, atom));
+        match known(builder, name)? {
+            Atom::HeaderLength => {
+                options.header_length = match one_of(&[Atom::Strict, Atom::Ignore])? {
+                    Atom::Strict => HeaderLength::Strict,
+                    _ => HeaderLength::Ignore,
+                };
+            }
+            Atom::V2Order => {
+                options.v2_order = match one_of(&[Atom::Auto, Atom::Big, Atom::Little])? {
+                    Atom::Auto => V2Order::Auto,
+                    Atom::Big => V2Order::Big,
+                    _ => V2Order::Little,
+                };
+            }
+            Atom::CaptureId => {
+                options.capture_id = match one_of(&[Atom::Keep, Atom::Repair])? {
+                    Atom::Keep => CaptureId::Keep,
+                    _ => CaptureId::Repair,
+                };
+            }
+            Atom::MaxInflated => options.max_inflated = usize::try_from(builder.unsigned(value)?).ok()?,
+            _ => return None,
+        }
+        Some(())
+    })?;
+    Some(options)
+}
+
+/// Reads `hep:encode_options()`; `None` when there is an option that there is not, or a wrong value.
+pub fn encode_options<B: TermReader>(builder: &B, list: B::Input) -> Option<EncodeOptions<'_>> {
+    let mut options = EncodeOptions::default();
+    builder.each(list, |option| {
+        let [name, value] = builder.elements(option)?;
+        let one_of = |atoms: &[Atom]| atoms.iter().copied().find(|&atom| builder.is_atom(value, atom));
+        match known(builder, name)? {
+            Atom::V2Style => {
+                options.v2_style = match one_of(&[Atom::Documented, Atom::C])? {
+                    Atom::C => V2Style::C,
+                    _ => V2Style::Documented,
+                };
+            }
+            Atom::Compress => {
+                options.compress = match one_of(&[Atom::None, Atom::Zlib, Atom::Gzip])? {
+                    Atom::Zlib => Compress::Zlib,
+                    Atom::Gzip => Compress::Gzip,
+                    _ => Compress::None,
+                };
+            }
+            Atom::AuthKey => options.auth_key = Some(builder.bytes(value)?),
+            _ => return None,
+        }
+        Some(())
+    })?;
+    Some(options)
+}
+
+/// The option that a name is of.
+fn known<B: TermReader>(builder: &B, name: B::Input) -> Option<Atom> {
+    const NAMES: [Atom; 7] = [
+        Atom::HeaderLength,
+        Atom::V2Order,
+        Atom::CaptureId,
+        Atom::MaxInflated,
+        Atom::V2Style,
+        Atom::Compress,
+        Atom::AuthKey,
+    ];
+    NAMES.into_iter().find(|&atom| builder.is_atom(name, atom))
+}
