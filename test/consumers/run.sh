@@ -49,7 +49,7 @@ rebar3_dependency() {
 }
 
 rebar3_release() {
-    cd "$work/rebar3" && rebar3 release &&
+    cd "$work/rebar3" && rebar3 release && test -x _build/default/rel/consumer/lib/hep-*/priv/hep_port &&
         _build/default/rel/consumer/bin/consumer foreground -noinput \
             -eval 'embedded = code:get_mode(), consumer:main([]), halt().'
 }
@@ -74,6 +74,7 @@ mix_dependency() {
 
 mix_release() {
     cd "$work/mix" && MIX_ENV=prod mix release --quiet &&
+        test -x _build/prod/rel/consumer/lib/hep-*/priv/hep_port &&
         ELIXIR_ERL_OPTIONS='-run Elixir.Consumer main none -run init stop' \
             _build/prod/rel/consumer/bin/consumer start
 }

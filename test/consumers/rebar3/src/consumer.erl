@@ -19,4 +19,13 @@ main(_Arguments) ->
     {ok, State} = hep_multi_parser:parse(Packet),
     [{<<"hep">>, [{<<"version">>, 3}, {<<"generic">>, Chunks}]}] = hep_transform:transform(State),
     {_, Ip} = lists:keyfind(<<"srcIpAddress">>, 1, Chunks),
+    ok = port(filelib:is_regular(hep_nif_path:program()), Packet, Hep),
     io:format("~s ~s~n", [inet:ntoa(Ip), hep:payload_type(Hep)]).
+
+%% An escript has no program that could be started.
+port(false, _Packet, _Hep) ->
+    ok;
+port(true, Packet, Hep) ->
+    {ok, Port} = hep_port:start_link(#{}),
+    {ok, Hep} = hep_port:decode(Port, Packet),
+    hep_port:stop(Port).
