@@ -17,6 +17,16 @@ defmodule HEP do
       iex> HEP.Packet.datetime(packet)
       ~U[2025-08-26 08:13:37.250000Z]
 
+  `encode/1` makes a datagram of a packet, and `to_json/1` and `from_json/1` lead to JSON and back:
+
+      iex> packet = %HEP.Packet{version: 3, src_ip: {192, 0, 2, 1}, payload: "OPTIONS sip:b SIP/2.0"}
+      iex> {:ok, datagram} = HEP.encode(packet)
+      iex> HEP.decode!(IO.iodata_to_binary(datagram)).src_ip
+      {192, 0, 2, 1}
+      iex> {:ok, json} = HEP.to_json(packet)
+      iex> HEP.from_json!(json) == packet
+      true
+
   The modules of the original Erlang library have their counterparts: `HEP.MultiParser` gives a
   packet as the list of its chunks, `HEP.Transform` gives it as property lists with readable names,
   and `HEP.MultiDecoder` gives the record `#hep{}`. The Erlang module `:hep` reads and changes such
@@ -24,9 +34,10 @@ defmodule HEP do
   """
   @moduledoc since: "1.0.0"
 
-  alias HEP.{DecodeError, Packet}
+  alias HEP.{DecodeError, EncodeError, Packet}
 
   @options [:header_length, :v2_order, :capture_id, :max_inflated]
+  @encode_options [:v2_style, :compress, :auth_key]
 
   @typedoc """
   How to read what senders disagree about:
@@ -46,6 +57,21 @@ defmodule HEP do
           | {:v2_order, :auto | :big | :little}
           | {:capture_id, :keep | :repair}
           | {:max_inflated, non_neg_integer()}
+
+  @typedoc """
+  How to write a packet:
+
+    * `:v2_style` - `:documented` (default): version 2 as documented, big-endian, its header length
+      counting the whole header; `:c`: as receivers in C expect it, little-endian, with the header
+      length of version 1
+    * `:compress` - how the payload of version 3 is packed: `:none` (default), `:zlib` or `:gzip`
+    * `:auth_key` - the authenticate key of version 3, a binary, in place of the packet's
+  """
+  @typedoc since: "1.0.0"
+  @type encode_option ::
+          {:v2_style, :documented | :c}
+          | {:compress, :none | :zlib | :gzip}
+          | {:auth_key, binary()}
 
   @doc """
   Decodes a packet of any version.
@@ -84,7 +110,7 @@ defmodule HEP do
     try do
       :hep.decode(packet, options)
     rescue
-      ArgumentError -> raise ArgumentError, wrong(options)
+      ArgumentError -> raise ArgumentError, wrong(options, :decode, "HEP.option/0")
     else
       result -> result(result)
     end
@@ -105,24 +131,191 @@ defmodule HEP do
   """
   @doc since: "1.0.0"
   @spec decode!(binary(), [option()]) :: Packet.t()
-  def decode!(packet, options \\ []) do
-    case decode(packet, options) do
-      {:ok, packet} -> packet
-      {:error, error} -> raise error
+  def decode!(packet, options \\ []), do: bang(decode(packet, options))
+
+  @doc """
+  Encodes a packet, in the version that it says.
+
+  The result is iodata, ready for `:gen_udp.send/4`; `IO.iodata_to_binary/1` puts it together. The
+  payload in it is the packet's own binary, not a copy, unless it had to be compressed.
+
+  A packet without a time gets the time of encoding, one without a family that of its addresses. Family
+  and payload type are taken by name and by number. Values that cannot be written are errors that name
+  the field, see `HEP.EncodeError`.
+
+  Raises `FunctionClauseError` when the packet is not a `HEP.Packet` or the options are not a list,
+  `ArgumentError` when an option is unknown or has a wrong value.
+
+  ## Examples
+
+      iex> packet = %HEP.Packet{src_port: 5060, timestamp: 1_756_196_017_250_000, payload: "ping"}
+      iex> {:ok, datagram} = HEP.encode(packet)
+      iex> HEP.decode(IO.iodata_to_binary(datagram)) == {:ok, packet}
+      true
+
+      iex> HEP.encode(%HEP.Packet{src_port: 70_000})
+      {:error, %HEP.EncodeError{reason: {:invalid_field, :src_port, 70_000}}}
+
+      iex> {:ok, datagram} = HEP.encode(%HEP.Packet{payload: "ping"}, auth_key: "secret")
+      iex> HEP.decode!(IO.iodata_to_binary(datagram)).chunks
+      [{{0, 14}, "secret"}]
+
+      iex> HEP.encode(%HEP.Packet{}, compress: :brotli)
+      ** (ArgumentError) invalid value :brotli for option :compress, see the type HEP.encode_option/0
+  """
+  @doc since: "1.0.0"
+  @spec encode(Packet.t(), [encode_option()]) :: {:ok, iodata()} | {:error, EncodeError.t()}
+  def encode(packet, options \\ [])
+
+  def encode(%Packet{} = packet, []),
+    do: written(:hep.encode(Packet.to_unchecked_record(packet)), packet)
+
+  def encode(%Packet{} = packet, options) when is_list(options) do
+    options = options |> Keyword.validate!(@encode_options) |> Map.new()
+    record = Packet.to_unchecked_record(packet)
+
+    try do
+      :hep.encode(record, options)
+    rescue
+      ArgumentError -> raise ArgumentError, wrong(options, :encode, "HEP.encode_option/0")
+    else
+      result -> written(result, packet)
     end
   end
+
+  @doc """
+  Encodes a packet, raises `HEP.EncodeError` when it cannot be written.
+
+  Otherwise like `encode/2`.
+
+  ## Examples
+
+      iex> datagram = HEP.encode!(%HEP.Packet{timestamp: 0, payload: "ping"})
+      iex> HEP.decode!(IO.iodata_to_binary(datagram)).payload
+      "ping"
+
+      iex> HEP.encode!(%HEP.Packet{version: 2, payload_type: :rtcp})
+      ** (HEP.EncodeError) payload type 5: versions 1 and 2 carry SIP only
+  """
+  @doc since: "1.0.0"
+  @spec encode!(Packet.t(), [encode_option()]) :: iodata()
+  def encode!(packet, options \\ []), do: bang(encode(packet, options))
+
+  @doc """
+  Writes a packet as JSON, or a list of packets as an array.
+
+  The Erlang module `:hep_json` has the representation, and `:hep_json.from_packet/1`, which makes
+  JSON of a datagram in one step. Binaries that are not UTF-8 go out as base64; `from_json/1` reads
+  all of it back.
+
+  A value that cannot be written is an error that names the field, see `HEP.EncodeError`; of several
+  packets, the first error. Raises `FunctionClauseError` for what is neither a `HEP.Packet` nor a list
+  of them.
+
+  ## Examples
+
+      iex> {:ok, json} = HEP.to_json(%HEP.Packet{src_ip: {192, 0, 2, 1}, payload: "ping"})
+      iex> json =~ ~s("srcIp":"192.0.2.1") and json =~ ~s("payload":{"type":"SIP","data":"ping"})
+      true
+
+      iex> HEP.to_json(%HEP.Packet{capture_id: -1})
+      {:error, %HEP.EncodeError{reason: {:invalid_field, :capture_id, -1}}}
+
+      iex> HEP.to_json([])
+      {:ok, "[]"}
+  """
+  @doc since: "1.0.0"
+  @spec to_json(Packet.t() | [Packet.t()]) :: {:ok, String.t()} | {:error, EncodeError.t()}
+  def to_json(%Packet{} = packet) do
+    record = Packet.to_unchecked_record(packet)
+
+    written(:hep_json.encode_record(record), packet)
+  end
+
+  def to_json(packets) when is_list(packets) do
+    with {:ok, objects} <- objects(packets, []),
+         do: {:ok, IO.iodata_to_binary([?[, Enum.intersperse(objects, ?,), ?]])}
+  end
+
+  @doc """
+  Writes a packet or a list of packets as JSON, raises `HEP.EncodeError` when that cannot be done.
+
+  Otherwise like `to_json/1`.
+
+  ## Examples
+
+      iex> HEP.from_json!(HEP.to_json!([%HEP.Packet{payload: "ping"}]))
+      [%HEP.Packet{payload: "ping"}]
+
+      iex> HEP.to_json!(%HEP.Packet{payload: nil})
+      ** (HEP.EncodeError) payload cannot be written: nil
+  """
+  @doc since: "1.0.0"
+  @spec to_json!(Packet.t() | [Packet.t()]) :: String.t()
+  def to_json!(packets), do: bang(to_json(packets))
+
+  @doc """
+  Reads the JSON of a packet, or of an array of packets.
+
+  Raises `FunctionClauseError` when the JSON is not a binary.
+
+  ## Examples
+
+      iex> HEP.from_json(~s({"type": "HEP", "version": 3, "payload": {"type": "SIP", "data": "ping"}}))
+      {:ok, %HEP.Packet{payload: "ping"}}
+
+      iex> {:error, %HEP.DecodeError{reason: reason}} = HEP.from_json(~s({"type": "HEP",}))
+      iex> {:invalid_json, 1, 16, _message} = reason
+      iex> HEP.DecodeError.message(%HEP.DecodeError{reason: reason})
+      "trailing comma at line 1, column 16"
+  """
+  @doc since: "1.0.0"
+  @spec from_json(binary()) :: {:ok, Packet.t() | [Packet.t()]} | {:error, DecodeError.t()}
+  def from_json(json) when is_binary(json) do
+    case :hep_json.decode(json) do
+      {:ok, records} when is_list(records) -> {:ok, Enum.map(records, &Packet.from_record/1)}
+      result -> result(result)
+    end
+  end
+
+  @doc """
+  Reads the JSON of a packet, or of an array of packets, raises `HEP.DecodeError` when it is none.
+
+  ## Examples
+
+      iex> HEP.from_json!("[]")
+      []
+
+      iex> HEP.from_json!("{}")
+      ** (HEP.DecodeError) missing field `type` at line 1, column 2
+  """
+  @doc since: "1.0.0"
+  @spec from_json!(binary()) :: Packet.t() | [Packet.t()]
+  def from_json!(json), do: bang(from_json(json))
 
   defp result({:ok, record}), do: {:ok, Packet.from_record(record)}
   defp result({:error, reason}), do: {:error, %DecodeError{reason: reason}}
 
-  # :hep.decode/2 knows the legal values: it is asked again, with one option at a time.
-  defp wrong(options) do
-    {name, value} = Enum.find(options, &wrong?/1)
-    "invalid value #{inspect(value)} for option #{inspect(name)}, see the type HEP.option/0"
+  defp written({:error, reason}, packet), do: {:error, EncodeError.of(reason, packet)}
+  defp written({:ok, _} = written, _packet), do: written
+
+  defp bang({:ok, value}), do: value
+  defp bang({:error, error}), do: raise(error)
+
+  defp objects([], written), do: {:ok, Enum.reverse(written)}
+
+  defp objects([%Packet{} = packet | packets], written) do
+    with {:ok, json} <- to_json(packet), do: objects(packets, [json | written])
   end
 
-  defp wrong?({name, value}) do
-    {:error, _} = :hep.decode(<<>>, %{name => value})
+  # The Erlang function knows the legal values: it is asked again, with one option at a time.
+  defp wrong(options, function, type) do
+    {name, value} = Enum.find(options, &wrong?(&1, function))
+    "invalid value #{inspect(value)} for option #{inspect(name)}, see the type #{type}"
+  end
+
+  defp wrong?({name, value}, function) do
+    {:error, _} = apply(:hep, function, [<<>>, %{name => value}])
     false
   rescue
     ArgumentError -> true

@@ -1,6 +1,7 @@
 defmodule HEP.DecodeError do
   @moduledoc """
-  Why bytes are not a HEP packet: returned by `HEP.decode/2`, raised by `HEP.decode!/2`.
+  Why bytes are not a HEP packet, or text is not the JSON of packets: returned by `HEP.decode/2` and
+  `HEP.from_json/1`, raised by `HEP.decode!/2` and `HEP.from_json!/1`.
 
   `reason` is for programs, `message/1` for people. Offsets count from the packet's first byte.
 
@@ -13,13 +14,16 @@ defmodule HEP.DecodeError do
     * `{:invalid_chunk_length, offset, length}` - below 6 or beyond the total length
     * `{:invalid_chunk, vendor_id, chunk_id, value_length, value}` - a known chunk of a wrong width,
       an unknown protocol family, a compressed payload that is broken or inflates beyond the limit
+    * `{:invalid_json, line, column, message}` - of `HEP.from_json/1`: the text is no JSON, or not that
+      of packets. The place is where that showed, lines and columns from 1, columns in bytes; column
+      0 is before a line's first byte
   """
   @moduledoc since: "1.0.0"
 
   defexception [:reason]
 
   @typedoc since: "1.0.0"
-  @type t :: %__MODULE__{reason: :hep.reason()}
+  @type t :: %__MODULE__{reason: :hep.reason() | :hep_json.reason()}
 
   @doc """
   Says in a sentence what the reason means.

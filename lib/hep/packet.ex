@@ -1,13 +1,14 @@
 defmodule HEP.Packet do
   @moduledoc """
-  A decoded packet: one field per fact, `nil` where the packet does not have it.
+  A packet, decoded or to be encoded: one field per fact, `nil` where the packet does not have it.
 
     * `version` - of the protocol: 1, 2 or 3
     * `family` - `:ipv4` or `:ipv6`; follows the addresses where there are any
     * `protocol` - the IP protocol id: 6 TCP, 17 UDP, 132 SCTP. Kamailio writes 22 for TLS
     * `src_ip`, `src_port`, `dst_ip`, `dst_port` - of the captured packet, addresses as tuples
     * `timestamp` - when the payload was captured, in microseconds since the epoch; see `datetime/1`.
-      Version 1 carries no time: it is the time of decoding
+      Version 1 carries no time: it is the time of decoding. `HEP.encode/2` writes the time of
+      encoding for `nil`
     * `capture_id` - the capture agent's: 16 bits in version 2, 32 in version 3, none in version 1
     * `payload_type` - what the payload is: a name, or the number where there is none; `:sip` where
       the packet does not say. The second number of a name that has two stays a number too
@@ -34,6 +35,8 @@ defmodule HEP.Packet do
 
   @second 1_000_000
   @megasecond 1_000_000
+  # Packets have 32 bits for the seconds.
+  @last_second 0xFFFFFFFF
 
   @typedoc since: "1.0.0"
   @type t :: %__MODULE__{
@@ -100,29 +103,48 @@ defmodule HEP.Packet do
   @doc since: "1.0.0"
   @spec to_record(t()) :: :hep.t()
   def to_record(%__MODULE__{} = packet) do
-    record =
-      hep(
-        version: to_undefined(packet.version),
-        protocol: to_undefined(packet.protocol),
-        src_ip: to_undefined(packet.src_ip),
-        src_port: to_undefined(packet.src_port),
-        dst_ip: to_undefined(packet.dst_ip),
-        dst_port: to_undefined(packet.dst_port),
-        timestamp: to_timestamp(packet.timestamp),
-        node_id: to_undefined(packet.capture_id),
-        payload: packet.payload,
-        chunks: for({key, value} <- packet.chunks, do: {key, {byte_size(value), value}})
-      )
-
+    chunks = Enum.map(packet.chunks, fn {key, value} -> {key, {byte_size(value), value}} end)
+    record = hep(record(packet), timestamp: to_timestamp(packet.timestamp), chunks: chunks)
     record = :hep.protocol_family(to_undefined(packet.family), record)
     :hep.payload_type(packet.payload_type, record)
   end
+
+  @doc false
+  # The record for writing, of whatever the fields hold: what is wrong is left for the codec to refuse.
+  @spec to_unchecked_record(t()) :: tuple()
+  def to_unchecked_record(%__MODULE__{} = packet) do
+    hep(record(packet),
+      version: if(is_integer(packet.version), do: packet.version),
+      protocol_family: number(packet.family, :hep_registry.protocol_family_number(packet.family)),
+      timestamp: unchecked_timestamp(packet.timestamp),
+      payload_type:
+        number(packet.payload_type, :hep_registry.payload_type_number(packet.payload_type)),
+      chunks: packet.chunks
+    )
+  end
+
+  # The fields that need no more than a word for their absence.
+  defp record(packet) do
+    hep(
+      version: to_undefined(packet.version),
+      protocol: to_undefined(packet.protocol),
+      src_ip: to_undefined(packet.src_ip),
+      src_port: to_undefined(packet.src_port),
+      dst_ip: to_undefined(packet.dst_ip),
+      dst_port: to_undefined(packet.dst_port),
+      node_id: to_undefined(packet.capture_id),
+      payload: packet.payload
+    )
+  end
+
+  defp number(value, :undefined), do: to_undefined(value)
+  defp number(_name, number), do: number
 
   @doc """
   The packet that a record `#hep{}` of the Erlang library holds.
 
   `to_record/1` gives a decoded record back, but for one thing: microseconds of a second or more,
-  which some senders write, are carried over into the seconds.
+  which some senders write, are carried over into the seconds, as far as 32 bits hold those.
 
   ## Examples
 
@@ -158,7 +180,7 @@ defmodule HEP.Packet do
       capture_id: to_nil(node_id),
       payload_type: payload_type(record),
       payload: payload,
-      chunks: for({key, value} <- chunks, do: {key, chunk_value(value)})
+      chunks: Enum.map(chunks, fn {key, value} -> {key, chunk_value(value)} end)
     }
   end
 
@@ -183,9 +205,13 @@ defmodule HEP.Packet do
   defp to_timestamp(nil), do: :undefined
 
   defp to_timestamp(time) do
-    seconds = div(time, @second)
-    {div(seconds, @megasecond), rem(seconds, @megasecond), rem(time, @second)}
+    seconds = min(div(time, @second), @last_second)
+    {div(seconds, @megasecond), rem(seconds, @megasecond), time - seconds * @second}
   end
+
+  # A tuple is no time here, although the record has one.
+  defp unchecked_timestamp(time) when is_integer(time) or is_nil(time), do: to_timestamp(time)
+  defp unchecked_timestamp(_other), do: :invalid
 
   defp to_nil(:undefined), do: nil
   defp to_nil(value), do: value

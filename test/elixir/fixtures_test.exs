@@ -37,6 +37,51 @@ defmodule HEP.FixturesTest do
     end
   end
 
+  test "decode, encode, decode", %{datagrams: datagrams} do
+    options = %{
+      1 => [[]],
+      2 => [[], [v2_style: :documented], [v2_style: :c]],
+      3 => [[], [compress: :none], [compress: :zlib], [compress: :gzip]]
+    }
+
+    counts =
+      for %{"packet" => packet, "file" => file} <- datagrams,
+          {:ok, decoded} <- [HEP.decode(packet)],
+          options <- options[decoded.version] do
+        check_encode(HEP.encode(decoded, options), decoded, options, file)
+      end
+
+    assert %{same: same, error: errors} = Enum.frequencies(counts)
+
+    # Three payloads of 1 MiB must be packed; two packets have addresses of both families.
+    assert same > 1200 and errors == 3 * 2 + 2 * 4
+  end
+
+  test "to_json, from_json", %{datagrams: datagrams} do
+    packets =
+      for %{"packet" => packet, "file" => file} <- datagrams,
+          {:ok, decoded} <- [HEP.decode(packet)] do
+        assert {:ok, json} = HEP.to_json(decoded), file
+        assert String.valid?(json), file
+        assert HEP.from_json(json) == {:ok, decoded}, file
+        assert HEP.to_json!(decoded) == json, file
+        assert HEP.from_json!(json) == decoded, file
+
+        # From the datagram, JSON keeps microseconds of a second or more apart; version 1 has the time
+        # of decoding.
+        {:ok, direct} = :hep_json.from_packet(packet)
+        again = HEP.from_json!(direct)
+        again = if decoded.version == 1, do: %{again | timestamp: decoded.timestamp}, else: again
+        assert again == decoded, file
+        decoded
+      end
+
+    assert length(packets) > 400
+    assert {:ok, json} = HEP.to_json(packets)
+    assert json == "[" <> Enum.map_join(packets, ",", &HEP.to_json!/1) <> "]"
+    assert HEP.from_json(json) == {:ok, packets}
+  end
+
   test "to_record and from_record", %{datagrams: datagrams} do
     counts =
       for %{"packet" => packet, "file" => file} <- datagrams,
@@ -157,6 +202,40 @@ defmodule HEP.FixturesTest do
 
   defp truncations(packet) do
     for length <- 0..(byte_size(packet) - 1), do: binary_part(packet, 0, length)
+  end
+
+  defp check_encode({:ok, written}, decoded, options, file) do
+    [_header, payload | _trailer] = written
+    if options[:compress] in [nil, :none], do: assert(payload == decoded.payload, file)
+    assert {:ok, again} = HEP.decode(IO.iodata_to_binary(written)), file
+
+    # Version 1 has no time, and a packet without one gets the time of encoding.
+    again = if timed?(decoded), do: again, else: %{again | timestamp: decoded.timestamp}
+    assert again == %{decoded | chunks: in_written_order(decoded.chunks)}, file
+    if timed?(decoded), do: assert(HEP.encode!(decoded, options) == written, file)
+    :same
+  end
+
+  defp check_encode({:error, error}, decoded, options, file) do
+    case error.reason do
+      {:packet_too_large, size} ->
+        assert size > 65_535 and options[:compress] in [nil, :none], file
+
+      {:invalid_field, :dst_ip, address} ->
+        assert address == decoded.dst_ip, file
+        assert tuple_size(address) != tuple_size(decoded.src_ip), file
+    end
+
+    assert catch_error(HEP.encode!(decoded, options)) == error, file
+    :error
+  end
+
+  defp timed?(%{version: version, timestamp: time}), do: version != 1 and time != nil
+
+  # Generic chunks by their ids, then the vendors'.
+  defp in_written_order(chunks) do
+    {generic, vendors} = Enum.split_with(chunks, &match?({{0, _}, _}, &1))
+    Enum.sort_by(generic, fn {{0, id}, _} -> id end) ++ vendors
   end
 
   defp check_decode(%{"decode_error" => expected}, %{"packet" => packet, "file" => file}, options) do

@@ -12,7 +12,8 @@ defmodule HEP.DecodeErrorTest do
           {{:invalid_total_length, 5}, "5"},
           {{:truncated_chunk, 147}, "byte 147"},
           {{:invalid_chunk_length, 12, 3}, "3 of the chunk at byte 12"},
-          {{:invalid_chunk, 0, 7, 1, <<1>>}, "chunk 0x0007 of vendor 0 (1 bytes)"}
+          {{:invalid_chunk, 0, 7, 1, <<1>>}, "chunk 0x0007 of vendor 0 (1 bytes)"},
+          {{:invalid_json, 3, 14, "unknown field `ä`"}, "unknown field `ä` at line 3, column 14"}
         ] do
       text = Exception.message(%HEP.DecodeError{reason: reason})
       assert String.valid?(text)

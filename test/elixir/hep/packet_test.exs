@@ -78,6 +78,20 @@ defmodule HEP.PacketTest do
       assert :hep.timestamp(Packet.to_record(packet)) == {0, 4001, 0}
     end
 
+    test "seconds are no more than 32 bits, as in a packet" do
+      largest = :hep.timestamp({4294, 967_295, 4_294_967_295}, :hep.new())
+      assert Packet.to_record(Packet.from_record(largest)) == largest
+    end
+
+    test "no chunk is passed over" do
+      for wrong <- [:chunk, {{0, 17}, "a", "b"}, ["a"]] do
+        packet = %Packet{chunks: [{{0, 17}, "a84b4c"}, wrong]}
+        assert_raise FunctionClauseError, fn -> Packet.to_record(packet) end
+        record = :hep.new() |> Tuple.delete_at(12) |> Tuple.append([wrong])
+        assert_raise FunctionClauseError, fn -> Packet.from_record(record) end
+      end
+    end
+
     test "nothing but packets and records" do
       for other <- [nil, %{}, {:hep, 3, []}] do
         assert_raise FunctionClauseError, fn -> Packet.to_record(other) end

@@ -1,0 +1,74 @@
+defmodule HEP.EncodeError do
+  @moduledoc """
+  Why a packet cannot be written: returned by `HEP.encode/2` and `HEP.to_json/1`, raised by
+  `HEP.encode!/2` and `HEP.to_json!/1`.
+
+  `reason` is for programs, `message/1` for people. Fields are named as in `HEP.Packet`, options as in
+  `t:HEP.encode_option/0`.
+
+    * `{:invalid_field, field, value}` - the value is out of the field's range, of another type, or an
+      address of the other family. Of `:chunks` the value is the wrong element, the list if it is
+      none, or the `{vendor_id, chunk_id}` of a chunk that has a wrong width or a field of its own
+    * `{:missing_field, field}` - versions 1 and 2 need it
+    * `{:unsupported_field, field, version}` - the version has no place for the field's value, or for
+      what the option asks
+    * `{:unknown_protocol_family, family}` - `family` is neither IPv4 nor IPv6
+    * `{:unsupported_payload_type, number}` - versions 1 and 2 carry SIP only
+    * `{:packet_too_large, size}` - it would have at least that many bytes, more than 65535
+
+  `t::hep.encode_reason/0` has one more, `{:invalid_hep, term}`, to which no `HEP.Packet` leads.
+  """
+  @moduledoc since: "1.0.0"
+
+  defexception [:reason]
+
+  @typedoc since: "1.0.0"
+  @type t :: %__MODULE__{reason: :hep.encode_reason()}
+
+  @doc """
+  Says in a sentence what the reason means.
+
+  ## Examples
+
+      iex> HEP.EncodeError.message(%HEP.EncodeError{reason: {:invalid_field, :src_port, 70_000}})
+      "src_port cannot be written: 70000"
+  """
+  @doc since: "1.0.0"
+  @impl true
+  @spec message(t()) :: String.t()
+  def message(%__MODULE__{reason: {:invalid_field, field, value}}),
+    do: "#{field} cannot be written: #{short(value)}"
+
+  def message(%__MODULE__{reason: {:unknown_protocol_family, family}}),
+    do: "unknown protocol family #{short(family)}: neither IPv4 nor IPv6"
+
+  def message(%__MODULE__{reason: reason}), do: List.to_string(:hep.format_error(reason))
+
+  @doc false
+  # The Erlang library's reason, with the packet's names and values in place of the record's.
+  @spec of(:hep.encode_reason(), HEP.Packet.t()) :: t()
+  def of(reason, packet), do: %__MODULE__{reason: translated(reason, packet)}
+
+  defp translated({:invalid_field, :chunks, _wrong} = reason, _packet), do: reason
+
+  defp translated({:invalid_field, field, _value}, packet) do
+    field = translated(field)
+    {:invalid_field, field, Map.fetch!(packet, field)}
+  end
+
+  defp translated({:missing_field, field}, _packet), do: {:missing_field, translated(field)}
+
+  defp translated({:unsupported_field, field, version}, _packet),
+    do: {:unsupported_field, translated(field), version}
+
+  defp translated({:unknown_protocol_family, _family}, packet),
+    do: {:unknown_protocol_family, packet.family}
+
+  defp translated(reason, _packet), do: reason
+
+  defp translated(:protocol_family), do: :family
+  defp translated(:node_id), do: :capture_id
+  defp translated(field), do: field
+
+  defp short(value), do: inspect(value, limit: 12, printable_limit: 80)
+end
