@@ -10,7 +10,7 @@ HEP_BEHAVIOURS := erlang/hep_transform.erl
 # A file that was written halfway is none.
 .DELETE_ON_ERROR:
 
-.PHONY: all native help setup run test bench registry clean
+.PHONY: all native help setup run test interop bench registry clean
 
 all: native ebin/hep.app
 
@@ -30,6 +30,7 @@ help:
 	@echo 'make setup    install what is missing (Debian, as root)'
 	@echo 'make run      start the UDP listener and replay captured packets; PORT=9060 goes on listening'
 	@echo 'make test     every check and test'
+	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
 	@echo 'make bench    measure against pure Erlang'
 	@echo 'make registry write erlang/hep_registry.erl again, from native/hep/src/registry.rs'
 	@echo 'make clean    remove what was built'
@@ -44,6 +45,10 @@ run:
 
 test: setup
 	@sh test/run.sh
+
+interop: setup
+	@$(MAKE) --no-print-directory all
+	@sh test/interop/run.sh $(PORT)
 
 bench: setup
 	@$(MAKE) --no-print-directory all
