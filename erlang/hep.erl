@@ -296,7 +296,9 @@ format_error(_) ->
 
 %% @private
 -spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() => unicode:chardata()}.
-format_error(badarg, [{_, decode, [Packet | _], _} | _]) when not is_binary(Packet) ->
+format_error(badarg, [{_, Function, [Packet | _], _} | _]) when
+    Function =/= encode, not is_binary(Packet)
+->
     #{1 => "not a binary"};
 format_error(badarg, [{_, _, [_], _} | _]) ->
     #{1 => "not a packet, or not a packet's field"};
@@ -307,9 +309,12 @@ format_error(badarg, _) ->
     #{2 => "not a map of options"}.
 
 %% Asks the codec, which alone knows the options.
-is_option(Function, Option) ->
+is_option(encode, Option) -> is_taken(fun hep_nif:encode/2, Option);
+is_option(_, Option) -> is_taken(fun hep_nif:decode/2, Option).
+
+is_taken(Function, Option) ->
     try
-        _ = hep_nif:Function(<<>>, [Option]),
+        _ = Function(<<>>, [Option]),
         true
     catch
         error:badarg -> false

@@ -13,6 +13,8 @@
 -include("hep.hrl").
 
 -export([encode/1, from_packet/1, from_packet/2, decode/1]).
+%% For the Elixir API.
+-export([encode_record/1]).
 
 -export_type([reason/0]).
 
@@ -37,19 +39,26 @@ encode(Packet) ->
     end.
 
 object(#hep{} = Hep) ->
-    case hep_nif:record_to_json(Hep) of
-        {ok, Json} -> Json;
-        dirty -> written(hep_nif:record_to_json_dirty(Hep))
-    end;
+    {ok, Json} = encode_record(Hep),
+    Json;
 object(State) ->
     Version = hep:get_version(State),
     Chunks = hep:get_chunks(State),
-    case hep_nif:chunks_to_json(Version, Chunks) of
-        {ok, Json} -> Json;
-        dirty -> written(hep_nif:chunks_to_json_dirty(Version, Chunks))
-    end.
+    {ok, Json} =
+        case hep_nif:chunks_to_json(Version, Chunks) of
+            dirty -> hep_nif:chunks_to_json_dirty(Version, Chunks);
+            Result -> Result
+        end,
+    Json.
 
-written({ok, Json}) -> Json.
+%% @private The JSON of a decoded packet, or why there is none.
+-spec encode_record(hep:hep()) -> {ok, binary()} | {error, hep:encode_reason()}.
+encode_record(Hep) ->
+    Numbered = hep:numbered(Hep),
+    case hep_nif:record_to_json(Numbered) of
+        dirty -> hep_nif:record_to_json_dirty(Numbered);
+        Result -> Result
+    end.
 
 %% @doc The JSON of a packet as it came from the network, in one step.
 -spec from_packet(Packet :: binary()) -> {ok, binary()} | {error, hep:reason()}.
@@ -59,13 +68,17 @@ from_packet(Packet) ->
 %% @doc The JSON of a packet as it came from the network, in one step. Raises `badarg' when an option is wrong.
 -spec from_packet(Packet :: binary(), hep:options()) -> {ok, binary()} | {error, hep:reason()}.
 from_packet(Packet, Options) ->
-    List = maps:to_list(Options),
-    case hep_nif:packet_to_json(Packet, List) of
-        dirty -> hep_nif:packet_to_json_dirty(Packet, List);
-        Result -> Result
+    try
+        List = maps:to_list(Options),
+        case hep_nif:packet_to_json(Packet, List) of
+            dirty -> hep_nif:packet_to_json_dirty(Packet, List);
+            Result -> Result
+        end
+    catch
+        error:_ -> erlang:error(badarg, [Packet, Options], [{error_info, #{module => hep}}])
     end.
 
-%% @doc Reads the JSON of a packet, or of an array of packets.
+%% @doc Reads the JSON of a packet, or of an array of packets. Raises `badarg' for what is no binary.
 -spec decode(Json :: binary()) -> {ok, hep:hep() | [hep:hep()]} | {error, reason()}.
 decode(Json) ->
     case hep_nif:from_json(Json) of

@@ -263,6 +263,7 @@ fn framed<'a>(
     if let Some(port) = packet.dst_port {
         writer.own(GenericChunk::DestinationPort, &port.to_be_bytes())?;
     }
+    let timestamp = quirks::unswappable_timestamp(timestamp);
     writer.own(GenericChunk::Seconds, &timestamp.seconds.to_be_bytes())?;
     writer.own(GenericChunk::Microseconds, &timestamp.microseconds.to_be_bytes())?;
     writer.own(GenericChunk::PayloadType, &[packet.payload_type])?;

@@ -121,6 +121,19 @@ pub const fn swapped_timestamp(timestamp: Timestamp) -> Timestamp {
     }
 }
 
+/// The same time, but one that [`swapped_timestamp`] leaves alone: where it would not, the microseconds are
+/// carried over into the seconds.
+#[must_use]
+pub fn unswappable_timestamp(timestamp: Timestamp) -> Timestamp {
+    let carried = timestamp.seconds.checked_add(timestamp.microseconds / SECOND);
+    match carried {
+        Some(seconds) if swapped_timestamp(timestamp) != timestamp => {
+            Timestamp { seconds, microseconds: timestamp.microseconds % SECOND }
+        }
+        _ => timestamp,
+    }
+}
+
 /// How a compressed payload (0x10) is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
