@@ -50,6 +50,8 @@ contests() ->
     {ok, State} = hep_multi_parser:parse(V3),
     Decode = fun(Packet) -> hep:decode(Packet) end,
     BaseDecode = fun(Packet) -> hep_baseline:decode(Packet) end,
+    Encode = fun(Hep) -> hep:encode(Hep) end,
+    BaseEncode = fun(Hep) -> hep_baseline:encode(Hep) end,
     [
         #contest{
             what = "decode v3",
@@ -84,12 +86,36 @@ contests() ->
             target = {at_least, 1.8}
         },
         #contest{
+            what = "encode v3",
+            other = "plain Erlang",
+            input = hep(V3),
+            other_call = BaseEncode,
+            hep_call = Encode,
+            target = {at_least, 3.0}
+        },
+        #contest{
+            what = "encode v2",
+            other = "plain Erlang",
+            input = hep(v2_packet()),
+            other_call = BaseEncode,
+            hep_call = Encode,
+            target = {at_least, 1.0}
+        },
+        #contest{
             what = "transform v3",
             other = "plain Erlang",
             input = State,
             other_call = fun(Parsed) -> hep_baseline:transform(Parsed) end,
             hep_call = fun(Parsed) -> hep_transform:transform(Parsed) end,
             target = {at_least, 2.8}
+        },
+        #contest{
+            what = "packet -> JSON",
+            other = "jiffy",
+            input = V3,
+            other_call = fun(Packet) -> hep_json_baseline:from_packet(Packet) end,
+            hep_call = fun(Packet) -> hep_json:from_packet(Packet) end,
+            target = {at_least, 3.0}
         }
     ].
 
@@ -108,7 +134,10 @@ check() ->
         v1_packet_ipv6()
     ],
     lists:foreach(fun(Packet) -> {ok, _} = hep:decode(Packet) end, Packets),
+    lists:foreach(fun check_json/1, [V3, v3_packet_ipv6(), v2_packet(), v2_packet_ipv6()]),
     lists:foreach(fun check/1, lists:append([[Packet | damaged(Packet)] || Packet <- Packets])),
+    Written = [Hep || #hep{version = Version} = Hep <- [hep(P) || P <- Packets], Version =/= 1],
+    lists:foreach(fun check_encode/1, lists:append([[Hep | changed(Hep)] || Hep <- Written])),
     same(floor, V3, hep_floor:decode(V3), hep:decode(V3)).
 
 check(Packet) ->
@@ -120,6 +149,49 @@ check(Packet) ->
         {Error, Answer} ->
             same(parse, Packet, Error, Answer)
     end.
+
+%% The bytes, whatever parts they come in. They are the packet again.
+check_encode(Hep) ->
+    case {hep_baseline:encode(Hep), hep:encode(Hep)} of
+        {{ok, Parts}, {ok, HepParts}} ->
+            Bytes = iolist_to_binary(Parts),
+            same(encode, Hep, Bytes, iolist_to_binary(HepParts)),
+            {ok, _} = hep:decode(Bytes);
+        %% Either may stop counting once it is too much.
+        {{error, {packet_too_large, _}}, {error, {packet_too_large, _}}} ->
+            ok;
+        {Error, Answer} ->
+            same(encode, Hep, Error, Answer)
+    end.
+
+%% The packet with one field of another value, right or wrong.
+changed(Hep) ->
+    Ipv6 = {16#2001, 16#db8, 0, 0, 0, 0, 0, 3},
+    Values = [
+        undefined, 0, 2, 5, 10, 255, 256, 65535, 65536, 16#ffffffff, 1 bsl 32, -1, 1.0, a,
+        <<>>, <<0:65536/unit:8>>,
+        {192, 0, 2, 3}, {192, 0, 2, 256}, {192, 0, 2}, Ipv6, setelement(8, Ipv6, 65536),
+        {4294, 967295, 0}, {4294, 967296, 0}, {0, 0, 1 bsl 32},
+        [], [a], [{{9, 1}, <<"ab">>}, {{0, 17}, {1, <<"c">>}}, {{0, 0}, <<>>}],
+        [{{0, 17}, {2, <<"c">>}}], [{{0, 18}, <<1>>}], [{{0, 15}, <<"c">>}], [{{0, 65536}, <<>>}]
+    ],
+    [
+        setelement(Position, Hep, Value)
+     || Position <- lists:seq(3, record_info(size, hep)),
+        Value <- Values,
+        %% Both would take the time of their own call.
+        {Position, Value} =/= {#hep.timestamp, undefined}
+    ].
+
+hep(Packet) ->
+    {ok, Hep} = hep:decode(Packet),
+    Hep.
+
+%% The object, and the order of its names.
+check_json(Packet) ->
+    {ok, Expected} = hep_json_baseline:from_packet(Packet),
+    {ok, Json} = hep_json:from_packet(Packet),
+    same(json, Packet, jiffy:decode(Expected), jiffy:decode(Json)).
 
 %% The time of version 1 is that of decoding.
 untimed({ok, #hep{version = 1, timestamp = {_, _, _}} = Hep}) ->
@@ -313,7 +385,7 @@ median(Numbers) ->
 
 %%% The table
 
--define(FORMAT, "~-13ts ~-13ts ~9ts ~9ts ~8ts ~8ts  ~ts").
+-define(FORMAT, "~-14ts ~-13ts ~9ts ~9ts ~8ts ~8ts  ~ts").
 
 print(Contests) ->
     line(["what", "against", "its ns", "hep ns", "ratio", "target", ""]),

@@ -222,7 +222,11 @@ decode_with(Packet, Options) ->
 %% name and by number.
 -spec encode(t()) -> {ok, iolist()} | {error, encode_reason()}.
 encode(Hep) ->
-    hep_nif:encode(numbered(Hep)).
+    Numbered = numbered(Hep),
+    case hep_nif:encode(Numbered) of
+        dirty -> hep_nif:encode_dirty(Numbered, []);
+        Result -> Result
+    end.
 
 %% @doc Encodes a packet. Raises `badarg' when an option is wrong.
 -spec encode(t(), encode_options()) -> {ok, iolist()} | {error, encode_reason()}.

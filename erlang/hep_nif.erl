@@ -39,7 +39,7 @@ parse(_Packet, _Literals) ->
 parse_dirty(_Packet, _Literals) ->
     erlang:nif_error(not_loaded).
 
--spec encode(hep:hep()) -> {ok, iolist()} | {error, hep:encode_reason()}.
+-spec encode(hep:hep()) -> {ok, iolist()} | {error, hep:encode_reason()} | dirty.
 encode(_Hep) ->
     erlang:nif_error(not_loaded).
 

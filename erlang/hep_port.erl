@@ -10,7 +10,8 @@
 %% The answers are those of `hep:decode/1', `hep_multi_parser:parse/1', `hep:encode/1',
 %% `hep_transform:transform/1' and `hep_json', term for term; no NIF is loaded for them. Beside these a call
 %% answers `{error, timeout}', `{error, port_restarted}' when the program ended while it was at the request, and
-%% `{error, {too_large, Bytes}}' for a request beyond the longest frame. Requests of many processes are under way at
+%% `{error, {too_large, Bytes}}' for a request or an answer beyond the longest frame, and `{error, overloaded}' while
+%% the program has too much to do. Terms that are nested more deeply than any packet are a `badarg'. Requests of many processes are under way at
 %% once; {@link batch/2} is the fastest way for many packets.
 -module(hep_port).
 
@@ -49,11 +50,15 @@
     | {from_json, binary()}.
 
 %% Why there is no answer.
--type failure() :: timeout | port_restarted | {too_large, Bytes :: pos_integer()}.
+-type failure() :: timeout | port_restarted | overloaded | {too_large, Bytes :: pos_integer()}.
 
 %% The longest frame, which the program keeps to as well.
 -define(LONGEST, 64 * 1024 * 1024).
+%% How many bytes of requests may be under way. A program that does not read must not fill the VM's memory.
+-define(UNDER_WAY, 4 * ?LONGEST).
 -define(TIMEOUT, 5000).
+%% How deep a request's terms may be nested.
+-define(DEPTH, 64).
 %% More ends of the program within the period, in milliseconds, and the server gives up: its supervisor decides.
 -define(INTENSITY, 5).
 -define(PERIOD, 10000).
@@ -63,8 +68,12 @@
     timeout :: pos_integer(),
     port :: port(),
     next = 0 :: non_neg_integer(),
-    %% The requests under way: who asked, and the timer of the answer.
-    waiting = #{} :: #{non_neg_integer() => {gen_server:from(), reference()}},
+    %% The requests under way: who asked (nobody any more after a timeout), the timer of the answer, the size.
+    waiting = #{} :: #{non_neg_integer() => {gen_server:from() | nobody, reference(), pos_integer()}},
+    %% Their sizes together.
+    under_way = 0 :: non_neg_integer(),
+    %% When the program was started or answered last.
+    alive :: integer(),
     %% When the program ended lately.
     ends = [] :: [integer()]
 }).
@@ -146,8 +155,9 @@ from_json(Server, Json) -> one(Server, {from_json, Json}).
 %% would raise `badarg' is answered with `{error, badarg}'.
 -spec batch(server(), [request()]) -> [term()] | {error, failure()}.
 batch(Server, Requests) when length(Requests) >= 0 ->
-    Wired = [wire(Request) || Request <- Requests],
+    Wired = [checked(Request) || Request <- Requests],
     case ask(Server, {batch, [W || W <- Wired, is_tuple(W)]}) of
+        {answer, badarg} -> [refused(Request) || Request <- Requests];
         {answer, Answers} -> answers(Requests, Wired, Answers);
         {error, _} = Error -> Error
     end;
@@ -167,22 +177,39 @@ refused({parse, Packet}) -> {error, invalid_packet, Packet};
 refused(_) -> {error, badarg}.
 
 one(Server, Request) ->
-    case wire(Request) of
+    case checked(Request) of
         badarg ->
             one_refused(Request);
         Wired ->
             case ask(Server, Wired) of
                 {answer, badarg} -> one_refused(Request);
-                {answer, Answer} -> read(Request, Answer);
+                {answer, Answer} -> one_read(Request, read(Request, Answer));
                 {error, _} = Error -> Error
             end
     end.
+
+one_read(Request, {error, badarg}) -> one_refused(Request);
+one_read(_, Answer) -> Answer.
 
 one_refused(Request) ->
     case refused(Request) of
         {error, badarg} -> erlang:error(badarg);
         Answer -> Answer
     end.
+
+checked(Request) ->
+    Wired = wire(Request),
+    case is_shallow(Wired, ?DEPTH) of
+        true -> Wired;
+        false -> badarg
+    end.
+
+%% No packet is nested deeply. The program reads terms by recursion, and its stack has an end.
+is_shallow(_, 0) -> false;
+is_shallow([Head | Tail], Depth) -> is_shallow(Head, Depth - 1) andalso is_shallow(Tail, Depth);
+is_shallow(Tuple, Depth) when is_tuple(Tuple) -> is_shallow(tuple_to_list(Tuple), Depth - 1);
+is_shallow(Map, Depth) when is_map(Map) -> is_shallow(maps:to_list(Map), Depth - 1);
+is_shallow(_, _) -> true.
 
 %% The request as the program knows it.
 wire({parse, Packet}) when is_binary(Packet) -> {parse, Packet};
@@ -202,12 +229,14 @@ wire(_) -> badarg.
 
 %% The program's answer as the call gives it.
 read({parse, Packet}, {error, _}) -> {error, invalid_packet, Packet};
+read({to_json, Packet}, {error, _}) when not is_binary(Packet) -> {error, badarg};
 read({transform, Packet}, Generic) -> hep_transform:nested([], Packet, Generic);
 read(_, Answer) -> Answer.
 
 %% The terms are written and read by the caller, so that the server only hands them on.
 ask(Server, Wired) ->
-    Request = term_to_binary(Wired),
+    %% In the newer form all atoms are UTF-8, which the program reads.
+    Request = term_to_binary(Wired, [{minor_version, 2}]),
     case byte_size(Request) + 8 of
         Size when Size > ?LONGEST ->
             {error, {too_large, Size}};
@@ -224,28 +253,50 @@ ask(Server, Wired) ->
 init(#{program := Program, timeout := Timeout}) ->
     process_flag(trap_exit, true),
     case open(Program) of
-        {ok, Port} -> {ok, #state{program = Program, timeout = Timeout, port = Port}};
+        {ok, Port} ->
+            {ok, #state{program = Program, timeout = Timeout, port = Port, alive = now_ms()}};
         {error, Reason} -> {stop, Reason}
     end.
 
 open(Program) ->
+    %% The limits would suspend this process while the program does not read.
+    Options = [{busy_limits_port, disabled}, {busy_limits_msgq, disabled}],
     try
-        {ok, open_port({spawn_executable, Program}, [{packet, 4}, binary, exit_status, use_stdio])}
+        true = filelib:is_regular(Program),
+        {ok, open_port({spawn_executable, Program}, [{packet, 4}, binary, exit_status, use_stdio | Options])}
     catch
         error:Reason ->
             {error, {cannot_start, Program, Reason, "build it with `sh native/build.sh' in hep's folder"}}
     end.
 
 %% @private
-handle_call({request, Request}, From, #state{port = Port, next = Id, waiting = Waiting} = State) ->
+handle_call({request, Request}, From, #state{under_way = UnderWay} = State) ->
+    case UnderWay + byte_size(Request) of
+        Size when Size =< ?UNDER_WAY -> send(Request, From, Size, State);
+        _ -> overloaded(State)
+    end.
+
+send(Request, From, UnderWay, #state{port = Port, next = Id, waiting = Waiting} = State) ->
     try port_command(Port, [<<Id:64>>, Request]) of
         true ->
             Timer = erlang:start_timer(State#state.timeout, self(), Id),
-            {noreply, State#state{next = Id + 1, waiting = Waiting#{Id => {From, Timer}}}}
+            Entry = {From, Timer, byte_size(Request)},
+            {noreply, State#state{next = Id + 1, waiting = Waiting#{Id => Entry}, under_way = UnderWay}}
     catch
         %% The program has just ended; the message that says so is on its way.
         error:badarg -> {reply, {error, port_restarted}, State}
     end.
+
+%% A program that has not answered anything for so long is stuck.
+overloaded(#state{alive = Alive, timeout = Timeout, port = Port} = State) ->
+    case now_ms() - Alive > Timeout of
+        true -> catch port_close(Port);
+        false -> ok
+    end,
+    {reply, {error, overloaded}, State}.
+
+now_ms() ->
+    erlang:monotonic_time(millisecond).
 
 %% @private
 handle_cast(_, State) ->
@@ -253,9 +304,15 @@ handle_cast(_, State) ->
 
 %% @private
 handle_info({Port, {data, <<Id:64, Answer/binary>>}}, #state{port = Port} = State) ->
-    {noreply, answer(Id, {answer, Answer}, State)};
-handle_info({timeout, _Timer, Id}, State) ->
-    {noreply, answer(Id, {error, timeout}, State)};
+    {noreply, done(Id, {answer, Answer}, State#state{alive = now_ms()})};
+handle_info({timeout, _Timer, Id}, #state{waiting = Waiting} = State) ->
+    case Waiting of
+        #{Id := {From, Timer, Size}} when From =/= nobody ->
+            gen_server:reply(From, {error, timeout}),
+            {noreply, State#state{waiting = Waiting#{Id := {nobody, Timer, Size}}}};
+        _ ->
+            {noreply, State}
+    end;
 handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
     restart({exit_status, Status}, State);
 handle_info({'EXIT', Port, Reason}, #state{port = Port} = State) ->
@@ -266,23 +323,23 @@ handle_info(_, State) ->
     {noreply, State}.
 
 %% An answer that comes too late finds nobody waiting, and neither does a second one.
-answer(Id, Answer, #state{waiting = Waiting} = State) ->
+done(Id, Answer, #state{waiting = Waiting, under_way = UnderWay} = State) ->
     case maps:take(Id, Waiting) of
-        {{From, Timer}, Others} ->
+        {{From, Timer, Size}, Others} ->
             _ = erlang:cancel_timer(Timer),
-            gen_server:reply(From, Answer),
-            State#state{waiting = Others};
+            From =/= nobody andalso gen_server:reply(From, Answer),
+            State#state{waiting = Others, under_way = UnderWay - Size};
         error ->
             State
     end.
 
 restart(Reason, #state{waiting = Waiting, program = Program} = State) ->
     Ids = maps:keys(Waiting),
-    Answered = lists:foldl(fun(Id, S) -> answer(Id, {error, port_restarted}, S) end, State, Ids),
-    Now = erlang:monotonic_time(millisecond),
+    Answered = lists:foldl(fun(Id, S) -> done(Id, {error, port_restarted}, S) end, State, Ids),
+    Now = now_ms(),
     Ends = [Now | [End || End <- State#state.ends, Now - End < ?PERIOD]],
     case length(Ends) =< ?INTENSITY andalso open(Program) of
-        {ok, Port} -> {noreply, Answered#state{port = Port, ends = Ends}};
+        {ok, Port} -> {noreply, Answered#state{port = Port, ends = Ends, alive = Now}};
         {error, Error} -> {stop, Error, Answered};
         false -> {stop, {program_ends, Reason}, Answered}
     end.

@@ -193,7 +193,7 @@ fn fixed<'a>(
         (Field::Chunks, !packet.chunks.is_empty()),
         (Field::CaptureId, if is_v2 { id.is_none() } else { packet.capture_id.is_some() }),
         (Field::AuthKey, options.auth_key.is_some()),
-        (Field::Compress, options.compress != Compress::None),
+        (Field::Compress, options.compress != Compress::None || packet.payload.is_compressed()),
     ];
     if let Some(&(field, _)) = unsupported.iter().find(|&&(_, unsupported)| unsupported) {
         return Err(EncodeError::Unsupported(field));
@@ -274,6 +274,10 @@ fn framed<'a>(
     let mut header = writer.bytes;
 
     let (id, payload) = match pack(packet.payload.as_bytes(), options.compress) {
+        // As it came: `Packet::inflate` was not called.
+        _ if packet.payload.is_compressed() => {
+            (GenericChunk::CompressedPayload, Cow::Borrowed(packet.payload.as_bytes()))
+        }
         Cow::Borrowed(plain) => (GenericChunk::Payload, Cow::Borrowed(plain)),
         Cow::Owned(smaller) => (GenericChunk::CompressedPayload, Cow::Owned(smaller)),
     };

@@ -105,6 +105,12 @@ pub enum Payload<'a> {
 }
 
 impl Payload<'_> {
+    /// Whether it is not yet inflated.
+    #[must_use]
+    pub const fn is_compressed(&self) -> bool {
+        matches!(self, Self::Compressed { .. })
+    }
+
     /// The payload's bytes; the compressed ones where it is not inflated.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

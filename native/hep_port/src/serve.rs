@@ -1,10 +1,11 @@
 //! Requests and their answers.
 
-use eetf::{Atom as EtfAtom, List, Term};
+use eetf::{Atom as EtfAtom, BigInteger, List, Term, Tuple};
 use hep::Options;
 use hep_term::{Scheduler, TermReader, now};
 
-use crate::terms::{EtfTerms, without_strings};
+use crate::frames::LONGEST;
+use crate::terms::{EtfTerms, without_strings, written};
 
 /// Answers a request, which is one of
 ///
@@ -20,13 +21,18 @@ pub(crate) fn serve(request: &[u8]) -> Vec<u8> {
         Ok(request) => answer(&without_strings(request)),
         Err(_) => badarg(),
     };
-    let mut bytes = Vec::with_capacity(request.len());
-    // Writing to memory does not fail; terms too large for the format do not come up in a bounded frame.
-    if answer.encode(&mut bytes).is_err() {
-        bytes.clear();
-        let _ = badarg().encode(&mut bytes);
+    let mut bytes = written(&answer);
+    if bytes.len() > LONGEST as usize {
+        bytes = written(&too_large(bytes.len()));
     }
     bytes
+}
+
+/// `{error, {too_large, Bytes}}`
+fn too_large(bytes: usize) -> Term {
+    let atom = |name| Term::from(EtfAtom::from(name));
+    let reason = Tuple::from(vec![atom("too_large"), BigInteger::from(bytes).into()]);
+    Tuple::from(vec![atom("error"), reason.into()]).into()
 }
 
 fn badarg() -> Term {
@@ -96,7 +102,7 @@ mod tests {
     fn request(name: &str, arguments: Vec<Term>) -> Term {
         let mut elements = vec![Term::from(EtfAtom::from(name))];
         elements.extend(arguments);
-        eetf::Tuple::from(elements).into()
+        Tuple::from(elements).into()
     }
 
     #[test]

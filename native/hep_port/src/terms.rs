@@ -110,3 +110,70 @@ pub(crate) fn without_strings(term: Term) -> Term {
 fn all_without_strings(terms: Vec<Term>) -> Vec<Term> {
     terms.into_iter().map(without_strings).collect()
 }
+
+/// The bytes of a term.
+pub(crate) fn written(term: &Term) -> Vec<u8> {
+    const VERSION: u8 = 131;
+    let mut bytes = vec![VERSION];
+    write(term, &mut bytes);
+    bytes
+}
+
+/// Tuples and lists are written here: eetf writes a list of small numbers as a string even if some of them are
+/// negative, which makes others of them.
+fn write(term: &Term, bytes: &mut Vec<u8>) {
+    const SMALL_TUPLE: u8 = 104;
+    const LARGE_TUPLE: u8 = 105;
+    const NIL: u8 = 106;
+    const LIST: u8 = 108;
+    let length = |elements: &[Term]| u32::try_from(elements.len()).unwrap_or(u32::MAX).to_be_bytes();
+    match term {
+        Term::Tuple(Tuple { elements }) => {
+            if let Ok(arity) = u8::try_from(elements.len()) {
+                bytes.extend([SMALL_TUPLE, arity]);
+            } else {
+                bytes.push(LARGE_TUPLE);
+                bytes.extend(length(elements));
+            }
+            for element in elements {
+                write(element, bytes);
+            }
+        }
+        Term::List(List { elements }) if elements.is_empty() => bytes.push(NIL),
+        Term::List(List { elements }) => {
+            bytes.push(LIST);
+            bytes.extend(length(elements));
+            for element in elements {
+                write(element, bytes);
+            }
+            bytes.push(NIL);
+        }
+        other => {
+            let start = bytes.len();
+            // Writing to memory does not fail; what the format cannot say does not come up in a bounded frame.
+            if other.encode(&mut *bytes).is_ok() {
+                // Each term is written with the version in front.
+                bytes.remove(start);
+            } else {
+                bytes.truncate(start);
+                bytes.push(NIL);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn negative_numbers_in_lists_stay_what_they_are() {
+        let numbers = [-1, 0, 255, -9, 70000].map(|number| Term::from(FixInteger::from(number)));
+        let list = Term::from(List::from(numbers.to_vec()));
+        let tuple =
+            Term::from(Tuple::from(vec![list.clone(), List::nil().into(), EtfAtom::from("a").into()]));
+        for term in [list, tuple] {
+            assert_eq!(Term::decode(&written(&term)[..]).ok(), Some(term));
+        }
+    }
+}

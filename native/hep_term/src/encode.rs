@@ -23,10 +23,25 @@ pub fn encode<B: TermReader>(
     if scheduler == Scheduler::Normal && options.compress != Compress::None {
         return builder.atom(Atom::Dirty);
     }
+    if !is_walked(builder, record, scheduler) {
+        return builder.atom(Atom::Dirty);
+    }
     match written(builder, record, options, now) {
         Ok(parts) => ok(builder, parts),
         Err(reason) => builder.tuple([builder.atom(Atom::Error), reason]),
     }
+}
+
+/// Whether the scheduler may walk the record's chunks.
+fn is_walked<B: TermReader>(builder: &B, record: B::Input, scheduler: Scheduler) -> bool {
+    let mut chunks = 0_usize;
+    if let Some(fields) = Fields::of(builder, record) {
+        let _whole = builder.each(fields.chunks, |_| {
+            chunks = chunks.saturating_add(1);
+            scheduler.walks(chunks).then_some(())
+        });
+    }
+    scheduler.walks(chunks)
 }
 
 fn written<B: TermReader>(

@@ -22,7 +22,7 @@ pub use transform::{transform, transform_chunk, transform_record};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hep::{DecodeError, Packet, Payload, Timestamp};
+use hep::{DecodeError, Packet, Timestamp};
 
 /// The scheduler that a call runs on. What would hold a normal one for longer than a small part of a
 /// millisecond is answered with the atom `dirty`: the caller then makes the call on a dirty one.
@@ -50,8 +50,7 @@ impl Scheduler {
 
     /// Whether the packet has to be inflated, or has too many chunks.
     fn refuses(self, packet: &Packet<'_>) -> bool {
-        let compressed = matches!(packet.payload, Payload::Compressed { .. });
-        !self.walks(packet.chunks.len()) || (self == Self::Normal && compressed)
+        !self.walks(packet.chunks.len()) || (self == Self::Normal && packet.payload.is_compressed())
     }
 }
 

@@ -15,6 +15,9 @@ use crate::packet::{Packet, Payload};
 use crate::registry::{ChunkInfo, GenericChunk, Kind, PayloadType};
 use crate::{Chunk, Family, Timestamp, Version};
 
+/// How many letters a message has at the most.
+const LONGEST_MESSAGE: usize = 200;
+
 /// Why text is not the JSON of packets.
 #[derive(Debug, ThisError)]
 #[error("{message} at line {line}, column {column}")]
@@ -31,8 +34,9 @@ impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
         let text = error.to_string();
-        let message =
-            text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text).to_owned();
+        let message = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+        // A message may quote the text that is wrong, which may be long.
+        let message = message.chars().take(LONGEST_MESSAGE).collect();
         Self { message, line, column }
     }
 }
