@@ -222,7 +222,7 @@ wire({encode, Hep, Options}) when is_map(Options) ->
 wire({transform, #hep{} = Hep}) -> {transform_record, Hep};
 wire({transform, {hep, _Version, Chunks}}) -> {transform, Chunks};
 wire({to_json, Packet}) when is_binary(Packet) -> {packet_to_json, Packet, []};
-wire({to_json, #hep{} = Hep}) -> {record_to_json, Hep};
+wire({to_json, #hep{} = Hep}) -> {record_to_json, hep:numbered(Hep)};
 wire({to_json, {hep, Version, Chunks}}) -> {chunks_to_json, Version, Chunks};
 wire({from_json, Json}) when is_binary(Json) -> {from_json, Json};
 wire(_) -> badarg.
@@ -262,7 +262,7 @@ open(Program) ->
     %% The limits would suspend this process while the program does not read.
     Options = [{busy_limits_port, disabled}, {busy_limits_msgq, disabled}],
     try
-        true = filelib:is_regular(Program),
+        filelib:is_regular(Program) orelse error(enoent),
         {ok, open_port({spawn_executable, Program}, [{packet, 4}, binary, exit_status, use_stdio | Options])}
     catch
         error:Reason ->
