@@ -2,6 +2,8 @@
 %% second generation. {@link hep:decode/1} does the same with more telling errors.
 -module(hep_multi_decoder).
 
+-include("hep.hrl").
+
 -export([decode/1]).
 %% For the decoders of one version.
 -export([decode/2]).
@@ -30,11 +32,8 @@ decode(Other) ->
 -spec decode(hep:version(), term()) -> result().
 decode(Version, Packet) ->
     case decode(Packet) of
-        {ok, Hep} = Ok ->
-            case element(2, Hep) of
-                Version -> Ok;
-                _ -> {error, invalid_packet, Packet}
-            end;
+        {ok, #hep{version = Version}} = Ok -> Ok;
+        {ok, _} -> {error, invalid_packet, Packet};
         {error, {invalid_chunk, _, _, _, _}, _} = Error when Version =:= 3 -> Error;
         {error, _, _} ->
             {error, invalid_packet, Packet}

@@ -4,6 +4,7 @@
 -include_lib("proper/include/proper.hrl").
 -include_lib("eunit/include/eunit.hrl").
 -include("hep.hrl").
+-include("hep_prop.hrl").
 
 -import(hep_packets, [chunk/2, chunk/3, frame/1]).
 
@@ -417,7 +418,7 @@ hostile_term_test_() ->
 
 property_test_() ->
     {inparallel, [
-        {timeout, 120, {atom_to_list(Name), fun() -> holds(Name) end}}
+        {timeout, 120, {atom_to_list(Name), fun() -> hep_prop:holds(?MODULE, Name, ?CASES) end}}
      || Name <- [
             prop_record_comes_back,
             prop_array_comes_back,
@@ -427,23 +428,6 @@ property_test_() ->
             prop_damaged_text
         ]
     ]}.
-
-holds(Name) ->
-    Options = [quiet, {numtests, ?CASES}, {max_size, 40}],
-    ?assertEqual(true, proper:counterexample(?MODULE:Name(), Options)).
-
--define(CHECK(Pattern, Type, Check),
-    ?FORALL(Pattern, Type, without_raising(fun() -> Check end))
-).
-
-without_raising(Body) ->
-    try
-        Body()
-    catch
-        Class:Reason:Stacktrace ->
-            io:format("~p:~p~n~p~n", [Class, Reason, Stacktrace]),
-            false
-    end.
 
 prop_record_comes_back() ->
     ?CHECK(Hep, record(), hep_json:decode(hep_json:encode(Hep)) =:= {ok, normal(Hep)}).

@@ -4,13 +4,14 @@
 -include_lib("proper/include/proper.hrl").
 -include_lib("eunit/include/eunit.hrl").
 -include("hep.hrl").
+-include("hep_prop.hrl").
 
 -define(LIMIT, 65535).
 -define(SECOND, 1000000).
 
 property_test_() ->
     {inparallel, [
-        {timeout, 120, {atom_to_list(Name), fun() -> holds(Name, Cases) end}}
+        {timeout, 120, {atom_to_list(Name), fun() -> hep_prop:holds(?MODULE, Name, Cases) end}}
      || {Name, Cases} <- [
             {prop_any_term, 1000},
             {prop_any_fields, 3000},
@@ -23,25 +24,6 @@ property_test_() ->
             {prop_size, 1000}
         ]
     ]}.
-
-%% An exported property of this module; the failure shows the counterexample.
-holds(Name, Cases) ->
-    Options = [quiet, {numtests, Cases}, {max_size, 40}],
-    ?assertEqual(true, proper:counterexample(?MODULE:Name(), Options)).
-
-%% What a check raises makes the property false, and is printed: PropEr 1.2 itself fails on it.
--define(CHECK(Pattern, Type, Check),
-    ?FORALL(Pattern, Type, without_raising(fun() -> Check end))
-).
-
-without_raising(Body) ->
-    try
-        Body()
-    catch
-        Class:Reason:Stacktrace ->
-            io:format("~p:~p~n~p~n", [Class, Reason, Stacktrace]),
-            false
-    end.
 
 %%% Any term
 
