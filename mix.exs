@@ -46,7 +46,7 @@ defmodule HEP.MixProject do
   end
 
   def application do
-    []
+    [extra_applications: [crypto: :optional, ssl: :optional]]
   end
 
   # MIX_ENV=docs mix do deps.get, docs

@@ -1,0 +1,162 @@
+%% @doc What takes the packets that a {@link hep_listener} receives.
+%%
+%% A handler is one of
+%% <ul>
+%% <li>a module of this behaviour, `Module' or `{Module, Args}'. Each process that receives (a UDP shard, a connection
+%%   of TCP or TLS) has its own handler state and calls the functions below.</li>
+%% <li>a function of one argument, called with the packets. What is not HEP is only counted.</li>
+%% <li>a local process, which gets `{hep_packets, Listener, [{Packet, Meta}]}' and
+%%   `{hep_error, Listener, Reason, {Bytes, Meta}}'. The listener waits while it has more than 1000 messages, and ends
+%%   with it.</li>
+%% </ul>
+%%
+%% Packets come in batches, as they arrive: nothing waits for a batch to fill. While a handler is at work its socket is
+%% not read. A handler that raises is logged, counted, and begins again with `init/1'; the packets of that call
+%% are lost (and counted), those behind them are not.
+-module(hep_handler).
+
+-export([check/1, start/2, packets/2, errors/2, stop/2]).
+
+-export_type([handler/0, packet/0, meta/0, reason/0]).
+
+-type handler() :: module() | {module(), Args :: term()} | fun(([{packet(), meta()}]) -> term()) | pid().
+
+%% As the listener's `view' says: of `hep:decode/1', `hep_multi_parser:parse/1', `hep_transform:transform/1' or
+%% `hep_json:from_packet/1'.
+-type packet() :: hep:hep() | hep:state() | hep_transform:transformed() | binary().
+
+%% <dl>
+%% <dt>`source'</dt><dd>address and port of the sender</dd>
+%% <dt>`time'</dt><dd>when it was received: microseconds since the epoch</dd>
+%% <dt>`size'</dt><dd>bytes, as received</dd>
+%% <dt>`transport'</dt><dd>what it came over</dd>
+%% </dl>
+-type meta() :: #{
+    source := {inet:ip_address(), inet:port_number()},
+    time := integer(),
+    size := non_neg_integer(),
+    transport := udp | tcp | tls
+}.
+
+%% Why bytes are no packet: of decoding, of dividing a stream, or without one of the listener's `auth_keys'.
+-type reason() :: hep:reason() | {stream, hep_stream:error()} | unauthorised.
+
+-callback init(Args :: term()) -> {ok, State :: term()} | {error, Reason :: term()}.
+-callback handle_packets([{packet(), meta()}], State) -> {ok, State}.
+%% Bytes are those that were received; of a stream's error they are empty.
+-callback handle_error(reason(), {Bytes :: binary(), meta()}, State) -> {ok, State}.
+-callback terminate(Reason :: term(), State :: term()) -> term().
+-optional_callbacks([handle_error/3, terminate/2]).
+
+%% How many messages may wait in the process that is the handler, and how often that is looked at, in milliseconds.
+-define(WAITING, 1000).
+-define(PAUSE, 1).
+
+-record(handler, {
+    kind :: {module, module(), Args :: term()} | {function, function()} | {process, pid()},
+    listener :: pid(),
+    state :: term()
+}).
+
+-opaque started() :: #handler{}.
+-export_type([started/0]).
+
+%% @private
+-spec check(term()) -> boolean().
+check(Pid) when is_pid(Pid) -> node(Pid) =:= node();
+check(Function) when is_function(Function) -> is_function(Function, 1);
+check({Module, _Args}) -> check(Module);
+check(Module) when is_atom(Module) ->
+    {module, Module} =:= code:ensure_loaded(Module) andalso
+        erlang:function_exported(Module, init, 1) andalso
+        erlang:function_exported(Module, handle_packets, 2);
+check(_) -> false.
+
+%% @private
+-spec start(handler(), Listener :: pid()) -> {ok, started()} | {error, Reason :: term()}.
+start(Handler, Listener) ->
+    begun(#handler{kind = kind(Handler), listener = Listener}).
+
+kind(Pid) when is_pid(Pid) -> {process, Pid};
+kind(Function) when is_function(Function) -> {function, Function};
+kind({Module, Args}) -> {module, Module, Args};
+kind(Module) -> {module, Module, []}.
+
+begun(#handler{kind = {module, Module, Args}} = Handler) ->
+    case Module:init(Args) of
+        {ok, State} -> {ok, Handler#handler{state = State}};
+        {error, _} = Error -> Error;
+        Other -> {error, {bad_return, {Module, init, Other}}}
+    end;
+begun(Handler) ->
+    {ok, Handler}.
+
+%% @private
+-spec packets([{packet(), meta()}], started()) -> {ok | crashed, started()}.
+packets([], Handler) ->
+    {ok, Handler};
+packets(Packets, #handler{kind = {module, Module, _}, state = State} = Handler) ->
+    guarded(handle_packets, fun() -> Module:handle_packets(Packets, State) end, Handler);
+packets(Packets, #handler{kind = {function, Function}} = Handler) ->
+    guarded(handle_packets, fun() -> _ = Function(Packets), {ok, undefined} end, Handler);
+packets(Packets, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
+    tell(Pid, {hep_packets, Listener, Packets}),
+    {ok, Handler}.
+
+%% @private
+-spec errors([{reason(), {binary(), meta()}}], started()) -> {ok | crashed, started()}.
+errors(Errors, #handler{kind = {module, Module, _}} = Handler) ->
+    case Errors =/= [] andalso erlang:function_exported(Module, handle_error, 3) of
+        true -> lists:foldl(fun error/2, {ok, Handler}, Errors);
+        false -> {ok, Handler}
+    end;
+errors(Errors, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
+    lists:foreach(fun({Reason, Raw}) -> tell(Pid, {hep_error, Listener, Reason, Raw}) end, Errors),
+    {ok, Handler};
+errors(_, Handler) ->
+    {ok, Handler}.
+
+error({Reason, Raw}, {Before, #handler{kind = {module, Module, _}, state = State} = Handler}) ->
+    case guarded(handle_error, fun() -> Module:handle_error(Reason, Raw, State) end, Handler) of
+        {ok, Next} -> {Before, Next};
+        Crashed -> Crashed
+    end.
+
+%% @private
+-spec stop(Reason :: term(), started()) -> ok.
+stop(Reason, #handler{kind = {module, Module, _}, state = State}) ->
+    case erlang:function_exported(Module, terminate, 2) of
+        true -> _ = Module:terminate(Reason, State), ok;
+        false -> ok
+    end;
+stop(_, _) ->
+    ok.
+
+guarded(Callback, Call, Handler) ->
+    try Call() of
+        {ok, State} -> {ok, Handler#handler{state = State}};
+        Other -> crashed({bad_return, {Callback, Other}}, Handler)
+    catch
+        Class:Reason:Stack -> crashed({Class, Reason, Stack}, Handler)
+    end.
+
+%% Begins again. Where that fails too the process ends, and its supervisor decides.
+crashed(Reason, #handler{kind = Kind, listener = Listener} = Handler) ->
+    logger:error(#{what => hep_handler_crashed, handler => Kind, listener => Listener, reason => Reason}),
+    try stop(Reason, Handler) catch _:_ -> ok end,
+    case begun(Handler) of
+        {ok, Again} -> {crashed, Again};
+        {error, Error} -> exit({handler, Error})
+    end.
+
+%% A process that does not keep up makes the listener wait, and with it the socket.
+tell(Pid, Message) ->
+    case erlang:process_info(Pid, message_queue_len) of
+        {message_queue_len, Waiting} when Waiting < ?WAITING ->
+            Pid ! Message,
+            ok;
+        {message_queue_len, _} ->
+            receive after ?PAUSE -> tell(Pid, Message) end;
+        undefined ->
+            exit({handler, {noproc, Pid}})
+    end.

@@ -1,0 +1,351 @@
+%% @doc Receives HEP over UDP, TCP and TLS.
+%%
+%% ```
+%% 1> {ok, Listener} = hep_listener:start_link(#{port => 9060, handler => fun(Packets) -> io:format("~p~n", [Packets]) end}).
+%% 2> hep_listener:info(Listener).
+%% #{received => 12,decoded => 12,dropped => 0,...}
+%% '''
+%%
+%% It belongs under your supervisor ({@link child_spec/1}); the application `hep' starts nothing. {@link hep_handler}
+%% says what a handler is and gets.
+%%
+%% <b>UDP.</b> One process per shard reads the socket, decodes and calls the handler. It reads on when the handler is
+%% done: a slow handler leaves datagrams in the kernel's buffer, and beyond that the kernel drops them, which
+%% {@link info/1} tells as `dropped'. A handler that crashes does not close the socket.
+%%
+%% <b>TCP, TLS.</b> One process per connection, with `{active, N}'. {@link hep_stream} divides the stream; versions 1
+%% and 2 cannot be divided and end the connection. So does what is not HEP, unless `resync' is set.
+-module(hep_listener).
+
+-behaviour(gen_server).
+
+-export([start_link/1, child_spec/1, stop/1, port/1, info/1]).
+%% For the acceptor.
+-export([admit/1, admitted/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-export_type([options/0, listener/0, info/0]).
+
+%% <dl>
+%% <dt>`handler'</dt><dd>who gets the packets, see {@link hep_handler}; the only option that has no default</dd>
+%% <dt>`transport'</dt><dd>`udp' (default), `tcp' or `tls'</dd>
+%% <dt>`ip'</dt><dd>the address to listen on: by default `{0,0,0,0}', all of IPv4; `{0,0,0,0,0,0,0,0}' is all of
+%%   both families</dd>
+%% <dt>`port'</dt><dd>9060 by default; with 0 the system chooses, and {@link port/1} tells</dd>
+%% <dt>`view'</dt><dd>what the handler gets: `decode' (default), records; `parse', lists of chunks; `transform' or
+%%   `{transform, Modules}', readable lists; `json', the JSON text</dd>
+%% <dt>`decode'</dt><dd>the options of `hep:decode/2'; they count for the views `decode' and `json'</dd>
+%% <dt>`auth_keys'</dt><dd>packets without one of these authenticate keys are counted as `unauthorised' and dropped;
+%%   versions 1 and 2 have none. By default all packets pass</dd>
+%% <dt>`shards'</dt><dd>UDP: so many sockets on the port, each with a process; the system spreads the senders
+%%   over them. 1 by default</dd>
+%% <dt>`active'</dt><dd>UDP: the most datagrams in one call of the handler, 100 by default. TCP, TLS: the N of
+%%   `{active, N}', 10 by default</dd>
+%% <dt>`read_packets'</dt><dd>UDP: how many datagrams are read before the process sees to something else, 1000 by
+%%   default</dd>
+%% <dt>`recbuf'</dt><dd>the kernel's buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may give less,
+%%   see `recbuf' in {@link info/1}</dd>
+%% <dt>`max_connections'</dt><dd>TCP, TLS: more are closed at once, and counted as `refused'. 10,000 by default</dd>
+%% <dt>`idle_timeout'</dt><dd>TCP, TLS: a connection is closed when nothing came for so many milliseconds:
+%%   `infinity' by default</dd>
+%% <dt>`resync'</dt><dd>TCP, TLS: skip what is not HEP, see {@link hep_stream}: `false' by default</dd>
+%% <dt>`tls'</dt><dd>TLS: the options of `ssl:handshake/3', with a certificate. TLS 1.2 and 1.3 unless they say
+%%   otherwise</dd>
+%% <dt>`name'</dt><dd>what the process is registered as, as for `gen_server:start_link/4'</dd>
+%% </dl>
+-type options() :: #{
+    handler := hep_handler:handler(),
+    transport => udp | tcp | tls,
+    ip => inet:ip_address(),
+    port => inet:port_number(),
+    view => decode | parse | transform | {transform, [module()]} | json,
+    decode => hep:options(),
+    auth_keys => [binary()],
+    shards => 1..1024,
+    active => 1..32767,
+    read_packets => pos_integer(),
+    recbuf => pos_integer(),
+    max_connections => pos_integer(),
+    idle_timeout => pos_integer() | infinity,
+    resync => boolean(),
+    tls => [ssl:tls_server_option()],
+    name => {local, atom()} | {global, term()} | {via, module(), term()}
+}.
+
+-type listener() :: gen_server:server_ref().
+
+%% Beside `transport', `ip', `port', `view' and `shards':
+%% <dl>
+%% <dt>`received', `bytes'</dt><dd>datagrams, packets of streams and errors of streams; `received' is the sum of
+%%   `decoded', `unauthorised' and what is in `rejected'</dd>
+%% <dt>`decoded', `versions', `payload_types'</dt><dd>what the handler got, and of which kinds</dd>
+%% <dt>`rejected'</dt><dd>what is no packet, by the reasons' names</dd>
+%% <dt>`unauthorised'</dt><dd>packets without one of the `auth_keys'</dd>
+%% <dt>`dropped'</dt><dd>UDP: datagrams that the kernel had no room for; `unknown' where it does not tell</dd>
+%% <dt>`recbuf'</dt><dd>UDP: the kernel's buffer of each socket, in bytes, as the kernel counts</dd>
+%% <dt>`connections', `accepted', `refused', `handshakes_failed', `idle_closed'</dt><dd>TCP, TLS: how many are open now;
+%%   how many were accepted, closed for `max_connections', ended in the TLS handshake, closed for `idle_timeout'</dd>
+%% <dt>`resyncs', `skipped_bytes'</dt><dd>how often, and over how many bytes, a stream was taken up again</dd>
+%% <dt>`handler_crashes', `handler_lost'</dt><dd>how often a handler raised, and how many packets it had in hand</dd>
+%% </dl>
+-type info() :: #{atom() => term()}.
+
+%% The largest datagram, rounded up: what a read of a UDP socket has room for.
+-define(DATAGRAM, 65536).
+-define(BACKLOG, 1024).
+%% How often the figures go out as an event, and what the kernel dropped is looked at, in milliseconds.
+-define(PERIOD, 10_000).
+
+-record(state, {
+    options :: map(),
+    figures :: hep_listener_figures:figures(),
+    sockets :: [socket:socket()] | gen_tcp:socket(),
+    port :: inet:port_number(),
+    supervisors :: [pid()],
+    connections = #{} :: #{pid() => reference()},
+    %% What the kernel had dropped when it was looked at last.
+    dropped = 0 :: non_neg_integer() | unknown
+}).
+
+%%% The API
+
+%% @doc Opens the port and listens.
+-spec start_link(options()) -> gen_server:start_ret() | {error, {bad_option, {atom(), term()} | term()}}.
+start_link(Options) ->
+    case hep_listener_options:check(Options) of
+        {ok, #{name := Name} = Checked} -> gen_server:start_link(Name, ?MODULE, Checked, []);
+        {ok, Checked} -> gen_server:start_link(?MODULE, Checked, []);
+        {error, _} = Error -> Error
+    end.
+
+%% @doc For a supervisor. Listeners of one supervisor have ids of their own by `name', or by transport, address and port.
+-spec child_spec(options()) -> supervisor:child_spec().
+child_spec(Options) ->
+    Where = [maps:get(Option, Options, default) || Option <- [transport, ip, port]],
+    #{
+        id => maps:get(name, Options, {?MODULE, Where}),
+        start => {?MODULE, start_link, [Options]},
+        shutdown => infinity,
+        type => supervisor
+    }.
+
+%% @doc Closes the port and all connections.
+-spec stop(listener()) -> ok.
+stop(Listener) ->
+    gen_server:stop(Listener).
+
+%% @doc The port that is listened on.
+-spec port(listener()) -> inet:port_number().
+port(Listener) ->
+    gen_server:call(Listener, port).
+
+%% @doc What it is and what it has counted.
+-spec info(listener()) -> info().
+info(Listener) ->
+    gen_server:call(Listener, info).
+
+%% @private Whether there may be one more connection.
+-spec admit(pid()) -> boolean().
+admit(Listener) ->
+    gen_server:call(Listener, admit, infinity).
+
+%% @private
+-spec admitted(pid(), Connection :: pid()) -> ok.
+admitted(Listener, Connection) ->
+    gen_server:call(Listener, {admitted, Connection}, infinity).
+
+%%% Callbacks
+
+%% @private
+init(#{transport := Transport, handler := Handler} = Options) ->
+    process_flag(trap_exit, true),
+    _ = is_pid(Handler) andalso monitor(process, Handler),
+    case open(Options) of
+        {ok, Sockets, Port} ->
+            Figures = hep_listener_figures:new(),
+            Supervisors = start(Transport, Sockets, Options#{listener => self(), figures => Figures}),
+            State = #state{options = Options, figures = Figures, sockets = Sockets, port = Port, supervisors = Supervisors},
+            {ok, looked_later(State)};
+        {error, Reason} ->
+            {stop, {listen, Transport, Reason}}
+    end.
+
+start(udp, Sockets, Shared) ->
+    Shards = [
+        #{id => Number, start => {hep_listener_udp, start_link, [Shared, Socket]}}
+     || {Number, Socket} <- lists:enumerate(Sockets)
+    ],
+    [supervised(one_for_one, Shards)];
+start(_, Socket, Shared) ->
+    Connection = #{
+        id => connection,
+        start => {hep_listener_connection, start_link, [Shared]},
+        restart => temporary
+    },
+    Connections = supervised(simple_one_for_one, [Connection]),
+    Acceptor = #{
+        id => acceptor,
+        start => {hep_listener_acceptor, start_link, [Shared, Socket, Connections]},
+        shutdown => brutal_kill
+    },
+    [supervised(one_for_one, [Acceptor]), Connections].
+
+supervised(Strategy, Children) ->
+    {ok, Supervisor} = hep_listener_sup:start_link(Strategy, Children),
+    Supervisor.
+
+%% @private
+handle_call(port, _, #state{port = Port} = State) ->
+    {reply, Port, State};
+handle_call(info, _, State) ->
+    Looked = look(State),
+    {reply, all(Looked), Looked};
+handle_call(admit, _, #state{options = #{max_connections := Most}, connections = Open, figures = Figures} = State) ->
+    HasRoom = map_size(Open) < Most,
+    hep_listener_figures:add(case HasRoom of true -> accepted; false -> refused end, 1, Figures),
+    {reply, HasRoom, State};
+handle_call({admitted, Pid}, _, #state{connections = Open} = State) ->
+    {reply, ok, State#state{connections = Open#{Pid => monitor(process, Pid)}}};
+handle_call(_, _, State) ->
+    {reply, {error, unknown_call}, State}.
+
+%% @private
+handle_cast(_, State) ->
+    {noreply, State}.
+
+%% @private
+handle_info({'DOWN', _, process, Pid, Reason}, #state{options = #{handler := Pid}} = State) ->
+    {stop, {handler, Reason}, State};
+handle_info({'DOWN', _, process, Pid, _}, #state{connections = Open} = State) ->
+    {noreply, State#state{connections = maps:remove(Pid, Open)}};
+handle_info(period, State) ->
+    Looked = look(State),
+    Info = all(Looked),
+    {Measurements, Metadata} = lists:partition(fun({_, Value}) -> is_integer(Value) end, maps:to_list(Info)),
+    event(figures, maps:from_list(Measurements), maps:from_list(Metadata), State),
+    {noreply, looked_later(Looked)};
+%% A supervisor that gave up, or the owner.
+handle_info({'EXIT', _, Reason}, State) ->
+    {stop, Reason, State};
+handle_info(_, State) ->
+    {noreply, State}.
+
+%% @private
+terminate(_, #state{supervisors = Supervisors, sockets = Sockets}) ->
+    lists:foreach(fun hep_listener_sup:stop/1, Supervisors),
+    close(Sockets).
+
+looked_later(State) ->
+    _ = erlang:send_after(?PERIOD, self(), period),
+    State.
+
+%%% Sockets
+
+open(#{transport := udp, shards := 1} = Options) ->
+    opened([open_udp(Options, [])]);
+open(#{transport := udp, shards := Shards} = Options) ->
+    Shared = [{{socket, reuseport}, true}],
+    case open_udp(Options, Shared) of
+        {ok, First} ->
+            {ok, #{port := Chosen}} = socket:sockname(First),
+            Others = [open_udp(Options#{port := Chosen}, Shared) || _ <- lists:seq(2, Shards)],
+            opened([{ok, First} | Others]);
+        {error, _} = Error ->
+            Error
+    end;
+open(#{ip := Ip, port := Port} = Options) ->
+    Given = [{recbuf, Size} || #{recbuf := Size} <- [Options]],
+    Family = case family(Ip) of inet -> [inet]; inet6 -> [inet6, {ipv6_v6only, false}] end,
+    Common = [
+        binary,
+        {ip, Ip},
+        {active, false},
+        {reuseaddr, true},
+        {keepalive, true},
+        {backlog, ?BACKLOG},
+        {buffer, ?DATAGRAM}
+    ],
+    case gen_tcp:listen(Port, Family ++ Common ++ Given) of
+        {ok, Socket} ->
+            {ok, Chosen} = inet:port(Socket),
+            {ok, Socket, Chosen};
+        {error, _} = Error ->
+            Error
+    end.
+
+%% All of them, or none.
+opened(Results) ->
+    Sockets = [Socket || {ok, Socket} <- Results],
+    case [Error || {error, _} = Error <- Results] of
+        [] ->
+            {ok, #{port := Port}} = socket:sockname(hd(Sockets)),
+            {ok, Sockets, Port};
+        [Error | _] ->
+            close(Sockets),
+            Error
+    end.
+
+open_udp(#{ip := Ip, port := Port, recbuf := Size}, Shared) ->
+    Family = family(Ip),
+    case socket:open(Family, dgram, udp) of
+        {ok, Socket} ->
+            Options =
+                Shared ++ [{{socket, rcvbuf}, Size}, {{otp, rcvbuf}, ?DATAGRAM}] ++
+                    [{{ipv6, v6only}, false} || Family =:= inet6],
+            case bound(Socket, #{family => Family, addr => Ip, port => Port}, Options) of
+                ok ->
+                    {ok, Socket};
+                {error, _} = Error ->
+                    close([Socket]),
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+bound(Socket, Address, []) ->
+    socket:bind(Socket, Address);
+bound(Socket, Address, [{Option, Value} | Options]) ->
+    case socket:setopt(Socket, Option, Value) of
+        ok -> bound(Socket, Address, Options);
+        {error, Reason} -> {error, {Option, Reason}}
+    end.
+
+family(Ip) when tuple_size(Ip) =:= 4 -> inet;
+family(_) -> inet6.
+
+close(Sockets) when is_list(Sockets) -> lists:foreach(fun(Socket) -> _ = socket:close(Socket) end, Sockets);
+close(Socket) -> gen_tcp:close(Socket).
+
+%%% Figures
+
+all(#state{options = Options, figures = Figures, port = Port} = State) ->
+    Always = maps:merge(
+        maps:with([transport, ip, view], Options),
+        (hep_listener_figures:all(Figures))#{port => Port}
+    ),
+    maps:merge(Always, own(State)).
+
+own(#state{options = #{transport := udp}, sockets = [Socket | _] = Sockets, dropped = Dropped}) ->
+    {ok, Recbuf} = socket:getopt(Socket, {socket, rcvbuf}),
+    #{shards => length(Sockets), recbuf => Recbuf, dropped => Dropped};
+own(#state{connections = Open}) ->
+    #{connections => map_size(Open)}.
+
+%% What the kernel dropped since it was looked at last is told.
+look(#state{options = #{transport := udp}, sockets = Sockets, dropped = Before} = State) ->
+    case hep_listener_drops:count(Sockets) of
+        Now when is_integer(Now), is_integer(Before), Now > Before ->
+            logger:warning(#{what => hep_listener_dropped, port => State#state.port, datagrams => Now - Before}),
+            event(dropped, #{count => Now - Before}, #{}, State),
+            State#state{dropped = Now};
+        Now ->
+            State#state{dropped = Now}
+    end;
+look(State) ->
+    State.
+
+event(Name, Measurements, Metadata, #state{options = #{transport := Transport}}) ->
+    hep_telemetry:execute(
+        [hep, listener, Name], Measurements, Metadata#{listener => self(), transport => Transport}
+    ).

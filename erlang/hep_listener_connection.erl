@@ -1,0 +1,126 @@
+%% @private A connection of a {@link hep_listener} over TCP or TLS, with its own stream and its own handler.
+-module(hep_listener_connection).
+
+-behaviour(gen_server).
+
+-export([start_link/2, handover/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+%% How long a TLS handshake may take, in milliseconds.
+-define(HANDSHAKE, 10_000).
+
+-define(IS_TLS(Socket), (is_tuple(Socket) andalso element(1, Socket) =:= sslsocket)).
+
+-record(state, {
+    shared :: hep_listener_intake:shared(),
+    socket :: gen_tcp:socket() | ssl:sslsocket(),
+    source = unknown :: unknown | {inet:ip_address(), inet:port_number()},
+    stream :: hep_stream:stream(),
+    %% None before the connection is handed over and the handshake is done.
+    intake :: hep_listener_intake:intake() | undefined
+}).
+
+-spec start_link(hep_listener_intake:shared(), gen_tcp:socket()) -> gen_server:start_ret().
+start_link(Shared, Socket) ->
+    gen_server:start_link(?MODULE, {Shared, Socket}, [{spawn_opt, [{fullsweep_after, 20}]}]).
+
+%% @doc Makes the process the socket's owner, and lets it begin.
+-spec handover(pid(), gen_tcp:socket()) -> ok.
+handover(Connection, Socket) ->
+    %% A connection that is closed already ends there.
+    _ = gen_tcp:controlling_process(Socket, Connection),
+    gen_server:cast(Connection, handed_over).
+
+init({#{resync := Resync} = Shared, Socket}) ->
+    process_flag(trap_exit, true),
+    {ok, #state{shared = Shared, socket = Socket, stream = hep_stream:new(#{resync => Resync})}}.
+
+handle_call(_, _, State) ->
+    {reply, ok, State}.
+
+handle_cast(handed_over, #state{socket = Socket} = State) ->
+    case inet:peername(Socket) of
+        {ok, {Ip, Port}} -> secured(State#state{source = {hep_listener_intake:ip(Ip), Port}});
+        {error, Reason} -> {stop, {shutdown, Reason}, State}
+    end.
+
+secured(#state{shared = #{transport := tls, tls := Options} = Shared, socket = Socket} = State) ->
+    case ssl:handshake(Socket, Options, ?HANDSHAKE) of
+        {ok, Secured} ->
+            opened(State#state{socket = Secured});
+        {error, Reason} ->
+            hep_listener_intake:handshake_failed(Reason, State#state.source, Shared),
+            {stop, {shutdown, {handshake, Reason}}, State}
+    end;
+secured(State) ->
+    opened(State).
+
+opened(#state{shared = Shared} = State) ->
+    case hep_listener_intake:start(Shared) of
+        {ok, Intake} -> activated(State#state{intake = Intake});
+        {error, Reason} -> {stop, {handler, Reason}, State}
+    end.
+
+activated(#state{socket = Socket, shared = #{active := Active}} = State) ->
+    case setopts(Socket, [{active, Active}]) of
+        ok -> waiting(State);
+        {error, Reason} -> closed(Reason, State)
+    end.
+
+waiting(#state{shared = #{idle_timeout := Timeout}} = State) ->
+    {noreply, State, Timeout}.
+
+handle_info({Tag, Socket, Bytes}, #state{socket = Socket} = State) when Tag =:= tcp; Tag =:= ssl ->
+    fed(hep_stream:feed(State#state.stream, Bytes), State);
+handle_info({Tag, Socket}, #state{socket = Socket} = State) when Tag =:= tcp_passive; Tag =:= ssl_passive ->
+    activated(State);
+handle_info({Tag, Socket}, #state{socket = Socket} = State) when Tag =:= tcp_closed; Tag =:= ssl_closed ->
+    closed(closed, State);
+handle_info({Tag, Socket, Reason}, #state{socket = Socket} = State) when Tag =:= tcp_error; Tag =:= ssl_error ->
+    closed(Reason, State);
+handle_info(timeout, #state{shared = #{figures := Figures}} = State) ->
+    hep_listener_figures:add(idle_closed, 1, Figures),
+    closed(idle_timeout, State);
+handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
+    {stop, Reason, State};
+handle_info(_, State) ->
+    waiting(State).
+
+fed({Packets, Errors, Stream}, #state{intake = Intake, source = Source} = State) ->
+    Read = lists:foldl(
+        fun(Bytes, Batch) ->
+            hep_listener_intake:packet(Bytes, hep_listener_intake:meta(Source, Bytes, Intake), Batch)
+        end,
+        Intake,
+        Packets
+    ),
+    Next = State#state{stream = Stream},
+    case {Errors, State#state.shared} of
+        {[Error | _], #{resync := false}} ->
+            {stop, {shutdown, {stream, Error}}, failed(Errors, Next#state{intake = Read})};
+        _ ->
+            waiting(failed(Errors, Next#state{intake = Read}))
+    end.
+
+%% Takes in what is wrong with the stream, and delivers.
+failed(Errors, #state{intake = Intake, source = Source} = State) ->
+    Meta = hep_listener_intake:meta(Source, <<>>, Intake),
+    Read = lists:foldl(
+        fun(Error, Batch) -> hep_listener_intake:stream_error(Error, Meta, Batch) end, Intake, Errors
+    ),
+    State#state{intake = hep_listener_intake:deliver(Read)}.
+
+closed(Reason, #state{stream = Stream} = State) ->
+    {stop, {shutdown, Reason}, failed(hep_stream:finish(Stream), State)}.
+
+terminate(_, #state{intake = undefined, socket = Socket}) ->
+    close(Socket);
+terminate(Reason, #state{intake = Intake, socket = Socket}) ->
+    hep_listener_intake:stop(Reason, Intake),
+    close(Socket).
+
+setopts(Socket, Options) when ?IS_TLS(Socket) -> ssl:setopts(Socket, Options);
+setopts(Socket, Options) -> inet:setopts(Socket, Options).
+
+close(Socket) when ?IS_TLS(Socket) -> ssl:close(Socket);
+close(Socket) -> gen_tcp:close(Socket).

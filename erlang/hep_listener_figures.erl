@@ -1,0 +1,94 @@
+%% @private What a listener counts. The processes that receive add to the same counters, without messages.
+-module(hep_listener_figures).
+
+-export([new/0, add/3, packet/3, rejected/2, get/2, all/1]).
+
+-export_type([figures/0, figure/0]).
+
+-opaque figures() :: counters:counters_ref().
+
+-type figure() ::
+    received
+    | bytes
+    | unauthorised
+    | accepted
+    | refused
+    | handshakes_failed
+    | idle_closed
+    | resyncs
+    | skipped_bytes
+    | handler_crashes
+    | handler_lost.
+
+%% Where each figure is counted.
+-define(FIGURES, #{
+    received => 1,
+    bytes => 2,
+    unauthorised => 3,
+    accepted => 4,
+    refused => 5,
+    handshakes_failed => 6,
+    idle_closed => 7,
+    resyncs => 8,
+    skipped_bytes => 9,
+    handler_crashes => 10,
+    handler_lost => 11
+}).
+%% What was rejected, by the names of hep:reason() and hep_stream:reason().
+-define(REASONS, #{
+    not_hep => 12,
+    truncated => 13,
+    unknown_protocol_family => 14,
+    invalid_header_length => 15,
+    invalid_total_length => 16,
+    truncated_chunk => 17,
+    invalid_chunk_length => 18,
+    invalid_chunk => 19,
+    unframed_version => 20
+}).
+%% Version 1 is behind it.
+-define(VERSION, 20).
+%% Payload type 0.
+-define(TYPE, 24).
+-define(SIZE, (?TYPE + 255)).
+
+-spec new() -> figures().
+new() ->
+    counters:new(?SIZE, [write_concurrency]).
+
+-spec add(figure(), non_neg_integer(), figures()) -> ok.
+add(Figure, Number, Figures) ->
+    counters:add(Figures, map_get(Figure, ?FIGURES), Number).
+
+%% @doc Counts a packet that the handler gets.
+-spec packet(hep:version(), 0..255, figures()) -> ok.
+packet(Version, Type, Figures) ->
+    counters:add(Figures, ?VERSION + Version, 1),
+    counters:add(Figures, ?TYPE + Type, 1).
+
+-spec rejected(hep:reason() | hep_stream:reason(), figures()) -> ok.
+rejected(Reason, Figures) when is_tuple(Reason) -> rejected(element(1, Reason), Figures);
+rejected(Reason, Figures) -> counters:add(Figures, map_get(Reason, ?REASONS), 1).
+
+-spec get(figure(), figures()) -> non_neg_integer().
+get(Figure, Figures) ->
+    counters:get(Figures, map_get(Figure, ?FIGURES)).
+
+%% @doc All of them. Reasons and payload types that did not occur are left out.
+-spec all(figures()) -> #{atom() => non_neg_integer() | #{term() => non_neg_integer()}}.
+all(Figures) ->
+    Count = fun(_, Position) -> counters:get(Figures, Position) end,
+    Versions = maps:from_list([{V, counters:get(Figures, ?VERSION + V)} || V <- [1, 2, 3]]),
+    Types = lists:foldl(fun(T, Counts) -> type(T, counters:get(Figures, ?TYPE + T), Counts) end, #{}, lists:seq(0, 255)),
+    (maps:map(Count, ?FIGURES))#{
+        decoded => lists:sum(maps:values(Versions)),
+        versions => Versions,
+        payload_types => Types,
+        rejected => maps:filter(fun(_, Rejected) -> Rejected > 0 end, maps:map(Count, ?REASONS))
+    }.
+
+%% By name, where it has one. More than one number may have the same.
+type(_, 0, Counts) ->
+    Counts;
+type(Number, Count, Counts) ->
+    maps:update_with(hep_registry:payload_type_name(Number), fun(Sum) -> Sum + Count end, Count, Counts).

@@ -1,0 +1,203 @@
+%% @private From received bytes to the handler's calls, the same for all transports: decoding as the listener's view
+%% says, keys, counting, batches.
+-module(hep_listener_intake).
+
+-include("hep.hrl").
+
+-export([start/1, meta/3, packet/3, stream_error/3, deliver/1, stop/2]).
+-export([handshake_failed/3, ip/1]).
+
+-export_type([shared/0, intake/0]).
+
+%% What all processes of a listener share.
+-type shared() :: #{
+    listener := pid(),
+    figures := hep_listener_figures:figures(),
+    transport := udp | tcp | tls,
+    view := decode | parse | transform | {transform, [module()]} | json,
+    decode := hep:options(),
+    auth_keys := [binary()],
+    handler := hep_handler:handler(),
+    atom() => term()
+}.
+
+-record(intake, {
+    shared :: shared(),
+    handler :: hep_handler:started(),
+    %% The batch, in reverse, and what it sums up to.
+    packets = [] :: [{hep_handler:packet(), hep_handler:meta()}],
+    errors = [] :: [{hep_handler:reason(), {binary(), hep_handler:meta()}}],
+    decoded = 0 :: non_neg_integer(),
+    received = 0 :: non_neg_integer(),
+    bytes = 0 :: non_neg_integer()
+}).
+
+-opaque intake() :: #intake{}.
+
+-spec start(shared()) -> {ok, intake()} | {error, Reason :: term()}.
+start(#{handler := Handler, listener := Listener} = Shared) ->
+    case hep_handler:start(Handler, Listener) of
+        {ok, Started} -> {ok, #intake{shared = Shared, handler = Started}};
+        {error, _} = Error -> Error
+    end.
+
+-spec meta({inet:ip_address(), inet:port_number()}, binary(), intake()) -> hep_handler:meta().
+meta(Source, Bytes, #intake{shared = #{transport := Transport}}) ->
+    #{
+        source => Source,
+        time => erlang:system_time(microsecond),
+        size => byte_size(Bytes),
+        transport => Transport
+    }.
+
+%% @doc Takes a datagram, or a packet of a stream, into the batch.
+-spec packet(binary(), hep_handler:meta(), intake()) -> intake().
+packet(Bytes, Meta, #intake{received = Received, bytes = Sum, shared = Shared} = Intake) ->
+    Counted = Intake#intake{received = Received + 1, bytes = Sum + byte_size(Bytes)},
+    case read(Bytes, Shared) of
+        {ok, Packet, Version, Type} ->
+            hep_listener_figures:packet(Version, Type, maps:get(figures, Shared)),
+            Counted#intake{
+                packets = [{Packet, Meta} | Counted#intake.packets],
+                decoded = Counted#intake.decoded + 1
+            };
+        unauthorised ->
+            hep_listener_figures:add(unauthorised, 1, maps:get(figures, Shared)),
+            event(unauthorised, #{count => 1}, #{source => maps:get(source, Meta)}, Shared),
+            refused(unauthorised, Bytes, Meta, Counted);
+        {error, Reason} ->
+            rejected(Reason, Reason, Bytes, Meta, Counted)
+    end.
+
+%% @doc Takes what was wrong with a stream into the batch.
+-spec stream_error(hep_stream:error(), hep_handler:meta(), intake()) -> intake().
+stream_error({_, {resync, Skipped}} = Error, Meta, #intake{shared = #{figures := Figures} = Shared} = Intake) ->
+    hep_listener_figures:add(resyncs, 1, Figures),
+    hep_listener_figures:add(skipped_bytes, Skipped, Figures),
+    event(resync, #{skipped_bytes => Skipped}, #{source => maps:get(source, Meta)}, Shared),
+    refused({stream, Error}, <<>>, Meta, Intake);
+stream_error({_, Reason} = Error, Meta, #intake{received = Received} = Intake) ->
+    rejected({stream, Error}, Reason, <<>>, Meta, Intake#intake{received = Received + 1}).
+
+rejected(Told, Counted, Bytes, Meta, #intake{shared = #{figures := Figures} = Shared} = Intake) ->
+    hep_listener_figures:rejected(Counted, Figures),
+    event(rejected, #{count => 1}, #{source => maps:get(source, Meta), reason => Told}, Shared),
+    refused(Told, Bytes, Meta, Intake).
+
+refused(Reason, Bytes, Meta, #intake{errors = Errors} = Intake) ->
+    Intake#intake{errors = [{Reason, {Bytes, Meta}} | Errors]}.
+
+%% @doc Gives the batch to the handler: its packets, then what was wrong.
+-spec deliver(intake()) -> intake().
+deliver(#intake{received = 0, errors = []} = Intake) ->
+    Intake;
+deliver(#intake{shared = #{figures := Figures} = Shared, handler = Handler} = Intake) ->
+    #intake{received = Received, bytes = Bytes, decoded = Decoded} = Intake,
+    hep_listener_figures:add(received, Received, Figures),
+    hep_listener_figures:add(bytes, Bytes, Figures),
+    event(packets, #{received => Received, decoded => Decoded, bytes => Bytes}, #{}, Shared),
+    {Packets, After} = hep_handler:packets(lists:reverse(Intake#intake.packets), Handler),
+    crashed(Packets, Decoded, Shared),
+    {Errors, Last} = hep_handler:errors(lists:reverse(Intake#intake.errors), After),
+    crashed(Errors, 0, Shared),
+    #intake{shared = Shared, handler = Last}.
+
+crashed(ok, _, _) ->
+    ok;
+crashed(crashed, Lost, #{figures := Figures} = Shared) ->
+    hep_listener_figures:add(handler_crashes, 1, Figures),
+    hep_listener_figures:add(handler_lost, Lost, Figures),
+    event(handler_crashed, #{lost => Lost}, #{}, Shared).
+
+-spec stop(Reason :: term(), intake()) -> ok.
+stop(Reason, #intake{handler = Handler}) ->
+    hep_handler:stop(Reason, Handler).
+
+-spec handshake_failed(Reason :: term(), {inet:ip_address(), inet:port_number()}, shared()) -> ok.
+handshake_failed(Reason, Source, #{figures := Figures} = Shared) ->
+    hep_listener_figures:add(handshakes_failed, 1, Figures),
+    event(handshake_failed, #{count => 1}, #{source => Source, reason => Reason}, Shared).
+
+%% @doc IPv4 on a socket of both families is IPv4.
+-spec ip(inet:ip_address()) -> inet:ip_address().
+ip({0, 0, 0, 0, 0, 16#ffff, High, Low}) -> {High bsr 8, High band 255, Low bsr 8, Low band 255};
+ip(Ip) -> Ip.
+
+event(Name, Measurements, Metadata, #{listener := Listener, transport := Transport}) ->
+    hep_telemetry:execute(
+        [hep, listener, Name], Measurements, Metadata#{listener => Listener, transport => Transport}
+    ).
+
+%%% Reading: what the handler gets, the version, the payload type
+
+read(Bytes, #{view := decode, decode := Options, auth_keys := Keys}) ->
+    case decode(Bytes, Options) of
+        {ok, #hep{version = Version, payload_type = Type} = Hep} ->
+            case is_authorised(Keys, Hep) of
+                true -> {ok, Hep, Version, Type};
+                false -> unauthorised
+            end;
+        {error, _} = Error ->
+            Error
+    end;
+read(Bytes, #{view := json, decode := Options} = Shared) ->
+    case read(Bytes, Shared#{view := decode}) of
+        {ok, _, Version, Type} ->
+            {ok, Json} = hep_json:from_packet(Bytes, Options),
+            {ok, Json, Version, Type};
+        Error ->
+            Error
+    end;
+read(Bytes, #{view := parse, auth_keys := Keys}) ->
+    parse(Bytes, Keys, fun(State) -> State end);
+read(Bytes, #{view := transform, auth_keys := Keys}) ->
+    parse(Bytes, Keys, fun hep_transform:transform/1);
+read(Bytes, #{view := {transform, Modules}, auth_keys := Keys}) ->
+    parse(Bytes, Keys, fun(State) -> hep_transform:transform(Modules, State) end).
+
+decode(Bytes, Options) when map_size(Options) =:= 0 -> hep:decode(Bytes);
+decode(Bytes, Options) -> hep:decode(Bytes, Options).
+
+parse(Bytes, Keys, View) ->
+    case hep_multi_parser:parse(Bytes) of
+        {ok, State} ->
+            case is_authorised(Keys, State) of
+                true -> {ok, View(State), hep:get_version(State), payload_type(State)};
+                false -> unauthorised
+            end;
+        {error, invalid_packet, _} ->
+            %% Decoding says why.
+            {error, _} = hep:decode(Bytes)
+    end.
+
+%% Any other width, and none, is that of a packet without it.
+payload_type(State) ->
+    case hep:get_chunk(0, hep_registry:chunk_id(payload_type), State) of
+        {ok, <<Type>>} -> Type;
+        _ -> #hep{version = 3}#hep.payload_type
+    end.
+
+is_authorised([], _) ->
+    true;
+is_authorised(Keys, Packet) ->
+    case key(Packet) of
+        undefined -> false;
+        %% All are compared, so that the time does not tell which.
+        Key -> lists:foldl(fun(Wanted, Found) -> is_equal(Wanted, Key) or Found end, false, Keys)
+    end.
+
+key(#hep{} = Hep) ->
+    hep:auth_key(Hep);
+key(State) ->
+    Id = <<0:16, (hep_registry:chunk_id(auth_key)):16>>,
+    lists:foldl(
+        fun
+            ({Chunk, Key}, _) when Chunk =:= Id, Key =/= <<>> -> Key;
+            (_, Last) -> Last
+        end,
+        undefined,
+        hep:get_chunks(State)
+    ).
+
+is_equal(Wanted, Key) ->
+    byte_size(Wanted) =:= byte_size(Key) andalso crypto:hash_equals(Wanted, Key).

@@ -1,0 +1,106 @@
+%% @private The options of {@link hep_listener}, looked at before anything is opened.
+-module(hep_listener_options).
+
+-export([check/1]).
+
+-define(DEFAULTS, #{
+    transport => udp,
+    ip => {0, 0, 0, 0},
+    port => 9060,
+    view => decode,
+    decode => #{},
+    auth_keys => [],
+    shards => 1,
+    read_packets => 1000,
+    max_connections => 10_000,
+    idle_timeout => infinity,
+    resync => false,
+    tls => []
+}).
+-define(UDP_RECBUF, 4 * 1024 * 1024).
+-define(TLS_VERSIONS, ['tlsv1.3', 'tlsv1.2']).
+
+%% @doc With the defaults, or which one is wrong.
+-spec check(term()) -> {ok, map()} | {error, {bad_option, {atom(), term()} | term()}}.
+check(#{} = Options) ->
+    All = maps:merge(?DEFAULTS, Options),
+    Wrong = [Option || {Name, Value} = Option <- lists:sort(maps:to_list(All)), not is_right(Name, Value, All)],
+    case {Wrong, maps:is_key(handler, All)} of
+        {[Option | _], _} -> {error, {bad_option, Option}};
+        {[], false} -> {error, {bad_option, {handler, missing}}};
+        {[], true} -> {ok, completed(All)}
+    end;
+check(Options) ->
+    {error, {bad_option, Options}}.
+
+is_right(handler, Handler, _) -> hep_handler:check(Handler);
+is_right(transport, Transport, _) -> lists:member(Transport, [udp, tcp, tls]);
+is_right(ip, Ip, _) -> is_tuple(Ip) andalso inet:is_ip_address(Ip);
+is_right(port, Port, _) -> is_integer(Port) andalso Port >= 0 andalso Port =< 65535;
+is_right(view, {transform, Modules}, _) -> all(fun is_transform/1, Modules);
+is_right(view, View, _) -> lists:member(View, [decode, parse, transform, json]);
+is_right(decode, Options, _) -> is_decode(Options);
+is_right(auth_keys, Keys, _) -> Keys =:= [] orelse (all(fun is_key/1, Keys) andalso has(crypto));
+is_right(shards, Shards, #{transport := Transport}) ->
+    is_positive(Shards, 1024) andalso (Shards =:= 1 orelse Transport =:= udp);
+is_right(active, Number, _) -> is_positive(Number, 32767);
+is_right(read_packets, Number, _) -> is_positive(Number);
+is_right(recbuf, Size, _) -> is_positive(Size, 16#7fffffff);
+is_right(max_connections, Number, _) -> is_positive(Number);
+is_right(idle_timeout, Time, _) -> Time =:= infinity orelse is_positive(Time, 16#ffffffff);
+is_right(resync, Resync, _) -> is_boolean(Resync);
+is_right(tls, Options, #{transport := tls}) -> has(ssl) andalso is_tls(Options);
+is_right(tls, Options, _) -> Options =:= [];
+is_right(name, Name, _) -> is_name(Name);
+is_right(_, _, _) -> false.
+
+is_positive(Number) -> is_integer(Number) andalso Number > 0.
+
+is_positive(Number, Most) -> is_positive(Number) andalso Number =< Most.
+
+is_transform(Module) ->
+    is_atom(Module) andalso {module, Module} =:= code:ensure_loaded(Module) andalso
+        erlang:function_exported(Module, transform, 2).
+
+%% What decoding takes.
+is_decode(Options) ->
+    try hep:decode(<<>>, Options) of
+        _ -> true
+    catch
+        error:badarg -> false
+    end.
+
+is_key(Key) -> is_binary(Key) andalso Key =/= <<>>.
+
+%% A server's certificate, in one of the forms that `ssl' takes, and files that are there.
+is_tls(Options) ->
+    all(fun is_tls_option/1, Options) andalso
+        lists:any(fun(Name) -> proplists:is_defined(Name, Options) end, [cert, certfile, certs_keys, sni_hosts, sni_fun]).
+
+is_tls_option({Name, File}) when Name =:= certfile; Name =:= keyfile; Name =:= cacertfile ->
+    filelib:is_regular(File);
+is_tls_option(_) ->
+    true.
+
+is_name({local, Name}) -> is_atom(Name);
+is_name({global, _}) -> true;
+is_name({via, Module, _}) -> is_atom(Module);
+is_name(_) -> false.
+
+%% Of a proper list.
+all(Is, List) when length(List) >= 0 -> lists:all(Is, List);
+all(_, _) -> false.
+
+has(Application) ->
+    case application:ensure_all_started(Application) of
+        {ok, _} -> true;
+        {error, _} -> false
+    end.
+
+completed(#{transport := udp} = Options) ->
+    maps:merge(#{active => 100, recbuf => ?UDP_RECBUF}, Options);
+completed(#{transport := tcp} = Options) ->
+    maps:merge(#{active => 10}, Options);
+completed(#{transport := tls, tls := Tls} = Options) ->
+    Versions = [{versions, ?TLS_VERSIONS} || not proplists:is_defined(versions, Tls)],
+    maps:merge(#{active => 10}, Options#{tls := Versions ++ Tls}).
