@@ -6,7 +6,7 @@
 -export([protocol_family_name/1, protocol_family_number/1]).
 -export([payload_type_name/1, payload_type_number/1]).
 -export([vendor_name/1, vendor_number/1]).
--export([chunk_id/1, literals/0]).
+-export([magics/0, chunk_id/1, literals/0]).
 -export_type([protocol_family/0, payload_type/0, vendor/0, chunk/0]).
 
 -type protocol_family() ::
@@ -181,6 +181,10 @@ vendor_number(sipxecs) -> 6;
 vendor_number(yeti) -> 7;
 vendor_number(genesys) -> 8;
 vendor_number(_) -> undefined.
+
+%% What a packet of version 3 begins with.
+-spec magics() -> [<<_:32>>, ...].
+magics() -> [<<"HEP3">>, <<"EEP3">>].
 
 -spec chunk_id(chunk()) -> hep:chunk_id().
 chunk_id(protocol_family) -> 1;

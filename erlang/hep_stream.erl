@@ -61,9 +61,8 @@
 
 -opaque stream() :: #stream{}.
 
--define(MAGICS, [<<"HEP3">>, <<"EEP3">>]).
+%% In bytes: the magic; a header of a packet (magic, total length) and of a chunk (vendor id, chunk id, length).
 -define(MAGIC, 4).
-%% Vendor id, chunk id, length; the magic and the total length have as many.
 -define(HEADER, 6).
 
 %% @doc A stream of which nothing has come yet.
@@ -158,19 +157,26 @@ kept(Rest, Needed, Stream, Packets, Errors) ->
     {lists:reverse(Packets), lists:reverse(Errors), Stream#stream{buffer = Rest, needed = Needed}}.
 
 %% What the bytes begin with.
-packet(<<Magic:?MAGIC/binary, Length:16, _/binary>> = Bytes, Stream) when Magic =:= <<"HEP3">>; Magic =:= <<"EEP3">> ->
-    case Bytes of
-        _ when Length < ?HEADER -> {error, {invalid_total_length, Length}};
-        <<Packet:Length/binary, Rest/binary>> -> whole(Packet, Rest, Stream);
-        _ -> {needed, Length}
-    end;
-packet(Bytes, Stream) when byte_size(Bytes) < ?HEADER ->
-    case lists:any(fun(Magic) -> is_begun(Magic, Bytes) end, ?MAGICS) of
+packet(Bytes, Stream) when byte_size(Bytes) < ?MAGIC ->
+    case lists:any(fun(Magic) -> is_begun(Magic, Bytes) end, hep_registry:magics()) of
         true -> {needed, byte_size(Bytes) + 1};
         false -> {error, unknown(Bytes, Stream)}
     end;
-packet(Bytes, Stream) ->
-    {error, unknown(Bytes, Stream)}.
+packet(<<Magic:?MAGIC/binary, _/binary>> = Bytes, Stream) ->
+    case lists:member(Magic, hep_registry:magics()) of
+        true -> frame(Bytes, Stream);
+        false -> {error, unknown(Bytes, Stream)}
+    end.
+
+frame(<<_:?MAGIC/binary, Length:16, _/binary>>, _) when Length < ?HEADER ->
+    {error, {invalid_total_length, Length}};
+frame(<<_:?MAGIC/binary, Length:16, _/binary>> = Bytes, Stream) when byte_size(Bytes) >= Length ->
+    <<Packet:Length/binary, Rest/binary>> = Bytes,
+    whole(Packet, Rest, Stream);
+frame(<<_:?MAGIC/binary, Length:16, _/binary>>, _) ->
+    {needed, Length};
+frame(_, _) ->
+    {needed, ?HEADER}.
 
 is_begun(Magic, Bytes) ->
     Length = min(?MAGIC, byte_size(Bytes)),
@@ -203,7 +209,7 @@ is_divided(Rest) ->
 
 %% Where the next magic is, from an offset on; without one, where it may begin.
 skip(Bytes, From) ->
-    case binary:match(Bytes, ?MAGICS, [{scope, {From, byte_size(Bytes) - From}}]) of
+    case binary:match(Bytes, hep_registry:magics(), [{scope, {From, byte_size(Bytes) - From}}]) of
         {Position, _} -> {Position, true};
         nomatch -> {begun(Bytes, max(From, byte_size(Bytes) - ?MAGIC + 1)), false}
     end.
@@ -212,7 +218,7 @@ begun(Bytes, Position) when Position >= byte_size(Bytes) ->
     byte_size(Bytes);
 begun(Bytes, Position) ->
     Tail = binary:part(Bytes, Position, byte_size(Bytes) - Position),
-    case lists:any(fun(Magic) -> is_begun(Magic, Tail) end, ?MAGICS) of
+    case lists:any(fun(Magic) -> is_begun(Magic, Tail) end, hep_registry:magics()) of
         true -> Position;
         false -> begun(Bytes, Position + 1)
     end.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use hep::Family;
-use hep::registry::{GenericChunk, PayloadType, Vendor};
+use hep::registry::{EEP_MAGIC, GenericChunk, MAGIC, PayloadType, Vendor};
 
 /// The text of `erlang/hep_registry.erl`.
 pub(crate) fn module() -> String {
@@ -29,7 +29,7 @@ pub(crate) fn module() -> String {
          -export([protocol_family_name/1, protocol_family_number/1]).\n\
          -export([payload_type_name/1, payload_type_number/1]).\n\
          -export([vendor_name/1, vendor_number/1]).\n\
-         -export([chunk_id/1, literals/0]).\n\
+         -export([magics/0, chunk_id/1, literals/0]).\n\
          -export_type([protocol_family/0, payload_type/0, vendor/0, chunk/0]).\n\n",
     );
     let sets = [
@@ -44,6 +44,7 @@ pub(crate) fn module() -> String {
     for (set, entries) in sets.iter().take(3) {
         text.push_str(&conversions(set, entries));
     }
+    text.push_str(&magics());
     text.push_str(&chunk_functions(&chunks));
     text
 }
@@ -79,6 +80,16 @@ fn conversions(set: &str, entries: &Entries) -> String {
     }
     let _ = write!(text, "{set}_number(_) -> undefined.\n\n");
     text
+}
+
+fn magics() -> String {
+    let texts = [MAGIC, EEP_MAGIC].map(|magic| format!("<<\"{}\">>", magic.escape_ascii()));
+    format!(
+        "%% What a packet of version 3 begins with.\n\
+         -spec magics() -> [<<_:32>>, ...].\n\
+         magics() -> [{}].\n\n",
+        texts.join(", ")
+    )
 }
 
 fn chunk_functions(chunks: &Entries) -> String {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::frame::{self, Chunk};
 use crate::packet::{Family, Packet, is_kept};
-use crate::registry::{GenericChunk, PayloadType};
+use crate::registry::{GenericChunk, MAGIC, PayloadType};
 use crate::{Timestamp, Version, quirks};
 
 /// How version 2 is written.
@@ -143,7 +143,7 @@ pub(crate) fn encode_chunks<'a>(chunks: impl IntoIterator<Item = Chunk<'a>>) -> 
 /// Writes the total length into the header of version 3.
 fn state_total(encoded: &mut Encoded<'_>) -> Result<(), EncodeError> {
     let total = total(encoded)?;
-    if let Some(length) = encoded.header.get_mut(frame::MAGIC.len()..frame::HEADER.into()) {
+    if let Some(length) = encoded.header.get_mut(MAGIC.len()..frame::HEADER.into()) {
         length.copy_from_slice(&total.to_be_bytes());
     }
     Ok(())
@@ -324,7 +324,7 @@ impl<'a> Writer<'a> {
 
     fn new(kept: Generic<'a>) -> Self {
         let mut bytes = Vec::with_capacity(Self::USUAL);
-        bytes.extend(frame::MAGIC);
+        bytes.extend(MAGIC);
         bytes.extend([0, 0]);
         Self { bytes, kept, written: 0 }
     }

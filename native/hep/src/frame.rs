@@ -8,11 +8,8 @@ use nom::number::complete::be_u16;
 use nom::{IResult, Parser};
 
 use crate::DecodeError;
+use crate::registry::{EEP_MAGIC, MAGIC};
 
-/// The magic of version 3.
-pub(crate) const MAGIC: &[u8] = b"HEP3";
-/// The magic under the protocol's newer name: the same frame.
-pub(crate) const EEP_MAGIC: &[u8] = b"EEP3";
 /// The length of the frame's header, and of a chunk's.
 pub(crate) const HEADER: u16 = 6;
 
