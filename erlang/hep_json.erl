@@ -19,8 +19,12 @@
 -export_type([reason/0]).
 
 %% Why text is not the JSON of packets. `hep:format_error/1' turns it into a sentence.
+%%
+%% The place is the first byte of what is wrong: of a value, of the name of a field that there is not or that is
+%% given twice, of an object that lacks a field. In text that is no JSON it is the byte where that shows, the one
+%% behind the text where the text ends too early. Lines and columns count from 1, columns in bytes.
 -type reason() ::
-    {invalid_json, Line :: pos_integer(), Column :: non_neg_integer(), Message :: binary()}.
+    {invalid_json, Line :: pos_integer(), Column :: pos_integer(), Message :: binary()}.
 
 %% @doc The JSON of a decoded packet or of a parsed one, or the array of a list of them. Raises `badarg' for
 %% what is none.
@@ -79,6 +83,8 @@ from_packet(Packet, Options) ->
     end.
 
 %% @doc Reads the JSON of a packet, or of an array of packets. Raises `badarg' for what is no binary.
+%%
+%% Nothing is passed over: fields that there are not, fields given twice and times that disagree are errors.
 -spec decode(Json :: binary()) -> {ok, hep:hep() | [hep:hep()]} | {error, reason()}.
 decode(Json) ->
     case hep_nif:from_json(Json) of

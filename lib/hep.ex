@@ -267,7 +267,7 @@ defmodule HEP do
       iex> {:error, %HEP.DecodeError{reason: reason}} = HEP.from_json(~s({"type": "HEP",}))
       iex> {:invalid_json, 1, 16, _message} = reason
       iex> HEP.DecodeError.message(%HEP.DecodeError{reason: reason})
-      "trailing comma at line 1, column 16"
+      "key must be a string at line 1, column 16"
   """
   @doc since: "1.0.0"
   @spec from_json(binary()) :: {:ok, Packet.t() | [Packet.t()]} | {:error, DecodeError.t()}
@@ -287,7 +287,7 @@ defmodule HEP do
       []
 
       iex> HEP.from_json!("{}")
-      ** (HEP.DecodeError) missing field `type` at line 1, column 2
+      ** (HEP.DecodeError) missing field `type` at line 1, column 1
   """
   @doc since: "1.0.0"
   @spec from_json!(binary()) :: Packet.t() | [Packet.t()]

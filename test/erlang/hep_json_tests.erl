@@ -138,8 +138,7 @@ place_in_an_array_test() ->
     Object = hep_json:encode(hep()),
     Wrong = binary:replace(Object, <<"\"version\":3">>, <<"\"version\":9">>),
     Json = <<"[", Object/binary, ",\n", Object/binary, ",\n  ", Wrong/binary, "]">>,
-    {error, {invalid_json, 3, Column, _}} = hep_json:decode(Json),
-    ?assert(Column =:= 26 orelse Column =:= 27).
+    ?assertMatch({error, {invalid_json, 3, 27, _}}, hep_json:decode(Json)).
 
 %%% Errors
 
@@ -147,27 +146,27 @@ error_test_() ->
     [
         {Expected, fun() ->
             {error, {invalid_json, Line, Column, Message} = Reason} = hep_json:decode(Json),
-            ?assertEqual({AtLine, []}, {Line, missing(Expected, Message)}),
-            %% The end of what is wrong, or right behind it.
-            ?assert(Column =:= AtColumn orelse Column =:= AtColumn + 1),
+            ?assertEqual({AtLine, AtColumn, []}, {Line, Column, missing(Expected, Message)}),
             Sentence = hep:format_error(Reason),
             Place = lists:flatten(io_lib:format(" at line ~b, column ~b", [Line, Column])),
             ?assert(lists:suffix(Place, Sentence))
         end}
      || {Json, {AtLine, AtColumn}, Expected} <- [
-            {<<>>, {1, 0}, "EOF"},
-            {<<" \n\t">>, {2, 1}, "EOF"},
-            {<<"null">>, {1, 4}, "array of packets"},
-            {<<"{}">>, {1, 2}, "missing field `type`"},
-            {<<"{\"type\":\"HEP\"}">>, {1, 14}, "missing field `version`"},
-            {<<"{\"type\":\"HEP\",\n\"version\":3}">>, {2, 12}, "missing field `payload`"},
-            {<<"{\"type\":\n \"SIP\"}">>, {2, 6}, "expected HEP"},
-            {<<"{\n\"type\":\"HEP\",\n\"foo\":1}">>, {3, 7}, "unknown field `foo`"},
+            {<<>>, {1, 1}, "EOF"},
+            {<<" \n\t">>, {2, 2}, "EOF"},
+            {<<"null">>, {1, 1}, "array of packets"},
+            {<<"{}">>, {1, 1}, "missing field `type`"},
+            {<<" {\"type\":\"HEP\"}">>, {1, 2}, "missing field `version`"},
+            {<<"\n{\"type\":\"HEP\",\n\"version\":3}">>, {2, 1}, "missing field `payload`"},
+            {<<"{\"type\":\n \"SIP\"}">>, {2, 2}, "expected HEP"},
+            {<<"{\n\"type\":\"HEP\",\n\"foo\":1}">>, {3, 1}, "unknown field `foo`"},
+            {<<"{\"type\":\"HEP\",\n \"type\":\"HEP\"}">>, {2, 2}, "duplicate field `type`"},
             {<<16#ef, 16#bb, 16#bf, "{}">>, {1, 1}, "expected value"},
-            {<<"{\"srcPort\":65536}">>, {1, 16}, "65536"},
-            {<<"{\"srcPort\":1.5}">>, {1, 14}, "floating point"},
+            {<<"{\"srcPort\":65536}">>, {1, 12}, "65536"},
+            {<<"{\"srcPort\":1.5}">>, {1, 12}, "floating point"},
             {<<"{\"srcPort\":01}">>, {1, 13}, "invalid number"},
-            {<<"{\"protocolFamily\":3}">>, {1, 19}, "2 or 10"}
+            {<<"{\"protocolFamily\":3}">>, {1, 19}, "2 or 10"},
+            {<<"{\"srcIp\":\"", 255, "\"}">>, {1, 11}, "UTF-8"}
         ]
     ].
 
@@ -231,15 +230,7 @@ hostile_text_test_() ->
             {"null of a fact", changed("\"vendorChunks\"", "\"vlanId\":null,\"vendorChunks\"")},
             {"address with a zone", changed("192.0.2.1", "fe80::1%1")},
             {"year 10000", changed("2023-", "10000-")},
-            {"chunk order with a gap", changed("\"payload\"", "\"chunkOrder\":[0,1],\"payload\"")}
-        ]
-    ].
-
-%% Either is an answer, as long as it is a documented one.
-doubtful_text_test_() ->
-    [
-        {Name, ?_assert(is_answer(hep_json:decode(Json)))}
-     || {Name, Json} <- [
+            {"chunk order with a gap", changed("\"payload\"", "\"chunkOrder\":[0,1],\"payload\"")},
             {"duplicate field", changed("\"srcPort\":5060", "\"srcPort\":5060,\"srcPort\":1")},
             {"duplicate fact", changed("\"vendorChunks\"", "\"vlanId\":1,\"vlanId\":2,\"vendorChunks\"")},
             {"duplicate chunks", changed("\"vendorChunks\"", "\"vendorChunks\":[],\"vendorChunks\"")},
@@ -248,6 +239,15 @@ doubtful_text_test_() ->
             {"array as payload", changed("{\"type\":\"SIP\",\"data\":\"text\"}", "[1,null,\"text\"]")},
             {"array as chunk", changed("\"vendorChunks\":[]", "\"vendorChunks\":[[1,2,null,\"\"]]")},
             {"a small raw time", changed("\"captureId\"", "\"rawTimestamp\":[1,2],\"captureId\"")},
+            {"microseconds without a time", changed("\"2023-11-14T22:13:20.000Z\"", "null")}
+        ]
+    ].
+
+%% Either is an answer, as long as it is a documented one.
+doubtful_text_test_() ->
+    [
+        {Name, ?_assert(is_answer(hep_json:decode(Json)))}
+     || {Name, Json} <- [
             {"a leap second", changed("22:13:20", "22:13:60")},
             {"an hour too many", changed("22:13:20", "25:13:20")}
         ]

@@ -4,10 +4,12 @@
 //! a JSON Schema of it is `guides/packet.schema.json`. Writing and reading back loses nothing.
 
 mod read;
+mod source;
 mod text;
 mod write;
 
-pub use read::{JsonError, OneOrMany, OwnedPacket, from_json};
+pub use read::{OneOrMany, OwnedPacket, from_json};
+pub use source::JsonError;
 pub use write::to_json;
 
 /// The value of `type`.

@@ -1,6 +1,13 @@
 //! The JSON representation: every fixture comes back as it was, wrong text is told where.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    reason = "tests may panic"
+)]
 
 mod common;
 
@@ -77,36 +84,157 @@ fn the_representation_is_that_of_the_original() {
     );
 }
 
+/// A packet with all fields.
+fn full() -> String {
+    let mut packet = Packet::new(hep::Version::V3);
+    packet.timestamp = Some(hep::Timestamp { seconds: 1_700_000_000, microseconds: 5 });
+    packet.chunks.extend([
+        hep::Chunk { vendor: 0, id: 0x11, value: b"one" },
+        hep::Chunk { vendor: 9, id: 1, value: b"vendor" },
+    ]);
+    String::from_utf8(hep::to_json(&packet)).unwrap()
+}
+
+/// The place is where `«` stands in the text, which is read without it.
+#[track_caller]
+fn assert_wrong(marked: &str, message: &str) {
+    let before = marked.split_once('«').unwrap().0;
+    let line = before.matches('\n').count() + 1;
+    let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1) + 1;
+    let error = hep::from_json(marked.replace('«', "").as_bytes()).unwrap_err();
+    assert!(error.message.contains(message), "{marked}: {error}");
+    assert_eq!((error.line, error.column), (line, column), "{marked}: {error}");
+}
+
+/// [`assert_wrong`] of a packet with something else in a place, that must be there.
+#[track_caller]
+fn assert_wrong_with(what: &str, other: &str, message: &str) {
+    let text = full();
+    assert!(text.contains(what), "{text}");
+    let changed = text.replacen(what, other, 1);
+    assert_wrong(&changed, message);
+    assert_wrong(&format!("[{text},\n\r\n {changed}]"), message);
+}
+
 #[test]
-fn wrong_text_is_told_where() {
-    let packet = Packet::new(hep::Version::V3);
-    let right = String::from_utf8(hep::to_json(&packet)).unwrap();
-    let wrong = [
-        ("", "EOF", 1, 0),
-        ("{}", "missing field `type`", 1, 2),
-        ("[1]", "expected a packet", 1, 2),
-        ("{\"type\":\n\"SIP\"}", "expected HEP", 2, 5),
-        (&right.replace("\"version\":3", "\"version\":4"), "expected 1, 2 or 3", 1, 25),
-        (&right.replace("\"srcPort\":null", "\"srcPort\":70000"), "70000", 1, 93),
-        (&right.replace("\"srcIp\":null", "\"srcIp\":\"1.2.3\""), "IP address", 1, 77),
-        (&right.replace("\"captureId\":null", "\"foo\":null"), "unknown field `foo`", 1, 0),
-        (&right.replace("\"SIP\"", "\"PIS\""), "unknown payload type `PIS`", 1, 0),
-        (&right.replace("\"timestamp\":null", "\"timestamp\":\"1969-12-31T23:59:59Z\""), "before 1970", 1, 0),
-        (&right.replace("\"timestamp\":null", "\"timestamp\":\"2013:10\""), "RFC 3339", 1, 0),
-        (&right.replace("\"timestampUSecs\":null", "\"timestampUSecs\":1000"), "0 to 999", 1, 0),
-        (
-            &right.replace("\"data\":\"\"", "\"encoding\":\"hex\",\"data\":\"\""),
-            "unknown encoding `hex`",
-            1,
-            0,
-        ),
-        (&right.replace("\"data\":\"\"", "\"encoding\":\"base64\",\"data\":\"*\""), "", 1, 0),
-        (&right.replace("\"vendorChunks\":[]", "\"vendorChunks\":[],\"chunkOrder\":[0]"), "chunkOrder", 1, 0),
-    ];
-    for (text, message, line, column) in wrong {
-        let error = hep::from_json(text.as_bytes()).unwrap_err();
-        assert!(error.message.contains(message), "{text}: {error}");
-        assert_eq!(error.line, line, "{text}: {error}");
-        assert!(column == 0 || error.column.abs_diff(column) <= 2, "{text}: {error}");
+fn what_is_no_json_is_told_where() {
+    assert_wrong("«", "EOF");
+    assert_wrong("\n«", "EOF");
+    assert_wrong("{«", "EOF");
+    assert_wrong("{\"type\":\n \"HEP«", "EOF");
+    assert_wrong("{\"type\": \"HEP\",\n«", "EOF");
+    assert_wrong("{\"type\": \"HEP\",«}", "key must be a string");
+    assert_wrong("«\u{feff}{}", "expected value");
+    assert_wrong("{}\n «{}", "trailing characters");
+    assert_wrong("{\n\"type\":\"H\\«x\"}", "invalid escape");
+    assert_wrong("{\"srcPort\":0«1}", "invalid number");
+    let error = hep::from_json(b"{\n \"a\":\"\xff\"}").unwrap_err();
+    assert_eq!((error.line, error.column), (2, 7), "{error}");
+}
+
+#[test]
+fn wrong_values_are_told_where() {
+    assert_wrong("«null", "expected a packet or an array of packets");
+    assert_wrong(" [ «1]", "expected a packet");
+    assert_wrong("[\n«[]]", "expected a packet");
+    assert_wrong("«{}", "missing field `type`");
+    assert_wrong("«{\"type\":\"HEP\"}", "missing field `version`");
+    assert_wrong("\n «{\"type\":\"HEP\",\n\"version\":3 }", "missing field `payload`");
+    assert_wrong("{\"type\":\n«\"SIP\"}", "expected HEP");
+    assert_wrong_with("\"version\":3", "\"version\":«4", "expected 1, 2 or 3");
+    assert_wrong_with("\"protocolFamily\":null", "\"protocolFamily\":«3", "expected 2 or 10");
+    assert_wrong_with("\"srcPort\":null", "\"srcPort\": «70000", "70000");
+    assert_wrong_with("\"srcPort\":null", "\"srcPort\":«1.5", "floating point");
+    assert_wrong_with("\"srcPort\":null", "\"srcPort\":«[1]", "sequence");
+    assert_wrong_with("\"srcPort\":null", "\"srcPort\":1e99999«9", "out of range");
+    assert_wrong_with("\"srcIp\":null", "\"srcIp\":«\"1.2.3\"", "IP address");
+    assert_wrong_with("\"captureId\":null", "«\"foo\":{}", "unknown field `foo`");
+    assert_wrong_with("\"one\"", "«1", "expected a string, or an object");
+    assert_wrong_with("\"one\"", "{\"data\":\"\",«\"x\":1}", "unknown field `x`");
+    assert_wrong_with("\"one\"", "«{\"encoding\":\"base64\"}", "missing field `data`");
+    assert_wrong_with("\"one\"", "\"\\ud800«\"", "hex escape");
+    assert_wrong_with("\"vendorId\":9,", "\"vendorId\":«-9,", "-9");
+    assert_wrong_with("{\"vendorId\":9,", "«{", "missing field `vendorId`");
+    assert_wrong_with("\"chunkId\":1", "«\"id\":1", "unknown field `id`");
+    assert_wrong_with("\"SIP\"", "«\"PIS\"", "unknown payload type `PIS`");
+    assert_wrong_with("\"SIP\"", "«256", "from 0 to 255");
+    assert_wrong_with("\"type\":\"SIP\",", "\"encoding\":«\"hex\",\"type\":1,", "unknown encoding `hex`");
+    assert_wrong_with("\"data\":\"\"", "\"encoding\":\"base64\",\"data\":«\"*\"", "Invalid symbol");
+    assert_wrong_with("\"payload\"", "\"chunkOrder\":«[0,2],\"payload\"", "chunkOrder");
+}
+
+#[test]
+fn arrays_are_no_objects() {
+    assert_wrong_with("{\"type\":\"SIP\",\"data\":\"\"}", "«[1,null,\"\"]", "expected a payload");
+    let text = full();
+    let chunk = &text[text.find("{\"vendorId\"").unwrap()..text.find("],\"payload\"").unwrap()];
+    assert_wrong_with(chunk, "«[9,1,null,\"\"]", "expected a chunk");
+    assert_wrong_with("\"one\"", "«[null,\"one\"]", "expected a string, or an object");
+}
+
+/// Every field of every object, and as it may be spelled.
+#[test]
+fn fields_given_twice_are_errors() {
+    let value: Value = serde_json::from_str(&full()).unwrap();
+    for name in value.as_object().unwrap().keys() {
+        let again = format!("{{\"{name}\":{},«\"{name}\"", value[name]);
+        assert_wrong(&format!("{again}:{}}}", value[name]), &format!("duplicate field `{name}`"));
     }
+    assert_wrong_with("\"version\":3", "\"version\":3,«\"versi\\u006fn\":3", "duplicate field `version`");
+    assert_wrong_with("\"data\":\"\"", "\"data\":\"\",«\"data\":\"\"", "duplicate field `data`");
+    assert_wrong_with("\"chunkId\":1", "\"chunkId\":1,«\"chunkId\":2", "duplicate field `chunkId`");
+    let encoded = "{\"encoding\":\"base64\",«\"encoding\":\"base64\",\"data\":\"\"}";
+    assert_wrong_with("\"one\"", encoded, "duplicate field `encoding`");
+}
+
+#[test]
+fn times_that_disagree_are_errors() {
+    let date = "\"2023-11-14T22:13:20.000Z\"";
+    assert_wrong_with(date, "«\"1969-12-31T23:59:59Z\"", "before 1970");
+    assert_wrong_with(date, "«\"2106-02-07T06:28:16Z\"", "beyond the year 2106");
+    assert_wrong_with(date, "«\"2013:10\"", "RFC 3339");
+    assert_wrong_with(date, "«\"2023-11-14T22:13:20.000004Z\"", "finer than milliseconds");
+    assert_wrong_with(date, "«\"2023-11-14T22:13:20.0000051Z\"", "finer than milliseconds");
+    assert_wrong_with("\"timestampUSecs\":5", "\"timestampUSecs\":«1000", "0 to 999");
+    assert_wrong_with(
+        &format!("{date},\"timestampUSecs\":5"),
+        "null,\"timestampUSecs\":«5",
+        "there is no timestamp",
+    );
+    assert_wrong_with(
+        &format!("\"timestamp\":{date},\"timestampUSecs\":"),
+        "\"timestampUSecs\":«",
+        "there is no timestamp",
+    );
+}
+
+#[test]
+fn a_raw_time_must_be_that_of_the_timestamp() {
+    let mut packet = Packet::new(hep::Version::V3);
+    packet.timestamp = Some(hep::Timestamp { seconds: u32::MAX, microseconds: u32::MAX });
+    assert_same(&packet, "by hand");
+    let right = String::from_utf8(hep::to_json(&packet)).unwrap();
+    let raw = "\"rawTimestamp\":[4294967295,4294967295]";
+    for other in ["[4294967295,4294967294]", "[4294967294,4294967295]", "[0,1000000]", "[1,2]"] {
+        let changed = right.replace(raw, &format!("\"rawTimestamp\":«{other}"));
+        assert_wrong(&changed, "another time");
+    }
+    for other in ["[1]", "[1,2,3]", "null", "[-1,0]"] {
+        let changed = right.replace(raw, &format!("\"rawTimestamp\":{other}"));
+        assert!(hep::from_json(changed.as_bytes()).is_err(), "{changed}");
+    }
+    let without = right.replace("\"timestampUSecs\":295", "\"timestampUSecs\":null");
+    assert!(hep::from_json(without.as_bytes()).is_err(), "{without}");
+    let alone = "{\"type\":\"HEP\",\"rawTimestamp\":«[1,1000000],\"version\":3,\"payload\":{\"type\":1,\"data\":\"\"}}";
+    assert_wrong(alone, "another time");
+    // The same time is not lost, however it is split.
+    let split = right
+        .replace(raw, "\"rawTimestamp\":[1700000000,5]")
+        .replace(
+            &right[right.find("\"timestamp\"").unwrap()..right.find(",\"timestampUSecs\"").unwrap()],
+            "\"timestamp\":\"2023-11-14T22:13:20.000Z\"",
+        )
+        .replace("\"timestampUSecs\":295", "\"timestampUSecs\":5");
+    let time = hep::Timestamp { seconds: 1_700_000_000, microseconds: 5 };
+    assert_eq!(read(split.as_bytes()).packet().timestamp, Some(time));
 }

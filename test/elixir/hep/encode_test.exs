@@ -307,17 +307,18 @@ defmodule HEP.EncodeTest do
       json = HEP.to_json!(@sip)
 
       for {json, line, column, message} <- [
-            {"", 1, 0, "EOF"},
-            {"{", 1, 1, "EOF"},
-            {"{\n", 2, 0, "EOF"},
-            {"null", 1, 4, "expected a packet or an array of packets"},
-            {"{}", 1, 2, "missing field `type`"},
+            {"", 1, 1, "EOF"},
+            {"{", 1, 2, "EOF"},
+            {"{\n", 2, 1, "EOF"},
+            {"null", 1, 1, "expected a packet or an array of packets"},
+            {"{}", 1, 1, "missing field `type`"},
             {"[1]", 1, 2, "expected a packet"},
-            {"[{}]", 1, 3, "missing field `type`"},
-            {~s({"type":"SIP", "version":3}), 1, 13, "expected HEP"},
-            {~s({\n"ä": 1}), 2, 8, "unknown field `ä`"},
+            {"[{}]", 1, 2, "missing field `type`"},
+            {~s({"type":"SIP", "version":3}), 1, 9, "expected HEP"},
+            {~s({"type":"HEP", "type":"HEP"}), 1, 16, "duplicate field `type`"},
+            {~s({\n"ä": 1}), 2, 1, "unknown field `ä`"},
             {json <> "x", 1, byte_size(json) + 1, "trailing characters"},
-            {<<?", 255, ?">>, 1, 2, "invalid unicode code point"},
+            {<<?", 255, ?">>, 1, 2, "not UTF-8"},
             {"HEP3", 1, 1, "expected value"}
           ] do
         assert {:error, %HEP.DecodeError{reason: reason} = error} = HEP.from_json(json)

@@ -1,52 +1,33 @@
 //! Reading back.
 
-use core::fmt;
 use core::net::IpAddr;
 
 use jiff::Timestamp as Instant;
-use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer};
-use thiserror::Error as ThisError;
 
-use super::text::{self, AnyOctets};
+use super::source::{JsonError, Value};
+use super::text;
 use super::write::is_fact;
-use super::{MILLISECOND, TYPE, key};
+use super::{MILLISECOND, SECOND, TYPE, key};
 use crate::packet::{Packet, Payload};
 use crate::registry::{ChunkInfo, GenericChunk, Kind, PayloadType};
 use crate::{Chunk, Family, Timestamp, Version};
-
-/// How many letters a message has at the most.
-const LONGEST_MESSAGE: usize = 200;
-
-/// Why text is not the JSON of packets.
-#[derive(Debug, ThisError)]
-#[error("{message} at line {line}, column {column}")]
-pub struct JsonError {
-    /// What is wrong.
-    pub message: String,
-    /// The line, from 1.
-    pub line: usize,
-    /// The column, from 1.
-    pub column: usize,
-}
-
-impl From<serde_json::Error> for JsonError {
-    fn from(error: serde_json::Error) -> Self {
-        let (line, column) = (error.line(), error.column());
-        let text = error.to_string();
-        let message = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
-        // A message may quote the text that is wrong, which may be long.
-        let message = message.chars().take(LONGEST_MESSAGE).collect();
-        Self { message, line, column }
-    }
-}
 
 /// Reads a packet, or an array of packets.
 ///
 /// # Errors
 /// [`JsonError`] says what is wrong and where.
 pub fn from_json(json: &[u8]) -> Result<OneOrMany, JsonError> {
-    Ok(serde_json::from_slice(json)?)
+    let value = Value::whole(json)?;
+    if !value.is_array() {
+        return read_packet(value, "a packet or an array of packets")
+            .map(|one| OneOrMany::One(Box::new(one)));
+    }
+    let mut packets = Vec::new();
+    value.elements("an array of packets", |packet| {
+        packets.push(read_packet(packet, "a packet")?);
+        Ok(())
+    })?;
+    Ok(OneOrMany::Many(packets))
 }
 
 /// What JSON text may hold.
@@ -56,34 +37,6 @@ pub enum OneOrMany {
     One(Box<OwnedPacket>),
     /// An array.
     Many(Vec<OwnedPacket>),
-}
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = OneOrMany;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a packet or an array of packets")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneOrMany, A::Error> {
-                read_packet(map).map(|packet| OneOrMany::One(Box::new(packet)))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<OneOrMany, A::Error> {
-                let mut packets = Vec::new();
-                while let Some(packet) = array.next_element()? {
-                    packets.push(packet);
-                }
-                Ok(OneOrMany::Many(packets))
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
 }
 
 /// A packet that owns its bytes.
@@ -117,143 +70,156 @@ impl OwnedPacket {
     }
 }
 
-impl<'de> Deserialize<'de> for OwnedPacket {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = OwnedPacket;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a packet")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OwnedPacket, A::Error> {
-                read_packet(map)
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
-}
-
 /// What is read before it is put together.
 #[derive(Default)]
-struct Parts {
+struct Parts<'a> {
     is_hep: bool,
     version: Option<Version>,
-    payload: Option<PayloadObject>,
-    timestamp: Option<Instant>,
-    microseconds: Option<u32>,
-    raw_timestamp: Option<[u32; 2]>,
-    facts: Vec<(u16, u16, Vec<u8>)>,
-    others: Vec<VendorChunk>,
-    order: Option<Vec<usize>>,
+    payload: Option<Vec<u8>>,
+    timestamp: Option<(Value<'a>, Instant)>,
+    microseconds: Option<(Value<'a>, u32)>,
+    raw_timestamp: Option<(Value<'a>, [u32; 2])>,
+    facts: Vec<OwnedChunk>,
+    others: Vec<OwnedChunk>,
+    order: Option<(Value<'a>, Vec<usize>)>,
 }
 
-fn read_packet<'de, A: MapAccess<'de>>(mut map: A) -> Result<OwnedPacket, A::Error> {
+/// The vendor, the id and the value.
+type OwnedChunk = (u16, u16, Vec<u8>);
+
+fn read_packet(object: Value<'_>, expected: &str) -> Result<OwnedPacket, JsonError> {
     let mut packet = Packet::new(Version::V3);
     let mut parts = Parts::default();
-    while let Some(name) = map.next_key::<String>()? {
-        match name.as_str() {
+    object.fields(expected, |name, value| {
+        match name {
             key::TYPE => {
-                let kind = map.next_value::<String>()?;
-                parts.is_hep = kind == TYPE;
+                parts.is_hep = value.read::<String>()? == TYPE;
                 if !parts.is_hep {
-                    return Err(A::Error::invalid_value(Unexpected::Str(&kind), &TYPE));
+                    return Err(value.wrong(format_args!("expected {TYPE}")));
                 }
             }
-            key::VERSION => parts.version = Some(version(map.next_value()?)?),
-            key::FAMILY => packet.family = map.next_value::<Option<u8>>()?.map(family).transpose()?,
-            key::PROTOCOL => packet.protocol = map.next_value()?,
-            key::SRC_IP => packet.src_ip = map.next_value::<Option<IpAddr>>()?,
-            key::SRC_PORT => packet.src_port = map.next_value()?,
-            key::DST_IP => packet.dst_ip = map.next_value::<Option<IpAddr>>()?,
-            key::DST_PORT => packet.dst_port = map.next_value()?,
-            key::TIMESTAMP => {
-                let text = map.next_value::<Option<String>>()?;
-                parts.timestamp = text.map(|text| instant(&text)).transpose()?;
+            key::VERSION => parts.version = Some(version(value)?),
+            key::FAMILY => packet.family = family(value)?,
+            key::PROTOCOL => packet.protocol = value.read()?,
+            key::SRC_IP => packet.src_ip = value.read::<Option<IpAddr>>()?,
+            key::SRC_PORT => packet.src_port = value.read()?,
+            key::DST_IP => packet.dst_ip = value.read::<Option<IpAddr>>()?,
+            key::DST_PORT => packet.dst_port = value.read()?,
+            key::TIMESTAMP => parts.timestamp = instant(value)?.map(|instant| (value, instant)),
+            key::MICROSECONDS => parts.microseconds = microseconds(value)?.map(|within| (value, within)),
+            key::RAW_TIMESTAMP => parts.raw_timestamp = Some((value, value.read()?)),
+            key::CAPTURE_ID => packet.capture_id = value.read()?,
+            key::VENDOR_CHUNKS => value.elements("an array of chunks", |chunk| {
+                parts.others.push(vendor_chunk(chunk)?);
+                Ok(())
+            })?,
+            key::CHUNK_ORDER => parts.order = Some((value, value.read()?)),
+            key::PAYLOAD => {
+                let (kind, payload) = typed_payload(value)?;
+                packet.payload_type = kind;
+                parts.payload = Some(payload);
             }
-            key::MICROSECONDS => {
-                parts.microseconds = map.next_value::<Option<u32>>()?;
-                if let Some(beyond) = parts.microseconds.filter(|&microseconds| microseconds >= MILLISECOND) {
-                    return Err(A::Error::invalid_value(Unexpected::Unsigned(beyond.into()), &"0 to 999"));
-                }
-            }
-            key::RAW_TIMESTAMP => parts.raw_timestamp = Some(map.next_value()?),
-            key::CAPTURE_ID => packet.capture_id = map.next_value()?,
-            key::VENDOR_CHUNKS => parts.others = map.next_value()?,
-            key::CHUNK_ORDER => parts.order = Some(map.next_value()?),
-            key::PAYLOAD => parts.payload = Some(map.next_value()?),
             name => {
-                let Some(info) = fact(name) else {
-                    map.next_value::<IgnoredAny>()?;
-                    return Err(A::Error::custom(format_args!("unknown field `{name}`")));
-                };
-                parts.facts.push((0, info.chunk.into(), fact_value(info, &mut map)?));
+                let Some(info) = fact(name) else { return Ok(false) };
+                parts.facts.push((0, info.chunk.into(), fact_value(info, value)?));
             }
         }
-    }
-    put_together(packet, parts)
+        Ok(true)
+    })?;
+    put_together(object, packet, parts)
 }
 
-fn put_together<E: Error>(mut packet: Packet<'static>, parts: Parts) -> Result<OwnedPacket, E> {
+fn put_together(
+    object: Value<'_>,
+    mut packet: Packet<'static>,
+    mut parts: Parts<'_>,
+) -> Result<OwnedPacket, JsonError> {
     if !parts.is_hep {
-        return Err(E::missing_field(key::TYPE));
+        return Err(object.missing(key::TYPE));
     }
-    packet.version = parts.version.ok_or_else(|| E::missing_field(key::VERSION))?;
-    let payload = parts.payload.ok_or_else(|| E::missing_field(key::PAYLOAD))?;
-    packet.payload_type = payload.kind.number()?;
-    packet.timestamp = match parts.raw_timestamp {
-        Some([seconds, microseconds]) => Some(Timestamp { seconds, microseconds }),
-        None => {
-            parts.timestamp.map(|instant| timestamp(instant, parts.microseconds.unwrap_or(0))).transpose()?
-        }
-    };
+    packet.version = parts.version.ok_or_else(|| object.missing(key::VERSION))?;
+    let payload = parts.payload.take().ok_or_else(|| object.missing(key::PAYLOAD))?;
+    packet.timestamp = parts.timestamp()?;
     let mut chunks = parts.facts;
-    for chunk in parts.others {
-        let value = text::decode(chunk.data, chunk.encoding.as_deref())?;
-        chunks.push((chunk.vendor_id, chunk.chunk_id, value));
+    chunks.extend(parts.others);
+    if let Some((value, places)) = parts.order {
+        let wrong = || value.wrong("chunkOrder must hold the place of each chunk once");
+        chunks = reordered(chunks, &places).ok_or_else(wrong)?;
     }
-    if let Some(order) = parts.order {
-        chunks = reordered(chunks, &order)?;
-    }
-    Ok(OwnedPacket {
-        facts: packet,
-        chunks,
-        payload: text::decode(payload.data, payload.encoding.as_deref())?,
-    })
+    Ok(OwnedPacket { facts: packet, chunks, payload })
 }
 
-fn version<E: Error>(number: u64) -> Result<Version, E> {
-    match number {
+fn version(value: Value<'_>) -> Result<Version, JsonError> {
+    match value.read::<u64>()? {
         1 => Ok(Version::V1),
         2 => Ok(Version::V2),
         3 => Ok(Version::V3),
-        _ => Err(E::invalid_value(Unexpected::Unsigned(number), &"1, 2 or 3")),
+        _ => Err(value.wrong("expected 1, 2 or 3")),
     }
 }
 
-fn family<E: Error>(number: u8) -> Result<Family, E> {
-    let unexpected = Unexpected::Unsigned(number.into());
-    Family::from_number(number).ok_or_else(|| E::invalid_value(unexpected, &"2 or 10"))
+fn family(value: Value<'_>) -> Result<Option<Family>, JsonError> {
+    let Some(number) = value.read()? else { return Ok(None) };
+    let family = Family::from_number(number);
+    family.map(Some).ok_or_else(|| value.wrong("expected 2 or 10"))
 }
 
-fn instant<E: Error>(text: &str) -> Result<Instant, E> {
-    text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &"a date and time of RFC 3339"))
+fn instant(value: Value<'_>) -> Result<Option<Instant>, JsonError> {
+    let Some(text) = value.read::<Option<String>>()? else { return Ok(None) };
+    let instant = text.parse().map_err(|_| value.wrong("expected a date and time of RFC 3339"));
+    instant.map(Some)
 }
 
-/// The microseconds within the millisecond stand apart; those of the text may only be finer if they agree.
-fn timestamp<E: Error>(instant: Instant, within: u32) -> Result<Timestamp, E> {
-    let subsecond = u32::try_from(instant.subsec_microsecond()).ok();
-    let (Ok(seconds), Some(microseconds)) = (u32::try_from(instant.as_second()), subsecond) else {
-        return Err(E::custom("the timestamp is before 1970 or beyond the year 2106"));
-    };
-    let rest = microseconds % MILLISECOND;
-    if rest != 0 && rest != within {
-        return Err(E::custom("the timestamp is finer than milliseconds"));
+fn microseconds(value: Value<'_>) -> Result<Option<u32>, JsonError> {
+    match value.read()? {
+        Some(within) if within >= MILLISECOND => Err(value.wrong("expected 0 to 999")),
+        within => Ok(within),
     }
-    Ok(Timestamp { seconds, microseconds: microseconds.saturating_sub(rest).saturating_add(within) })
+}
+
+impl Parts<'_> {
+    /// What the fields that tell the time say together.
+    fn timestamp(&self) -> Result<Option<Timestamp>, JsonError> {
+        let since_epoch = match (self.timestamp, self.microseconds) {
+            (Some((value, instant)), within) => Some(since_epoch(value, instant, within)?),
+            (None, Some((value, _))) => {
+                return Err(value.wrong("there is no timestamp to add the microseconds to"));
+            }
+            (None, None) => None,
+        };
+        if let Some((value, [seconds, microseconds])) = self.raw_timestamp {
+            let raw = i64::from(seconds).saturating_mul(SECOND.into()).saturating_add(microseconds.into());
+            if since_epoch != Some(raw) {
+                return Err(value.wrong("timestamp and timestampUSecs tell another time"));
+            }
+            return Ok(Some(Timestamp { seconds, microseconds }));
+        }
+        let (Some(since_epoch), Some((value, _))) = (since_epoch, self.timestamp) else { return Ok(None) };
+        let seconds = u32::try_from(since_epoch.div_euclid(SECOND.into()));
+        let microseconds = u32::try_from(since_epoch.rem_euclid(SECOND.into()));
+        match (seconds, microseconds) {
+            (Ok(seconds), Ok(microseconds)) => Ok(Some(Timestamp { seconds, microseconds })),
+            _ => Err(value.wrong("the timestamp is before 1970 or beyond the year 2106")),
+        }
+    }
+}
+
+/// Microseconds since the epoch. Those within the millisecond stand apart; the text may only be finer if it says
+/// the same.
+fn since_epoch(
+    value: Value<'_>,
+    instant: Instant,
+    within: Option<(Value<'_>, u32)>,
+) -> Result<i64, JsonError> {
+    const NANOSECONDS: i128 = 1_000_000;
+    let within = within.map_or(0, |(_, within)| i64::from(within));
+    let (milliseconds, finer) =
+        (instant.as_nanosecond().div_euclid(NANOSECONDS), instant.as_nanosecond().rem_euclid(NANOSECONDS));
+    if finer != 0 && finer != i128::from(within).saturating_mul(1000) {
+        return Err(value.wrong("the timestamp is finer than milliseconds"));
+    }
+    let milliseconds = i64::try_from(milliseconds).unwrap_or(i64::MAX);
+    Ok(milliseconds.saturating_mul(MILLISECOND.into()).saturating_add(within))
 }
 
 fn fact(name: &str) -> Option<&'static ChunkInfo> {
@@ -261,68 +227,64 @@ fn fact(name: &str) -> Option<&'static ChunkInfo> {
     GenericChunk::info((*chunk).into()).filter(|info| is_fact(info))
 }
 
-fn fact_value<'de, A: MapAccess<'de>>(info: &ChunkInfo, map: &mut A) -> Result<Vec<u8>, A::Error> {
+fn fact_value(info: &ChunkInfo, value: Value<'_>) -> Result<Vec<u8>, JsonError> {
     match info.kind {
-        Kind::Uint8 => Ok(map.next_value::<u8>()?.to_be_bytes().to_vec()),
-        Kind::Uint16 => Ok(map.next_value::<u16>()?.to_be_bytes().to_vec()),
-        Kind::Uint32 => Ok(map.next_value::<u32>()?.to_be_bytes().to_vec()),
-        Kind::Uint64 => Ok(map.next_value::<u64>()?.to_be_bytes().to_vec()),
-        Kind::Octets | Kind::Inet4 | Kind::Inet6 => map.next_value::<AnyOctets>()?.bytes(),
+        Kind::Uint8 => Ok(value.read::<u8>()?.to_be_bytes().to_vec()),
+        Kind::Uint16 => Ok(value.read::<u16>()?.to_be_bytes().to_vec()),
+        Kind::Uint32 => Ok(value.read::<u32>()?.to_be_bytes().to_vec()),
+        Kind::Uint64 => Ok(value.read::<u64>()?.to_be_bytes().to_vec()),
+        Kind::Octets | Kind::Inet4 | Kind::Inet6 => text::octets(value),
     }
 }
 
 /// Puts each chunk at its place; the places must be those from 0 on, each once.
-fn reordered<T, E: Error>(chunks: Vec<T>, places: &[usize]) -> Result<Vec<T>, E> {
+fn reordered<T>(chunks: Vec<T>, places: &[usize]) -> Option<Vec<T>> {
     let mut ordered: Vec<Option<T>> = chunks.iter().map(|_| None).collect();
-    let wrong = || E::custom("chunkOrder must hold the place of each chunk once");
     if places.len() != chunks.len() {
-        return Err(wrong());
+        return None;
     }
     for (chunk, &place) in chunks.into_iter().zip(places) {
         match ordered.get_mut(place) {
             Some(empty @ None) => *empty = Some(chunk),
-            _ => return Err(wrong()),
+            _ => return None,
         }
     }
-    Ok(ordered.into_iter().flatten().collect())
+    ordered.into_iter().collect()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct VendorChunk {
-    vendor_id: u16,
-    chunk_id: u16,
-    encoding: Option<String>,
-    data: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PayloadObject {
-    #[serde(rename = "type")]
-    kind: PayloadKind,
-    encoding: Option<String>,
-    data: String,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a payload type's name or number")]
-enum PayloadKind {
-    Number(u8),
-    Name(String),
-}
-
-impl PayloadKind {
-    fn number<E: Error>(&self) -> Result<u8, E> {
-        match self {
-            Self::Number(number) => Ok(*number),
-            Self::Name(name) => {
-                let known =
-                    |kind: &&PayloadType| kind.name().is_some_and(|known| known.eq_ignore_ascii_case(name));
-                let kind = PayloadType::ALL.iter().find(known);
-                kind.map(|&kind| kind.into())
-                    .ok_or_else(|| E::custom(format_args!("unknown payload type `{name}`")))
-            }
+fn vendor_chunk(object: Value<'_>) -> Result<OwnedChunk, JsonError> {
+    let (mut vendor, mut id) = (None, None);
+    let value = text::with_data(object, "a chunk", |name, value| {
+        match name {
+            "vendorId" => vendor = Some(value.read()?),
+            "chunkId" => id = Some(value.read()?),
+            _ => return Ok(false),
         }
+        Ok(true)
+    })?;
+    let vendor = vendor.ok_or_else(|| object.missing("vendorId"))?;
+    Ok((vendor, id.ok_or_else(|| object.missing("chunkId"))?, value))
+}
+
+/// The payload's type and the payload.
+fn typed_payload(object: Value<'_>) -> Result<(u8, Vec<u8>), JsonError> {
+    let mut kind = None;
+    let payload = text::with_data(object, "a payload", |name, value| {
+        if name == key::TYPE {
+            kind = Some(payload_type(value)?);
+        }
+        Ok(name == key::TYPE)
+    })?;
+    Ok((kind.ok_or_else(|| object.missing(key::TYPE))?, payload))
+}
+
+fn payload_type(value: Value<'_>) -> Result<u8, JsonError> {
+    if !value.is_string() {
+        let expected = |_| value.wrong("expected a payload type's name, or its number from 0 to 255");
+        return value.read().map_err(expected);
     }
+    let name: String = value.read()?;
+    let known = |kind: &&PayloadType| kind.name().is_some_and(|known| known.eq_ignore_ascii_case(&name));
+    let kind = PayloadType::ALL.iter().find(known).map(|&kind| kind.into());
+    kind.ok_or_else(|| value.wrong(format_args!("unknown payload type `{name}`")))
 }

@@ -2,9 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::Error;
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
+
+use super::source::{JsonError, Value};
 
 /// The value of `encoding` for bytes that are not UTF-8.
 const BASE64: &str = "base64";
@@ -33,35 +34,35 @@ impl Serialize for Octets<'_> {
     }
 }
 
-/// The bytes of `data`, read by its `encoding`.
-pub(super) fn decode<E: Error>(data: String, encoding: Option<&str>) -> Result<Vec<u8>, E> {
+/// A fact of bytes, as it is read.
+pub(super) fn octets(value: Value<'_>) -> Result<Vec<u8>, JsonError> {
+    if value.is_string() {
+        return value.read().map(String::into_bytes);
+    }
+    with_data(value, "a string, or an object of `encoding` and `data`", |_, _| Ok(false))
+}
+
+/// The bytes of an object's `data`, read by its `encoding`; `take` is handed the other fields.
+pub(super) fn with_data<'a>(
+    object: Value<'a>,
+    expected: &str,
+    mut take: impl FnMut(&str, Value<'a>) -> Result<bool, JsonError>,
+) -> Result<Vec<u8>, JsonError> {
+    let (mut data, mut encoding) = (None, None);
+    object.fields(expected, |name, value| {
+        match name {
+            "data" => data = Some((value, value.read::<String>()?)),
+            "encoding" => encoding = value.read::<Option<String>>()?.map(|encoding| (value, encoding)),
+            name => return take(name, value),
+        }
+        Ok(true)
+    })?;
+    let (value, data) = data.ok_or_else(|| object.missing("data"))?;
     match encoding {
         None => Ok(data.into_bytes()),
-        Some(BASE64) => STANDARD.decode(data).map_err(E::custom),
-        Some(other) => Err(E::custom(format_args!("unknown encoding `{other}`, expected `{BASE64}`"))),
-    }
-}
-
-/// A fact of bytes, as it is read.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a string, or an object of `encoding` and `data`")]
-pub(super) enum AnyOctets {
-    Text(String),
-    Encoded(EncodedOctets),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EncodedOctets {
-    encoding: Option<String>,
-    data: String,
-}
-
-impl AnyOctets {
-    pub(super) fn bytes<E: Error>(self) -> Result<Vec<u8>, E> {
-        match self {
-            Self::Text(text) => Ok(text.into_bytes()),
-            Self::Encoded(EncodedOctets { encoding, data }) => decode(data, encoding.as_deref()),
+        Some((_, name)) if name == BASE64 => STANDARD.decode(data).map_err(|error| value.wrong(error)),
+        Some((value, name)) => {
+            Err(value.wrong(format_args!("unknown encoding `{name}`, expected `{BASE64}`")))
         }
     }
 }
