@@ -61,8 +61,7 @@ packet_to_json(_Packet, _Options) ->
 record_to_json(_Hep) ->
     erlang:nif_error(not_loaded).
 
--spec chunks_to_json(hep:version(), [hep:parsed_chunk()]) ->
-    {ok, binary()} | {error, hep:reason()} | dirty.
+-spec chunks_to_json(hep:version(), [hep:parsed_chunk()]) -> {ok, binary()} | dirty.
 chunks_to_json(_Version, _Chunks) ->
     erlang:nif_error(not_loaded).
 
@@ -81,8 +80,7 @@ packet_to_json_dirty(_Packet, _Options) ->
 record_to_json_dirty(_Hep) ->
     erlang:nif_error(not_loaded).
 
--spec chunks_to_json_dirty(hep:version(), [hep:parsed_chunk()]) ->
-    {ok, binary()} | {error, hep:reason()}.
+-spec chunks_to_json_dirty(hep:version(), [hep:parsed_chunk()]) -> {ok, binary()}.
 chunks_to_json_dirty(_Version, _Chunks) ->
     erlang:nif_error(not_loaded).
 

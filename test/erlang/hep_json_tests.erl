@@ -339,6 +339,35 @@ large(Payload) ->
     ?assertEqual({ok, Hep}, hep_json:decode(Json)),
     ?assertEqual({ok, [Hep, Hep]}, hep_json:decode(hep_json:encode([Hep, Hep]))).
 
+%% Versions 1 and 2 have shorter headers than the chunks that they are parsed into.
+large_parsed_test_() ->
+    Time = <<1_700_000_000:32, 5:32, 7:16, 0:16>>,
+    [
+        {lists:flatten(io_lib:format("version ~b, ~b bytes", [Version, Size])), fun() ->
+            Packet = <<Header/binary, (binary:copy(<<"x">>, Size - byte_size(Header)))/binary>>,
+            {ok, State} = hep_multi_parser:parse(Packet),
+            ?assertEqual(Version, hep:get_version(State)),
+            Json = hep_json:encode(State),
+            same_as_decoding(hep:decode(Packet), {ok, Json}),
+            same_as_decoding(hep_json:decode(Json), hep_json:from_packet(Packet))
+        end}
+     || {Version, Header} <- [
+            {1, hep_packets:v1(ipv4, 16)},
+            {1, hep_packets:v1(ipv6, 40)},
+            {2, hep_packets:v2(ipv4, 28, Time, <<>>)},
+            {2, hep_packets:v2(ipv6, 52, Time, <<>>)}
+        ],
+        Size <- [65000, 65440, 65507, 65535, 65536, 200_000]
+    ].
+
+%% A chunk whose value cannot be taken is a packet's in no way.
+parsed_but_not_decodable_test_() ->
+    [
+        ?_assertError(badarg, hep_json:encode({hep, Version, [{<<0:16, Id:16>>, Value}]}))
+     || Version <- [1, 2, 3],
+        {Id, Value} <- [{1, <<99>>}, {1, <<2:16>>}, {3, <<1>>}, {7, <<1>>}, {16, <<"no deflate">>}, {18, <<1>>}]
+    ].
+
 %% A megabyte in a packet of a few kilobytes.
 inflated_test() ->
     Payload = binary:copy(<<"0123456789abcdef">>, 65536),

@@ -252,6 +252,9 @@ big_packets_test_() ->
             alike(Port, {What, Packet})
          || What <- [decode, parse, to_json], Packet <- [Full, <<Full/binary, 0>>, Inflated, Beyond]
         ],
+        Fixed = <<(hep_packets:v1(ipv4, 16))/binary, (binary:copy(<<"x">>, 65507 - 16))/binary>>,
+        {ok, Parsed} = hep_multi_parser:parse(Fixed),
+        [alike(Port, {What, Parsed}) || What <- [transform, to_json]],
         {ok, Hep} = hep:decode(Inflated),
         [alike(Port, {What, Hep#hep{timestamp = {1, 2, 3}}}) || What <- [transform, to_json, encode]]
     end).

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use smallvec::SmallVec;
 
 use crate::fixed::{self, FixedPacket};
-use crate::frame::{Chunk, Frame, FrameChunks};
+use crate::frame::{Chunk, Frame};
 use crate::registry::{GenericChunk, PayloadType};
 use crate::{CaptureId, DecodeError, Options, Timestamp, Version, inflate, quirks};
 
@@ -140,6 +140,21 @@ impl<'a> Packet<'a> {
         }
     }
 
+    /// The packet that chunks make, of whatever version they were [parsed](crate::parse()); `None` when one of them
+    /// has a value that cannot be taken.
+    #[must_use]
+    pub fn from_chunks(version: Version, chunks: impl IntoIterator<Item = Chunk<'a>>) -> Option<Self> {
+        // They stand in no packet.
+        let offset = || 0;
+        let mut packet = Self::new(version);
+        let mut facts = Facts::default();
+        chunks
+            .into_iter()
+            .try_for_each(|chunk| packet.take_chunk(chunk, offset, &mut facts).then_some(()))?;
+        packet.settle(&facts, &Options::default()).ok()?;
+        Some(packet)
+    }
+
     /// Inflates a compressed payload, to `limit` bytes at the most; any other stays as it is.
     ///
     /// # Errors
@@ -198,7 +213,7 @@ impl<'a> Packet<'a> {
         let mut chunks = frame.chunks();
         while let Some(chunk) = chunks.next() {
             let chunk = chunk?;
-            if !packet.take_chunk(chunk, &chunks, &mut facts) {
+            if !packet.take_chunk(chunk, || chunks.offset_of_value(&chunk), &mut facts) {
                 return Err(invalid(
                     chunk.vendor,
                     chunk.id,
@@ -211,9 +226,9 @@ impl<'a> Packet<'a> {
         Ok(packet)
     }
 
-    /// Puts a chunk where it belongs; `false` when its value cannot be taken. It came last of `chunks`.
+    /// Puts a chunk where it belongs; `false` when its value cannot be taken. `offset` is where the value begins.
     #[inline]
-    fn take_chunk(&mut self, chunk: Chunk<'a>, chunks: &FrameChunks<'a>, facts: &mut Facts) -> bool {
+    fn take_chunk(&mut self, chunk: Chunk<'a>, offset: impl Fn() -> usize, facts: &mut Facts) -> bool {
         let Some(info) = GenericChunk::info(chunk.id).filter(|_| chunk.vendor == 0) else {
             self.chunks.push(chunk);
             return true;
@@ -224,7 +239,7 @@ impl<'a> Packet<'a> {
         }
         match info.chunk {
             GenericChunk::ProtocolFamily => {
-                set(&mut facts.family, uint8(value).map(|number| (number, chunks.offset_of_value(&chunk))))
+                set(&mut facts.family, uint8(value).map(|number| (number, offset())))
             }
             GenericChunk::Protocol => {
                 set(&mut self.protocol, uint8(value).map(u16::from).or_else(|| quirks::wide_protocol(value)))
@@ -248,8 +263,7 @@ impl<'a> Packet<'a> {
                 true
             }
             GenericChunk::CompressedPayload => {
-                let offset = chunks.offset_of_value(&chunk);
-                self.payload = Payload::Compressed { data: value, offset };
+                self.payload = Payload::Compressed { data: value, offset: offset() };
                 true
             }
             _ => {

@@ -43,7 +43,8 @@ pub fn record_to_json<B: TermReader>(builder: &B, term: B::Input, scheduler: Sch
     }
 }
 
-/// `{ok, Json} | {error, Reason}` of a parsed packet's version and chunks; `None` when they are none.
+/// `{ok, Json}` of a parsed packet's version and chunks, or `dirty` where a normal scheduler is not enough;
+/// `None` when they are none, or no packet's.
 pub fn chunks_to_json<B: TermReader>(
     builder: &B,
     version: B::Input,
@@ -58,26 +59,26 @@ pub fn chunks_to_json<B: TermReader>(
     };
     let mut list = Vec::new();
     let mut size = 0_usize;
-    builder.each(chunks, |chunk| {
+    let mut is_small = true;
+    let walked = builder.each(chunks, |chunk| {
         let [key, value] = builder.elements(chunk)?;
         let (vendor, id) = builder.read_key(key)?;
         let value = builder.bytes(value)?;
         list.push(Chunk { vendor, id, value });
-        // What is too large for a packet is no packet's.
-        size = size.saturating_add(value.len().max(1));
-        u16::try_from(size).is_ok().then_some(())
-    })?;
-    let bytes = hep::encode_chunks(list).ok()?;
-    let options = Options::default();
-    let absent = || Timestamp { seconds: 0, microseconds: 0 };
-    Some(match Packet::read(&bytes, &options, absent) {
-        Ok(packet) if refuses(scheduler, &packet) => builder.atom(Atom::Dirty),
-        Ok(packet) => match packet.inflate(options.max_inflated) {
-            Ok(packet) => ok(builder, builder.binary(&hep::to_json(&Packet { version, ..packet }))),
-            Err(reason) => error(builder, &bytes, reason),
-        },
-        Err(reason) => error(builder, &bytes, reason),
-    })
+        size = size.saturating_add(value.len());
+        is_small = scheduler.walks(list.len()) && scheduler.reads(size);
+        is_small.then_some(())
+    });
+    if !is_small {
+        return Some(builder.atom(Atom::Dirty));
+    }
+    walked?;
+    let packet = Packet::from_chunks(version, list)?;
+    if scheduler.refuses(&packet) {
+        return Some(builder.atom(Atom::Dirty));
+    }
+    let packet = packet.inflate(Options::default().max_inflated).ok()?;
+    Some(ok(builder, builder.binary(&hep::to_json(&packet))))
 }
 
 /// `{ok, Hep} | {ok, [Hep]} | {error, {invalid_json, Line, Column, Message}}`, or `dirty` where a normal
