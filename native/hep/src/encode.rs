@@ -129,17 +129,6 @@ pub(crate) fn encode<'a>(
     total(&encoded).map(|_| encoded)
 }
 
-/// Writes chunks as they stand into a packet of version 3: the reverse of [`parse`](crate::parse()).
-pub(crate) fn encode_chunks<'a>(chunks: impl IntoIterator<Item = Chunk<'a>>) -> Result<Vec<u8>, EncodeError> {
-    let mut writer = Writer::new(Generic::new());
-    for chunk in chunks {
-        extend_chunk(&mut writer.bytes, chunk.vendor, chunk.id, chunk.value)?;
-    }
-    let mut encoded = Encoded { header: writer.bytes, payload: Cow::Borrowed(&[]), trailer: Vec::new() };
-    state_total(&mut encoded)?;
-    Ok(encoded.header)
-}
-
 /// Writes the total length into the header of version 3.
 fn state_total(encoded: &mut Encoded<'_>) -> Result<(), EncodeError> {
     let total = total(encoded)?;

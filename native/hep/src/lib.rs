@@ -106,14 +106,6 @@ pub fn encode<'a>(
     encode::encode(packet, options, now)
 }
 
-/// Writes chunks as they stand into a packet of version 3: the reverse of [`parse`].
-///
-/// # Errors
-/// [`EncodeError::TooLarge`] where they do not fit into a packet.
-pub fn encode_chunks<'a>(chunks: impl IntoIterator<Item = Chunk<'a>>) -> Result<Vec<u8>, EncodeError> {
-    encode::encode_chunks(chunks)
-}
-
 /// A version of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
