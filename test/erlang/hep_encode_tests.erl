@@ -263,18 +263,35 @@ seconds_carry_test() ->
         encoded((hep(3))#hep{timestamp = {0, 1700139840, 1}})
     ).
 
-%% Version 3: microseconds that would be read with their bytes swapped are carried over into the seconds; other
-%% large ones stay.
+%% Microseconds that would be read with their bytes swapped are carried over into the seconds; other large ones
+%% stay. With the time of version 2 its capture id would be read swapped, too.
 swapped_microseconds_test_() ->
     [
-        ?_assertEqual(Read, (hep_packets:decoded(encoded((hep(3))#hep{timestamp = Written})))#hep.timestamp)
-     || {Written, Read} <- [
+        {lists:flatten(io_lib:format("version ~b ~p ~p", [Version, Options, Written])),
+            ?_assertEqual(
+                (hep(Version))#hep{timestamp = Read},
+                hep_packets:decoded(encoded((hep(Version))#hep{timestamp = Written}, Options))
+            )}
+     || {Version, Options} <- [{2, #{}}, {2, #{v2_style => c}}, {3, #{}}],
+        {Written, Read} <- [
             {{0, 1, 999999}, {0, 1, 999999}},
             {{0, 1, 1000000}, {0, 1, 1000000}},
             {{0, 1, 16#01000000}, {0, 17, 777216}},
             {{0, 999999, 16#01000000}, {1, 15, 777216}},
-            {{0, 1, 16#ffffffff}, {0, 1, 16#ffffffff}}
+            {{0, 1, 16#ffffffff}, {0, 1, 16#ffffffff}},
+            {{4294, 967279, 16#01000000}, {4294, 967295, 777216}}
         ]
+    ].
+
+%% Where there is no room in the seconds, nothing is lost without a word.
+swapped_microseconds_at_the_end_of_time_test_() ->
+    [
+        refused(
+            (hep(Version))#hep{timestamp = {4294, 967280, 16#01000000}},
+            Options,
+            {unsupported_field, timestamp, Version}
+        )
+     || {Version, Options} <- [{2, #{}}, {2, #{v2_style => c}}, {3, #{}}]
     ].
 
 %%% Names and numbers
@@ -835,18 +852,28 @@ comes_back(Hep, Bytes, Options) ->
     ?assertEqual(written(Hep, Again), Again),
     Again.
 
-%% A time of version 2 that was read in the wrong byte order is written as it was read, and comes back where
-%% the order is given.
+%% A time of version 2 that was read in the wrong byte order is written as it was read, and comes back; only that
+%% microseconds which would be read swapped are seconds then.
 byte_order_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~p", [hep_fixtures:file(Entry), Order])), fun() ->
-            comes_back(Hep, encoded(Hep), #{v2_order => big}),
-            comes_back(Hep, encoded(Hep, #{v2_style => c}), #{v2_order => little})
+            [
+                comes_back(carried(Hep), encoded(Hep, O), #{v2_order => V2Order})
+             || {O, V2Orders} <- [{#{}, [auto, big]}, {#{v2_style => c}, [auto, little]}], V2Order <- V2Orders
+            ]
         end}
      || {Entry, _} <- decodable(),
         Order <- [big, little],
         {ok, #hep{version = 2} = Hep} <- [hep:decode(hep_fixtures:bytes(Entry), #{v2_order => Order})]
     ].
+
+carried(#hep{timestamp = {Mega, Seconds, Micros}} = Hep) ->
+    <<Swapped:32/little>> = <<Micros:32>>,
+    Whole = Mega * 1000000 + Seconds + Micros div 1000000,
+    case Micros >= 1000000 andalso Swapped < 1000000 of
+        true -> Hep#hep{timestamp = {Whole div 1000000, Whole rem 1000000, Micros rem 1000000}};
+        false -> Hep
+    end.
 
 %% The packet as it comes back: chunks in the order of writing, the time where there was none.
 written(#hep{chunks = Chunks} = Hep, #hep{timestamp = Now}) ->

@@ -104,6 +104,7 @@ is_answer({error, Reason}) ->
 is_reason({invalid_hep, _}) -> true;
 is_reason({invalid_field, Field, _}) -> is_field(Field);
 is_reason({missing_field, Field}) -> is_field(Field);
+is_reason({unsupported_field, timestamp, V}) -> lists:member(V, [2, 3]);
 is_reason({unsupported_field, Field, V}) -> is_field(Field) andalso lists:member(V, [1, 2]);
 is_reason({unknown_protocol_family, _}) -> true;
 is_reason({unsupported_payload_type, Type}) -> Type >= 0 andalso Type =< 255;

@@ -77,6 +77,7 @@ pub enum Field {
     SrcPort,
     DstIp,
     DstPort,
+    Timestamp,
     CaptureId,
     Chunks,
     AuthKey,
@@ -202,7 +203,7 @@ fn fixed<'a>(
     extend_address(&mut header, src_ip);
     extend_address(&mut header, dst_ip);
     if let Some(id) = id {
-        let Timestamp { seconds, microseconds } = timestamp;
+        let Timestamp { seconds, microseconds } = readable(timestamp)?;
         match options.v2_style {
             V2Style::Documented => {
                 header.extend(seconds.to_be_bytes());
@@ -218,6 +219,11 @@ fn fixed<'a>(
         header.extend([0, 0]);
     }
     Ok(Encoded { header, payload: Cow::Borrowed(packet.payload.as_bytes()), trailer: Vec::new() })
+}
+
+/// The time as it will be read.
+fn readable(timestamp: Timestamp) -> Result<Timestamp, EncodeError> {
+    quirks::unswappable_timestamp(timestamp).ok_or(EncodeError::Unsupported(Field::Timestamp))
 }
 
 fn extend_address(bytes: &mut Vec<u8>, address: IpAddr) {
@@ -252,7 +258,7 @@ fn framed<'a>(
     if let Some(port) = packet.dst_port {
         writer.own(GenericChunk::DestinationPort, &port.to_be_bytes())?;
     }
-    let timestamp = quirks::unswappable_timestamp(timestamp);
+    let timestamp = readable(timestamp)?;
     writer.own(GenericChunk::Seconds, &timestamp.seconds.to_be_bytes())?;
     writer.own(GenericChunk::Microseconds, &timestamp.microseconds.to_be_bytes())?;
     writer.own(GenericChunk::PayloadType, &[packet.payload_type])?;

@@ -121,17 +121,15 @@ pub const fn swapped_timestamp(timestamp: Timestamp) -> Timestamp {
     }
 }
 
-/// The same time, but one that [`swapped_timestamp`] leaves alone: where it would not, the microseconds are
-/// carried over into the seconds.
+/// The same time, but one that [`swapped_timestamp`] leaves alone, and whose byte order [`time_order`] finds: where
+/// it would not, the microseconds are carried over into the seconds. `None` where the seconds have no room for them.
 #[must_use]
-pub fn unswappable_timestamp(timestamp: Timestamp) -> Timestamp {
-    let carried = timestamp.seconds.checked_add(timestamp.microseconds / SECOND);
-    match carried {
-        Some(seconds) if swapped_timestamp(timestamp) != timestamp => {
-            Timestamp { seconds, microseconds: timestamp.microseconds % SECOND }
-        }
-        _ => timestamp,
+pub fn unswappable_timestamp(timestamp: Timestamp) -> Option<Timestamp> {
+    if swapped_timestamp(timestamp) == timestamp {
+        return Some(timestamp);
     }
+    let seconds = timestamp.seconds.checked_add(timestamp.microseconds / SECOND)?;
+    Some(Timestamp { seconds, microseconds: timestamp.microseconds % SECOND })
 }
 
 /// How a compressed payload (0x10) is packed.

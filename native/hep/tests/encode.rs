@@ -127,12 +127,20 @@ impl Owned {
         if self.version == Version::V1 {
             written.timestamp = Some(NOW);
         }
-        written.timestamp = written.timestamp.or(Some(NOW));
+        written.timestamp = written.timestamp.map(carried).or(Some(NOW));
         if self.version == Version::V2 {
             written.capture_id = self.capture_id.or(Some(0));
         }
         written
     }
+}
+
+/// The same time. Microseconds whose bytes would be read swapped are seconds then.
+fn carried(Timestamp { seconds, microseconds }: Timestamp) -> Timestamp {
+    if microseconds < 1_000_000 || microseconds.swap_bytes() >= 1_000_000 {
+        return Timestamp { seconds, microseconds };
+    }
+    Timestamp { seconds: seconds + microseconds / 1_000_000, microseconds: microseconds % 1_000_000 }
 }
 
 fn any_address(family: Family) -> BoxedStrategy<IpAddr> {
@@ -146,9 +154,12 @@ fn any_family() -> impl Strategy<Value = Family> {
     prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)]
 }
 
-/// A second or more of microseconds may be read as swapped bytes.
+/// Some have a second or more of microseconds, and room in the seconds for it.
 fn any_timestamp() -> impl Strategy<Value = Timestamp> {
-    (any::<u32>(), 0..1_000_000_u32).prop_map(|(seconds, microseconds)| Timestamp { seconds, microseconds })
+    let swapped = (0..1_000_000_u32).prop_map(u32::swap_bytes);
+    let large = (0..u32::MAX - 4294, prop_oneof![any::<u32>(), swapped]);
+    prop_oneof![(any::<u32>(), 0..1_000_000_u32), large]
+        .prop_map(|(seconds, microseconds)| Timestamp { seconds, microseconds })
 }
 
 /// Mostly small. The last byte is no NUL: those at the end of a text are taken off versions 1 and 2.
@@ -443,6 +454,11 @@ fn every_error_has_its_packet() {
             EncodeError::InvalidChunk { vendor: 0, id: 0x0f },
         ),
     ];
+    for version in [Version::V2, Version::V3] {
+        let timestamp = Some(Timestamp { seconds: u32::MAX - 15, microseconds: 1 << 24 });
+        let unsupported = EncodeError::Unsupported(Field::Timestamp);
+        cases.push((Owned { timestamp, ..usual(version) }, options, unsupported));
+    }
     for version in [Version::V1, Version::V2] {
         cases.extend([
             (Owned { protocol: None, ..usual(version) }, options, EncodeError::Missing(Field::Protocol)),

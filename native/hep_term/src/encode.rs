@@ -220,6 +220,7 @@ const fn atom(field: Field) -> Atom {
         Field::SrcPort => Atom::SrcPort,
         Field::DstIp => Atom::DstIp,
         Field::DstPort => Atom::DstPort,
+        Field::Timestamp => Atom::Timestamp,
         Field::CaptureId => Atom::NodeId,
         Field::Chunks => Atom::Chunks,
         Field::AuthKey => Atom::AuthKey,
