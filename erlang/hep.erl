@@ -161,7 +161,8 @@
 %% <dl>
 %% <dt>`{invalid_hep, Term}'</dt><dd>no `#hep{}' at all</dd>
 %% <dt>`{invalid_field, Field, Value}'</dt><dd>the value is out of the field's range, of another type, or an
-%%   address of the other family; of `chunks' the value is the wrong element, or the `{VendorId, ChunkId}'
+%%   address of the other family (in version 3 the destination may be of the other family than the source where
+%%   `protocol_family' is the source's, as decoding gives it); of `chunks' the value is the wrong element, or the `{VendorId, ChunkId}'
 %%   of a chunk that has a wrong width or a field of its own</dd>
 %% <dt>`{missing_field, Field}'</dt><dd>versions 1 and 2 need it</dd>
 %% <dt>`{unsupported_field, Field, Version}'</dt><dd>the version has no place for the field's value, or for

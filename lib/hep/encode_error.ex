@@ -7,7 +7,8 @@ defmodule HEP.EncodeError do
   `t:HEP.encode_option/0`.
 
     * `{:invalid_field, field, value}` - the value is out of the field's range, of another type, or an
-      address of the other family. Of `:chunks` the value is the wrong element, the list if it is
+      address of the other family (a packet of version 3 may have two where `:family` is the
+      source's). Of `:chunks` the value is the wrong element, the list if it is
       none, or the `{vendor_id, chunk_id}` of a chunk that has a wrong width or a field of its own
     * `{:missing_field, field}` - versions 1 and 2 need it
     * `{:unsupported_field, field, version}` - the version has no place for the field's value, or for

@@ -366,7 +366,7 @@ unknown_family_test_() ->
         Family <- [0, 1, 3, 9, 11, 23, 30, 99, 255, 256, -1, 1 bsl 64, 2.0, ipv5, inet, <<2>>, "2", {2}]
     ].
 
-%% An address of the other family than the record's, or than the other address.
+%% An address of the other family than the record's, or than the other address where the record has none.
 wrong_family_test_() ->
     [
         refused(Hep, {invalid_field, Field, Value})
@@ -377,11 +377,32 @@ wrong_family_test_() ->
             {V4#hep{protocol_family = 10}, src_ip, V4#hep.src_ip},
             {V6#hep{protocol_family = 2}, src_ip, V6#hep.src_ip},
             {V4#hep{src_ip = V6#hep.src_ip}, src_ip, V6#hep.src_ip},
-            {V4#hep{dst_ip = V6#hep.dst_ip}, dst_ip, V6#hep.dst_ip},
-            {V6#hep{dst_ip = V4#hep.dst_ip}, dst_ip, V4#hep.dst_ip},
+            {V4#hep{protocol_family = 10, dst_ip = V6#hep.dst_ip}, src_ip, V4#hep.src_ip},
             {V4#hep{protocol_family = undefined, dst_ip = V6#hep.dst_ip}, dst_ip, V6#hep.dst_ip},
             {V6#hep{protocol_family = undefined, dst_ip = V4#hep.dst_ip}, dst_ip, V4#hep.dst_ip},
             {V4#hep{src_ip = undefined, dst_ip = V6#hep.dst_ip}, dst_ip, V6#hep.dst_ip}
+        ]
+    ] ++
+        [
+            refused(Hep#hep{dst_ip = Other#hep.dst_ip}, {invalid_field, dst_ip, Other#hep.dst_ip})
+         || Version <- [1, 2],
+            {Hep, Other} <- [{hep(Version), ipv6(hep(Version))}, {ipv6(hep(Version)), hep(Version)}]
+        ].
+
+%% Version 3 where the family is the source's, as decoding gives it: each address has its own chunk.
+two_families_test_() ->
+    [
+        {lists:flatten(io_lib:format("~p", [Ids])), fun() ->
+            Bytes = encoded(Hep),
+            {ok, State} = hep_multi_parser:parse(Bytes),
+            ?assertEqual(Ids, [Id || {<<0:16, Id:16>>, _} <- hep:get_chunks(State), Id >= 3, Id =< 6]),
+            ?assertEqual({ok, <<Family>>}, hep:get_chunk(0, 1, State)),
+            ?assertEqual(Hep, hep_packets:decoded(Bytes)),
+            ?assertEqual(Bytes, second_generation(Hep))
+        end}
+     || {Hep, Family, Ids} <- [
+            {(hep(3))#hep{dst_ip = (ipv6(hep(3)))#hep.dst_ip}, 2, [3, 6]},
+            {(ipv6(hep(3)))#hep{dst_ip = (hep(3))#hep.dst_ip}, 10, [4, 5]}
         ]
     ].
 
@@ -791,10 +812,7 @@ designed_exceptions() ->
         %% An inflated payload may be larger than a packet.
         {"constructed/v3-gzip-1-mib.bin", packet_too_large},
         {"constructed/v3-raw-deflate-1-mib.bin", packet_too_large},
-        {"constructed/v3-zlib-1-mib.bin", packet_too_large},
-        %% Addresses of two families: the record's is the source's.
-        {"constructed/v3-source-ipv4-destination-ipv6.bin", invalid_field},
-        {"constructed/v3-source-ipv6-destination-ipv4.bin", invalid_field}
+        {"constructed/v3-zlib-1-mib.bin", packet_too_large}
     ].
 
 fixture_test_() ->

@@ -267,6 +267,8 @@ packet(3) ->
             oneof([
                 {optional(2), optional(ipv4()), optional(ipv4())},
                 {optional(10), optional(ipv6()), optional(ipv6())},
+                {2, ipv4(), ipv6()},
+                {10, ipv6(), ipv4()},
                 {optional(oneof([2, 10])), undefined, undefined}
             ]),
             optional(oneof([byte(), uint(16)])),

@@ -147,15 +147,20 @@ fn total(encoded: &Encoded<'_>) -> Result<u16, EncodeError> {
 }
 
 /// The packet's family, which its addresses must be of.
+///
+/// Version 3 has chunks of its own for either direction: where the packet says what the source's family is, as a
+/// decoded packet does, the destination may be of the other one.
 fn family(packet: &Packet<'_>) -> Result<Option<Family>, EncodeError> {
-    let addresses = [(Field::SrcIp, packet.src_ip), (Field::DstIp, packet.dst_ip)];
     let family = packet.family.or_else(|| packet.src_ip.or(packet.dst_ip).map(Family::of));
-    for (field, address) in addresses {
-        if address.is_some() && address.map(Family::of) != family {
-            return Err(EncodeError::WrongFamily(field));
-        }
+    let is_mixed = packet.version == Version::V3 && packet.family.is_some() && packet.src_ip.is_some();
+    let is_wrong = |address: Option<IpAddr>| address.is_some() && address.map(Family::of) != family;
+    if is_wrong(packet.src_ip) {
+        Err(EncodeError::WrongFamily(Field::SrcIp))
+    } else if is_wrong(packet.dst_ip) && !is_mixed {
+        Err(EncodeError::WrongFamily(Field::DstIp))
+    } else {
+        Ok(family)
     }
-    Ok(family)
 }
 
 /// Versions 1 and 2.
@@ -250,8 +255,20 @@ fn framed<'a>(
         Some((Err(_), protocol)) => writer.own(GenericChunk::Protocol, &protocol.to_be_bytes())?,
         None => {}
     }
-    writer.address(packet.src_ip, GenericChunk::Ipv4Source, GenericChunk::Ipv6Source)?;
-    writer.address(packet.dst_ip, GenericChunk::Ipv4Destination, GenericChunk::Ipv6Destination)?;
+    for (chunk, address) in
+        [(GenericChunk::Ipv4Source, packet.src_ip), (GenericChunk::Ipv4Destination, packet.dst_ip)]
+    {
+        if let Some(IpAddr::V4(address)) = address {
+            writer.own(chunk, &address.octets())?;
+        }
+    }
+    for (chunk, address) in
+        [(GenericChunk::Ipv6Source, packet.src_ip), (GenericChunk::Ipv6Destination, packet.dst_ip)]
+    {
+        if let Some(IpAddr::V6(address)) = address {
+            writer.own(chunk, &address.octets())?;
+        }
+    }
     if let Some(port) = packet.src_port {
         writer.own(GenericChunk::SourcePort, &port.to_be_bytes())?;
     }
@@ -328,19 +345,6 @@ impl<'a> Writer<'a> {
         let id = u16::from(chunk);
         self.kept_below(id.into())?;
         extend_chunk(&mut self.bytes, 0, id, value)
-    }
-
-    fn address(
-        &mut self,
-        address: Option<IpAddr>,
-        ipv4: GenericChunk,
-        ipv6: GenericChunk,
-    ) -> Result<(), EncodeError> {
-        match address {
-            Some(IpAddr::V4(address)) => self.own(ipv4, &address.octets()),
-            Some(IpAddr::V6(address)) => self.own(ipv6, &address.octets()),
-            None => Ok(()),
-        }
     }
 
     fn kept_below(&mut self, limit: u32) -> Result<(), EncodeError> {

@@ -149,11 +149,15 @@ defmodule HEP.EncodeTest do
       for {packet, field} <- [
             {%{@sip | dst_ip: {0, 0, 0, 0, 0, 0, 0, 1}, family: nil}, :dst_ip},
             {%{@sip | family: :ipv6}, :src_ip},
+            {%{@sip | version: 2, dst_ip: {0, 0, 0, 0, 0, 0, 0, 1}}, :dst_ip},
             {%Packet{dst_ip: {192, 0, 2, 2}, family: :ipv6}, :dst_ip}
           ] do
         reason = {:invalid_field, field, Map.fetch!(packet, field)}
         assert HEP.encode(packet) == {:error, %EncodeError{reason: reason}}
       end
+
+      mixed = %{@sip | version: 3, dst_ip: {0, 0, 0, 0, 0, 0, 0, 1}, family: :ipv4}
+      assert HEP.decode!(IO.iodata_to_binary(HEP.encode!(mixed))) == mixed
     end
 
     test "what versions 1 and 2 need" do
