@@ -67,7 +67,6 @@ defmodule HEP.EncodeError do
 
   defp translated(reason, _packet), do: reason
 
-  defp translated(:protocol_family), do: :family
   defp translated(:node_id), do: :capture_id
   defp translated(field), do: field
 

@@ -71,7 +71,6 @@ impl Encoded<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of `Packet` and of `EncodeOptions`")]
 pub enum Field {
-    Family,
     Protocol,
     SrcIp,
     SrcPort,
@@ -124,7 +123,7 @@ pub(crate) fn encode<'a>(
     let family = family(packet)?;
     let timestamp = packet.timestamp.unwrap_or_else(now);
     let encoded = match packet.version {
-        Version::V1 | Version::V2 => fixed(packet, family, timestamp, options)?,
+        Version::V1 | Version::V2 => fixed(packet, timestamp, options)?,
         Version::V3 => framed(packet, family, timestamp, options)?,
     };
     total(&encoded).map(|_| encoded)
@@ -163,10 +162,9 @@ fn family(packet: &Packet<'_>) -> Result<Option<Family>, EncodeError> {
     }
 }
 
-/// Versions 1 and 2.
+/// Versions 1 and 2. The addresses are of one family.
 fn fixed<'a>(
     packet: &'a Packet<'_>,
-    family: Option<Family>,
     timestamp: Timestamp,
     options: &EncodeOptions<'_>,
 ) -> Result<Encoded<'a>, EncodeError> {
@@ -181,7 +179,7 @@ fn fixed<'a>(
         (packet.src_ip.ok_or(need(Field::SrcIp))?, packet.dst_ip.ok_or(need(Field::DstIp))?);
     let src_port = packet.src_port.ok_or(need(Field::SrcPort))?;
     let dst_port = packet.dst_port.ok_or(need(Field::DstPort))?;
-    let family = family.ok_or(need(Field::Family))?;
+    let family = Family::of(src_ip);
     let is_v2 = packet.version == Version::V2;
     let id = if is_v2 { u16::try_from(packet.capture_id.unwrap_or(0)).ok() } else { None };
     let unsupported = [

@@ -75,8 +75,6 @@ atoms! {
     /// A field of `#hep{}`.
     Version = "version";
     /// A field of `#hep{}`.
-    ProtocolFamily = "protocol_family";
-    /// A field of `#hep{}`.
     Protocol = "protocol";
     /// A field of `#hep{}`.
     SrcIp = "src_ip";

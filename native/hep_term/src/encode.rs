@@ -214,7 +214,6 @@ impl<T: Copy> Fields<T> {
 /// What the record calls a field.
 const fn atom(field: Field) -> Atom {
     match field {
-        Field::Family => Atom::ProtocolFamily,
         Field::Protocol => Atom::Protocol,
         Field::SrcIp => Atom::SrcIp,
         Field::SrcPort => Atom::SrcPort,
