@@ -1,11 +1,15 @@
 //! Requests and their answers.
 
-use eetf::{Atom as EtfAtom, BigInteger, List, Term, Tuple};
+use std::cell::Cell;
+
+use eetf::Term;
 use hep::Options;
 use hep_term::{Scheduler, TermReader, now};
 
 use crate::frames::LONGEST;
-use crate::terms::{EtfTerms, without_strings, written};
+use crate::terms::{
+    EtfTerms, Made, put_atom, put_integer, put_list, put_tuple, put_version, without_strings,
+};
 
 /// Answers a request, which is one of
 ///
@@ -17,33 +21,42 @@ use crate::terms::{EtfTerms, without_strings, written};
 ///
 /// with what the function of that name in `hep_nif` answers, or with `badarg`.
 pub(crate) fn serve(request: &[u8]) -> Vec<u8> {
-    let answer = match Term::decode(request) {
-        Ok(request) => answer(&without_strings(request)),
-        Err(_) => badarg(),
-    };
-    let mut bytes = written(&answer);
-    if bytes.len() > LONGEST as usize {
-        bytes = written(&too_large(bytes.len()));
+    let mut bytes = Vec::new();
+    put_version(&mut bytes);
+    match Term::decode(request) {
+        Ok(request) => put_answer(&mut bytes, &without_strings(request), &Cell::default()),
+        Err(_) => put_atom(&mut bytes, BADARG),
     }
+    if bytes.len() > LONGEST as usize { too_large(bytes.len()) } else { bytes }
+}
+
+const BADARG: &str = "badarg";
+
+/// `{error, {too_large, Bytes}}`
+fn too_large(size: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_version(&mut bytes);
+    put_tuple(&mut bytes, 2);
+    put_atom(&mut bytes, "error");
+    put_tuple(&mut bytes, 2);
+    put_atom(&mut bytes, "too_large");
+    put_integer(&mut bytes, u64::try_from(size).unwrap_or(u64::MAX));
     bytes
 }
 
-/// `{error, {too_large, Bytes}}`
-fn too_large(bytes: usize) -> Term {
-    let atom = |name| Term::from(EtfAtom::from(name));
-    let reason = Tuple::from(vec![atom("too_large"), BigInteger::from(bytes).into()]);
-    Tuple::from(vec![atom("error"), reason.into()]).into()
-}
-
-fn badarg() -> Term {
-    EtfAtom::from("badarg").into()
-}
-
-fn answer(request: &Term) -> Term {
-    let terms = EtfTerms { request };
-    match batch(request) {
-        Some(requests) => List::from(requests.iter().map(answer).collect::<Vec<_>>()).into(),
-        None => call(&terms).unwrap_or_else(badarg),
+/// Answers are made in `room`.
+fn put_answer(bytes: &mut Vec<u8>, request: &Term, room: &Cell<Vec<u8>>) {
+    if let Some(requests) = batch(request) {
+        return put_list(bytes, requests.len(), |bytes| {
+            for request in requests {
+                put_answer(bytes, request, room);
+            }
+        });
+    }
+    let terms = EtfTerms::new(request, room);
+    match call(&terms) {
+        Some(answer) => terms.put(&answer, bytes),
+        None => put_atom(bytes, BADARG),
     }
 }
 
@@ -58,7 +71,7 @@ fn batch(request: &Term) -> Option<&[Term]> {
     }
 }
 
-fn call(terms: &EtfTerms<'_>) -> Option<Term> {
+fn call(terms: &EtfTerms<'_>) -> Option<Made> {
     let Term::Tuple(request) = terms.request else { return None };
     let (Term::Atom(name), arguments) = request.elements.split_first()? else { return None };
     let scheduler = Scheduler::Dirty;
@@ -89,14 +102,14 @@ fn call(terms: &EtfTerms<'_>) -> Option<Term> {
 
 #[cfg(test)]
 mod tests {
-    use eetf::FixInteger;
+    use eetf::{Atom as EtfAtom, FixInteger, List, Tuple};
 
     use super::*;
 
-    fn ask(request: &Term) -> Term {
+    fn ask(request: &Term) -> String {
         let mut bytes = Vec::new();
         assert!(request.encode(&mut bytes).is_ok());
-        Term::decode(&serve(&bytes)[..]).unwrap_or_else(|_| badarg())
+        Term::decode(&serve(&bytes)[..]).map(|term| term.to_string()).unwrap_or_default()
     }
 
     fn request(name: &str, arguments: Vec<Term>) -> Term {
@@ -110,17 +123,18 @@ mod tests {
         let parse = |bytes: &[u8]| request("parse", vec![eetf::Binary::from(bytes.to_vec()).into()]);
         let requests = vec![parse(b"HEP3\0\x06"), parse(b"x"), request("foo", vec![])];
         let answer = ask(&request("batch", vec![List::from(requests).into()]));
-        assert_eq!(answer.to_string(), "[{'ok',{'hep',3,[]}},{'error','not_hep'},'badarg']");
+        assert_eq!(answer, "[{'ok',{'hep',3,[]}},{'error','not_hep'},'badarg']");
     }
 
     #[test]
     fn what_is_no_request_is_a_badarg() {
-        assert_eq!(serve(b"\x83"), serve(b""));
-        assert_eq!(ask(&EtfAtom::from("parse").into()), badarg());
-        assert_eq!(ask(&request("parse", vec![])), badarg());
-        assert_eq!(ask(&request("decode", vec![FixInteger::from(1).into(), List::nil().into()])), badarg());
+        assert_eq!(serve(b"\x83"), b"\x83w\x06badarg");
+        assert_eq!(serve(b""), serve(b"\x83"));
+        assert_eq!(ask(&EtfAtom::from("parse").into()), "'badarg'");
+        assert_eq!(ask(&request("parse", vec![])), "'badarg'");
+        assert_eq!(ask(&request("decode", vec![FixInteger::from(1).into(), List::nil().into()])), "'badarg'");
         let nested =
             request("batch", vec![List::from(vec![request("batch", vec![List::nil().into()])]).into()]);
-        assert_eq!(ask(&nested), badarg());
+        assert_eq!(ask(&nested), "'badarg'");
     }
 }

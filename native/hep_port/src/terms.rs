@@ -1,45 +1,182 @@
 //! Terms of the external term format.
 
+use std::cell::Cell;
+use std::ops::Range;
+
 use eetf::{Atom as EtfAtom, BigInteger, Binary, FixInteger, List, Term, Tuple};
 use hep_term::{Atom, TermBuilder, TermReader, Terms};
+
+/// The tags of the format. See "External Term Format" in the user's guide of ERTS.
+mod tag {
+    pub(super) const VERSION: u8 = 131;
+    pub(super) const SMALL_INTEGER: u8 = 97;
+    pub(super) const INTEGER: u8 = 98;
+    pub(super) const SMALL_TUPLE: u8 = 104;
+    pub(super) const LARGE_TUPLE: u8 = 105;
+    pub(super) const NIL: u8 = 106;
+    pub(super) const LIST: u8 = 108;
+    pub(super) const BINARY: u8 = 109;
+    pub(super) const SMALL_BIG: u8 = 110;
+    pub(super) const SMALL_ATOM_UTF8: u8 = 119;
+}
+
+pub(crate) fn put_version(bytes: &mut Vec<u8>) {
+    bytes.push(tag::VERSION);
+}
+
+/// All names are short.
+pub(crate) fn put_atom(bytes: &mut Vec<u8>, name: &str) {
+    bytes.extend_from_slice(&[tag::SMALL_ATOM_UTF8, u8::try_from(name.len()).unwrap_or(0)]);
+    bytes.extend_from_slice(name.as_bytes());
+}
+
+pub(crate) fn put_integer(bytes: &mut Vec<u8>, value: u64) {
+    if let Ok(octet) = u8::try_from(value) {
+        bytes.extend_from_slice(&[tag::SMALL_INTEGER, octet]);
+    } else if let Ok(number) = i32::try_from(value) {
+        bytes.push(tag::INTEGER);
+        bytes.extend_from_slice(&number.to_be_bytes());
+    } else {
+        const WIDTH: u8 = 8;
+        const POSITIVE: u8 = 0;
+        bytes.extend_from_slice(&[tag::SMALL_BIG, WIDTH, POSITIVE]);
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+fn put_binary(bytes: &mut Vec<u8>, value: &[u8]) {
+    put_sized(bytes, tag::BINARY, value.len());
+    bytes.extend_from_slice(value);
+}
+
+/// Its elements follow.
+pub(crate) fn put_tuple(bytes: &mut Vec<u8>, arity: usize) {
+    match u8::try_from(arity) {
+        Ok(arity) => bytes.extend_from_slice(&[tag::SMALL_TUPLE, arity]),
+        Err(_) => put_sized(bytes, tag::LARGE_TUPLE, arity),
+    }
+}
+
+/// A list, whose elements `put` adds.
+pub(crate) fn put_list(bytes: &mut Vec<u8>, length: usize, put: impl FnOnce(&mut Vec<u8>)) {
+    if length > 0 {
+        put_sized(bytes, tag::LIST, length);
+        put(bytes);
+    }
+    bytes.push(tag::NIL);
+}
+
+/// What is larger than a frame does not come up.
+fn put_sized(bytes: &mut Vec<u8>, tag: u8, size: usize) {
+    bytes.push(tag);
+    bytes.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+/// A term that was read. eetf writes a list of small numbers as a string even if some of them are negative, which
+/// makes others of them: it writes what has no elements.
+fn put_term(bytes: &mut Vec<u8>, term: &Term) {
+    let put_all = |bytes: &mut Vec<u8>, elements: &[Term]| {
+        for element in elements {
+            put_term(bytes, element);
+        }
+    };
+    match term {
+        Term::Tuple(Tuple { elements }) => {
+            put_tuple(bytes, elements.len());
+            put_all(bytes, elements);
+        }
+        Term::List(List { elements }) => put_list(bytes, elements.len(), |bytes| put_all(bytes, elements)),
+        Term::Binary(Binary { bytes: value }) => put_binary(bytes, value),
+        other => {
+            let start = bytes.len();
+            // Writing to memory does not fail; what the format cannot say does not come up in what was read.
+            if other.encode(&mut *bytes).is_ok() {
+                // Each term is written with the version in front.
+                bytes.remove(start);
+            } else {
+                bytes.truncate(start);
+                bytes.push(tag::NIL);
+            }
+        }
+    }
+}
 
 /// Makes and reads terms of the external term format.
 pub(crate) struct EtfTerms<'a> {
     /// Lives as long as the request's terms do.
     pub(crate) request: &'a Term,
+    /// The terms made so far, as they are written, one behind the other.
+    made: &'a Cell<Vec<u8>>,
+}
+
+/// Where a term that was made stands.
+#[derive(Clone)]
+pub(crate) struct Made(Range<usize>);
+
+impl<'a> EtfTerms<'a> {
+    /// Makes terms in `room`, of which the ones of an earlier request are forgotten.
+    pub(crate) fn new(request: &'a Term, room: &'a Cell<Vec<u8>>) -> Self {
+        let mut bytes = room.take();
+        bytes.clear();
+        room.set(bytes);
+        Self { request, made: room }
+    }
+
+    fn make(&self, put: impl FnOnce(&mut Vec<u8>)) -> Made {
+        let mut bytes = self.made.take();
+        let start = bytes.len();
+        put(&mut bytes);
+        let end = bytes.len();
+        self.made.set(bytes);
+        Made(start..end)
+    }
+
+    /// Adds a term that was made to an answer.
+    pub(crate) fn put(&self, term: &Made, answer: &mut Vec<u8>) {
+        let bytes = self.made.take();
+        answer.extend_from_slice(bytes.get(term.0.clone()).unwrap_or_default());
+        self.made.set(bytes);
+    }
+}
+
+fn put_made(bytes: &mut Vec<u8>, elements: &[Made]) {
+    for Made(place) in elements {
+        bytes.extend_from_within(place.clone());
+    }
 }
 
 impl TermBuilder for EtfTerms<'_> {
-    type Term = Term;
+    type Term = Made;
 
-    fn atom(&self, atom: Atom) -> Term {
-        EtfAtom::from(atom.name()).into()
+    fn atom(&self, atom: Atom) -> Made {
+        self.make(|bytes| put_atom(bytes, atom.name()))
     }
 
-    fn integer(&self, value: u64) -> Term {
-        match i32::try_from(value) {
-            Ok(value) => FixInteger::from(value).into(),
-            Err(_) => BigInteger::from(value).into(),
-        }
+    fn integer(&self, value: u64) -> Made {
+        self.make(|bytes| put_integer(bytes, value))
     }
 
-    fn binary(&self, bytes: &[u8]) -> Term {
-        Binary::from(bytes.to_vec()).into()
+    fn binary(&self, value: &[u8]) -> Made {
+        self.make(|bytes| put_binary(bytes, value))
     }
 
-    fn tuple<const N: usize>(&self, elements: [Term; N]) -> Term {
-        Tuple::from(Vec::from(elements)).into()
+    fn tuple<const N: usize>(&self, elements: [Made; N]) -> Made {
+        self.make(|bytes| {
+            put_tuple(bytes, N);
+            put_made(bytes, &elements);
+        })
     }
 
-    fn list(&self, elements: Terms<Term>) -> Term {
-        List::from(elements.into_vec()).into()
+    fn list(&self, elements: Terms<Made>) -> Made {
+        self.make(|bytes| put_list(bytes, elements.len(), |bytes| put_made(bytes, &elements)))
     }
 
-    fn key(&self, vendor: u16, id: u16) -> Term {
-        self.binary(&[vendor.to_be_bytes(), id.to_be_bytes()].concat())
+    fn key(&self, vendor: u16, id: u16) -> Made {
+        let ([v0, v1], [i0, i1]) = (vendor.to_be_bytes(), id.to_be_bytes());
+        self.binary(&[v0, v1, i0, i1])
     }
 
-    fn name(&self, _id: u16, name: &str) -> Term {
+    fn name(&self, _id: u16, name: &str) -> Made {
         self.binary(name.as_bytes())
     }
 }
@@ -47,10 +184,11 @@ impl TermBuilder for EtfTerms<'_> {
 impl<'a> TermReader for EtfTerms<'a> {
     type Input = &'a Term;
 
-    fn keep(&self, term: &'a Term) -> Term {
-        term.clone()
+    fn keep(&self, term: &'a Term) -> Made {
+        self.make(|bytes| put_term(bytes, term))
     }
 
+    #[inline]
     fn is_atom(&self, term: &'a Term, atom: Atom) -> bool {
         matches!(term, Term::Atom(EtfAtom { name }) if name == atom.name())
     }
@@ -111,69 +249,62 @@ fn all_without_strings(terms: Vec<Term>) -> Vec<Term> {
     terms.into_iter().map(without_strings).collect()
 }
 
-/// The bytes of a term.
-pub(crate) fn written(term: &Term) -> Vec<u8> {
-    const VERSION: u8 = 131;
-    let mut bytes = vec![VERSION];
-    write(term, &mut bytes);
-    bytes
-}
-
-/// Tuples and lists are written here: eetf writes a list of small numbers as a string even if some of them are
-/// negative, which makes others of them.
-fn write(term: &Term, bytes: &mut Vec<u8>) {
-    const SMALL_TUPLE: u8 = 104;
-    const LARGE_TUPLE: u8 = 105;
-    const NIL: u8 = 106;
-    const LIST: u8 = 108;
-    let length = |elements: &[Term]| u32::try_from(elements.len()).unwrap_or(u32::MAX).to_be_bytes();
-    match term {
-        Term::Tuple(Tuple { elements }) => {
-            if let Ok(arity) = u8::try_from(elements.len()) {
-                bytes.extend([SMALL_TUPLE, arity]);
-            } else {
-                bytes.push(LARGE_TUPLE);
-                bytes.extend(length(elements));
-            }
-            for element in elements {
-                write(element, bytes);
-            }
-        }
-        Term::List(List { elements }) if elements.is_empty() => bytes.push(NIL),
-        Term::List(List { elements }) => {
-            bytes.push(LIST);
-            bytes.extend(length(elements));
-            for element in elements {
-                write(element, bytes);
-            }
-            bytes.push(NIL);
-        }
-        other => {
-            let start = bytes.len();
-            // Writing to memory does not fail; what the format cannot say does not come up in a bounded frame.
-            if other.encode(&mut *bytes).is_ok() {
-                // Each term is written with the version in front.
-                bytes.remove(start);
-            } else {
-                bytes.truncate(start);
-                bytes.push(NIL);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What is read of a term that was made.
+    fn read(make: impl FnOnce(&EtfTerms<'_>) -> Made) -> Option<Term> {
+        let (request, room) = (List::nil().into(), Cell::new(b"what was made before".to_vec()));
+        let terms = EtfTerms::new(&request, &room);
+        let term = make(&terms);
+        let mut bytes = Vec::new();
+        put_version(&mut bytes);
+        terms.put(&term, &mut bytes);
+        Term::decode(&bytes[..]).ok()
+    }
+
     #[test]
-    fn negative_numbers_in_lists_stay_what_they_are() {
+    fn what_is_kept_stays_what_it_is() {
+        // Negative numbers, too.
         let numbers = [-1, 0, 255, -9, 70000].map(|number| Term::from(FixInteger::from(number)));
         let list = Term::from(List::from(numbers.to_vec()));
-        let tuple =
-            Term::from(Tuple::from(vec![list.clone(), List::nil().into(), EtfAtom::from("a").into()]));
-        for term in [list, tuple] {
-            assert_eq!(Term::decode(&written(&term)[..]).ok(), Some(term));
+        let elements = vec![list.clone(), List::nil().into(), EtfAtom::from("a").into()];
+        let tuple = Term::from(Tuple::from(elements));
+        let binary = Term::from(Binary::from(vec![1, 2, 3]));
+        let float = Term::from(eetf::Float { value: 1.5 });
+        for term in [list, tuple, binary, float] {
+            let (request, room) = (term.clone(), Cell::default());
+            let terms = EtfTerms::new(&request, &room);
+            let mut bytes = Vec::new();
+            put_version(&mut bytes);
+            terms.put(&terms.keep(&request), &mut bytes);
+            assert_eq!(Term::decode(&bytes[..]).ok(), Some(term));
         }
+    }
+
+    #[test]
+    fn what_is_made_is_read() {
+        for number in [0, 255, 256, 0x7fff_ffff, 0x8000_0000, u64::from(u32::MAX), u64::MAX] {
+            let expected = match i32::try_from(number) {
+                Ok(number) => Term::from(FixInteger::from(number)),
+                Err(_) => Term::from(BigInteger::from(number)),
+            };
+            assert_eq!(read(|terms| terms.integer(number)), Some(expected));
+        }
+        for size in [0, 1, 255, 256, 70000] {
+            let numbers = List::from(vec![Term::from(FixInteger::from(7)); size]);
+            let made = |terms: &EtfTerms<'_>| terms.list((0..size).map(|_| terms.integer(7)).collect());
+            assert_eq!(read(made), Some(numbers.into()));
+            let bytes = vec![b'x'; size];
+            assert_eq!(read(|terms| terms.binary(&bytes)), Some(Binary::from(bytes.clone()).into()));
+        }
+        for atom in Atom::ALL {
+            assert_eq!(read(|terms| terms.atom(atom)), Some(EtfAtom::from(atom.name()).into()));
+        }
+        let key = Term::from(Binary::from(vec![0, 1, 0x12, 0x34]));
+        assert_eq!(read(|terms| terms.key(1, 0x1234)), Some(key.clone()));
+        let large = read(|terms| terms.tuple([(); 256].map(|()| terms.key(1, 0x1234))));
+        assert_eq!(large, Some(Tuple::from(vec![key; 256]).into()));
     }
 }
