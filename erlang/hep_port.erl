@@ -9,10 +9,13 @@
 %%
 %% The answers are those of `hep:decode/1', `hep_multi_parser:parse/1', `hep:encode/1',
 %% `hep_transform:transform/1' and `hep_json', term for term; no NIF is loaded for them. Beside these a call
-%% answers `{error, timeout}', `{error, port_restarted}' when the program ended while it was at the request, and
-%% `{error, {too_large, Bytes}}' for a request or an answer beyond the longest frame, and `{error, overloaded}' while
-%% the program has too much to do. Terms that are nested more deeply than any packet are a `badarg'. Requests of many processes are under way at
-%% once; {@link batch/2} is the fastest way for many packets.
+%% answers `{error, timeout}'; `{error, port_restarted}' when the program ended while it was at the request, or
+%% answered what is no term; `{error, {too_large, Bytes}}' for a request or an answer beyond the longest frame; and
+%% `{error, overloaded}' while the program has too much to do. Terms that are nested more deeply than any packet are
+%% a `badarg'. Requests of many processes are under way at once; {@link batch/2} is the fastest way for many packets.
+%%
+%% A program that is asked and says nothing for twice the time-out is stuck: it is killed and started again. (With the
+%% `kill' of Unix; elsewhere its input is closed, upon which it ends unless it is stuck for good.)
 -module(hep_port).
 
 -include("hep.hrl").
@@ -68,11 +71,12 @@
     timeout :: pos_integer(),
     port :: port(),
     next = 0 :: non_neg_integer(),
-    %% The requests under way: who asked (nobody any more after a timeout), the timer of the answer, the size.
+    %% The requests under way: who asked (nobody any more after a timeout), the timer of the answer, which goes on
+    %% after a timeout, the size.
     waiting = #{} :: #{non_neg_integer() => {gen_server:from() | nobody, reference(), pos_integer()}},
     %% Their sizes together.
     under_way = 0 :: non_neg_integer(),
-    %% When the program was started or answered last.
+    %% When the program answered last, or was asked while it had nothing to do.
     alive :: integer(),
     %% When the program ended lately.
     ends = [] :: [integer()]
@@ -242,9 +246,19 @@ ask(Server, Wired) ->
             {error, {too_large, Size}};
         _ ->
             case gen_server:call(Server, {request, Request}, infinity) of
-                {answer, Answer} -> {answer, binary_to_term(Answer)};
+                {answer, Port, Answer} -> term(Server, Port, Answer);
                 {error, _} = Error -> Error
             end
+    end.
+
+%% A program that answers what is no term is broken: its server ends it.
+term(Server, Port, Answer) ->
+    try
+        {answer, binary_to_term(Answer)}
+    catch
+        error:badarg ->
+            ok = gen_server:cast(Server, {broken, Port}),
+            {error, port_restarted}
     end.
 
 %%% Callbacks
@@ -273,43 +287,50 @@ open(Program) ->
 handle_call({request, Request}, From, #state{under_way = UnderWay} = State) ->
     case UnderWay + byte_size(Request) of
         Size when Size =< ?UNDER_WAY -> send(Request, From, Size, State);
-        _ -> overloaded(State)
+        _ -> {reply, {error, overloaded}, State}
     end.
 
 send(Request, From, UnderWay, #state{port = Port, next = Id, waiting = Waiting} = State) ->
     try port_command(Port, [<<Id:64>>, Request]) of
         true ->
-            Timer = erlang:start_timer(State#state.timeout, self(), Id),
-            Entry = {From, Timer, byte_size(Request)},
-            {noreply, State#state{next = Id + 1, waiting = Waiting#{Id => Entry}, under_way = UnderWay}}
+            Entry = {From, start_timer(Id, State), byte_size(Request)},
+            Alive =
+                case map_size(Waiting) of
+                    0 -> now_ms();
+                    _ -> State#state.alive
+                end,
+            {noreply, State#state{
+                next = Id + 1,
+                waiting = Waiting#{Id => Entry},
+                under_way = UnderWay,
+                alive = Alive
+            }}
     catch
         %% The program has just ended; the message that says so is on its way.
         error:badarg -> {reply, {error, port_restarted}, State}
     end.
 
-%% A program that has not answered anything for so long is stuck.
-overloaded(#state{alive = Alive, timeout = Timeout, port = Port} = State) ->
-    case now_ms() - Alive > Timeout of
-        true -> catch port_close(Port);
-        false -> ok
-    end,
-    {reply, {error, overloaded}, State}.
+start_timer(Id, #state{timeout = Timeout}) ->
+    erlang:start_timer(Timeout, self(), Id).
 
 now_ms() ->
     erlang:monotonic_time(millisecond).
 
 %% @private
+handle_cast({broken, Port}, #state{port = Port} = State) ->
+    replace(unreadable_answer, State);
 handle_cast(_, State) ->
     {noreply, State}.
 
 %% @private
 handle_info({Port, {data, <<Id:64, Answer/binary>>}}, #state{port = Port} = State) ->
-    {noreply, done(Id, {answer, Answer}, State#state{alive = now_ms()})};
+    {noreply, done(Id, {answer, Port, Answer}, State)};
 handle_info({timeout, _Timer, Id}, #state{waiting = Waiting} = State) ->
     case Waiting of
-        #{Id := {From, Timer, Size}} when From =/= nobody ->
-            gen_server:reply(From, {error, timeout}),
-            {noreply, State#state{waiting = Waiting#{Id := {nobody, Timer, Size}}}};
+        #{Id := {From, _, Size}} ->
+            From =/= nobody andalso gen_server:reply(From, {error, timeout}),
+            Entry = {nobody, start_timer(Id, State), Size},
+            unless_stuck(State#state{waiting = Waiting#{Id := Entry}});
         _ ->
             {noreply, State}
     end;
@@ -322,16 +343,27 @@ handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid) ->
 handle_info(_, State) ->
     {noreply, State}.
 
+unless_stuck(#state{alive = Alive, timeout = Timeout} = State) ->
+    case now_ms() - Alive >= 2 * Timeout of
+        true -> replace(stuck, State);
+        false -> {noreply, State}
+    end.
+
 %% An answer that comes too late finds nobody waiting, and neither does a second one.
 done(Id, Answer, #state{waiting = Waiting, under_way = UnderWay} = State) ->
     case maps:take(Id, Waiting) of
         {{From, Timer, Size}, Others} ->
             _ = erlang:cancel_timer(Timer),
             From =/= nobody andalso gen_server:reply(From, Answer),
-            State#state{waiting = Others, under_way = UnderWay - Size};
+            State#state{waiting = Others, under_way = UnderWay - Size, alive = now_ms()};
         error ->
             State
     end.
+
+%% Ends the program, and starts it again. What the old one still says is not heard.
+replace(Reason, #state{port = Port} = State) ->
+    ok = kill(Port),
+    restart(Reason, State).
 
 restart(Reason, #state{waiting = Waiting, program = Program} = State) ->
     Ids = maps:keys(Waiting),
@@ -344,10 +376,24 @@ restart(Reason, #state{waiting = Waiting, program = Program} = State) ->
         false -> {stop, {program_ends, Reason}, Answered}
     end.
 
-%% @private
-terminate(_Reason, #state{port = Port}) ->
+%% To close the port closes the program's input, which one that is stuck does not see. The port is open, so the
+%% number is that of a program that has not ended, or has only just.
+kill(Port) ->
+    case {os:type(), erlang:port_info(Port, os_pid)} of
+        {{unix, _}, {os_pid, Program}} -> _ = os:cmd("kill -KILL " ++ integer_to_list(Program));
+        _ -> ok
+    end,
+    close(Port).
+
+close(Port) ->
     try port_close(Port) of
         true -> ok
     catch
         error:badarg -> ok
     end.
+
+%% @private
+terminate(_Reason, #state{port = Port, waiting = Waiting}) when map_size(Waiting) > 0 ->
+    kill(Port);
+terminate(_Reason, #state{port = Port}) ->
+    close(Port).

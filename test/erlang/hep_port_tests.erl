@@ -357,11 +357,11 @@ binaries(Pid) ->
 
 no_answer_is_a_timeout_test_() ->
     with_script("cat >/dev/null", #{timeout => 100}, fun(Port) ->
-        ?assertEqual({error, timeout}, hep_port:decode(Port, <<"x">>)),
-        ?assertEqual({error, timeout}, hep_port:batch(Port, [{parse, <<"x">>}])),
+        Batch = fun(_) -> hep_port:batch(Port, [{parse, <<"x">>}]) end,
+        Parse = fun(_) -> hep_port:parse(Port, <<"x">>) end,
         ?assertEqual(
             lists:duplicate(20, {error, timeout}),
-            each_of(20, fun(_) -> hep_port:parse(Port, <<"x">>) end)
+            each_of(20, fun(Number) -> (lists:nth(1 + Number rem 2, [Batch, Parse]))(Number) end)
         )
     end).
 
@@ -387,6 +387,59 @@ late_answers_are_dropped_test_() ->
         ],
         ?assertEqual({messages, []}, process_info(self(), messages)),
         ?assertEqual(Program, os_pid(Port))
+    end).
+
+%% A program that has long had nothing to do, and one that answers late again and again, are not stuck.
+late_program_is_not_stuck_test_() ->
+    with_port(#{timeout => 150}, fun(Port) ->
+        Program = os_pid(Port),
+        timer:sleep(450),
+        [
+            begin
+                signal("STOP", Program),
+                ?assertEqual({error, timeout}, hep_port:decode(Port, <<"x">>)),
+                signal("CONT", Program),
+                ?assertEqual({error, not_hep}, hep_port:decode(Port, <<"x">>))
+            end
+         || _ <- lists:seq(1, 4)
+        ],
+        ?assertEqual(Program, os_pid(Port))
+    end).
+
+%% Twice the time-out after it was asked, and nobody has to ask again. Another request is told.
+stuck_program_is_replaced_test_() ->
+    with_port(#{timeout => 500}, fun(Port) ->
+        Program = os_pid(Port),
+        signal("STOP", Program),
+        ?assertEqual({error, timeout}, hep_port:decode(Port, <<"x">>)),
+        timer:sleep(250),
+        ?assertEqual(
+            lists:duplicate(5, {error, port_restarted}),
+            each_of(5, fun(_) -> hep_port:decode(Port, <<"x">>) end)
+        ),
+        ended(Program),
+        ?assertEqual({error, not_hep}, hep_port:decode(Port, <<"x">>)),
+        ?assertNotEqual(Program, os_pid(Port)),
+        ?assertEqual({messages, []}, process_info(self(), messages))
+    end).
+
+%% One that neither reads its input nor listens to signals that can be ignored.
+deaf_program_is_replaced_test_() ->
+    with_script("trap '' TERM INT HUP; exec sleep 8", #{timeout => 100}, fun(Port) ->
+        Program = os_pid(Port),
+        ?assertEqual({error, timeout}, hep_port:decode(Port, <<"x">>)),
+        ended(Program),
+        ?assertNotEqual(Program, os_pid(Port))
+    end).
+
+%% After a few times it is the supervisor's turn.
+program_that_is_always_stuck_test_() ->
+    quietly(fun() ->
+        with_script_now("exec sleep 8", #{timeout => 20}, fun(Port) ->
+            Answers = each_of(5, fun(_) -> until_gone(Port) end),
+            ?assertEqual(lists:duplicate(5, gone), Answers),
+            ?assertEqual({program_ends, stuck}, exit_of(Port))
+        end)
     end).
 
 %%% Ends of the program
@@ -494,7 +547,7 @@ callers_of_a_server_that_gives_up_test_() ->
 
 until_gone(Port) ->
     try hep_port:decode(Port, <<"x">>) of
-        {error, port_restarted} -> until_gone(Port)
+        {error, Failure} when Failure =:= port_restarted; Failure =:= timeout -> until_gone(Port)
     catch
         exit:{_, {gen_server, call, _}} -> gone
     end.
@@ -520,22 +573,20 @@ missing_program_test_() ->
 nonsense_frames_test_() ->
     Frames = "printf '\\000\\000\\000\\003abc\\000\\000\\000\\000\\000\\000\\000\\011\\000\\000\\000\\000\\000\\000\\000\\143x'",
     with_script(Frames ++ "; cat >/dev/null", #{timeout => 200}, fun(Port) ->
-        ?assertEqual({error, timeout}, hep_port:decode(Port, <<"x">>)),
-        ?assertEqual({error, timeout}, hep_port:decode(Port, <<"x">>))
+        ?assertEqual(
+            [{error, timeout}, {error, timeout}],
+            each_of(2, fun(_) -> hep_port:decode(Port, <<"x">>) end)
+        )
     end).
 
-%% An answer that is no term: the caller is told at once, and the server goes on.
+%% An answer that is no term: the caller is told at once, and the program is replaced.
 unreadable_answer_test_() ->
     Answer = "printf '\\000\\000\\000\\012\\000\\000\\000\\000\\000\\000\\000\\000xy'",
-    with_script("head -c 12 >/dev/null; " ++ Answer ++ "; cat >/dev/null", #{timeout => 200}, fun(Port) ->
-        Told =
-            try hep_port:decode(Port, <<"x">>) of
-                {error, _} -> true
-            catch
-                error:badarg -> true
-            end,
-        ?assert(Told),
-        ?assertEqual({error, timeout}, hep_port:decode(Port, <<"x">>))
+    with_script("head -c 12 >/dev/null; " ++ Answer ++ "; exec sleep 8", #{timeout => 10000}, fun(Port) ->
+        Program = os_pid(Port),
+        ?assertEqual({error, port_restarted}, hep_port:decode(Port, <<"x">>)),
+        ended(Program),
+        ?assertNotEqual(Program, os_pid(Port))
     end).
 
 %%% No program is left behind
@@ -547,6 +598,14 @@ program_ends_with_its_owner_test_() ->
         ?assert(is_running(Program)),
         ok = hep_port:stop(Stopped),
         ended(Program),
+        {ok, Busy} = hep_port:start_link(#{}),
+        Stuck = os_pid(Busy),
+        signal("STOP", Stuck),
+        {Asker, Monitored} = spawn_monitor(fun() -> hep_port:decode(Busy, <<"x">>) end),
+        wait(fun() -> element(2, process_info(Asker, current_function)) =:= {gen, do_call, 4} end),
+        ok = hep_port:stop(Busy),
+        receive {'DOWN', Monitored, _, _, {normal, _}} -> ok end,
+        ended(Stuck),
         {ok, Killed} = hep_port:start_link(#{}),
         Orphan = os_pid(Killed),
         exit(Killed, kill),
