@@ -153,8 +153,9 @@ divide(Bytes, #stream{offset = Offset} = Stream, Packets, Errors) ->
             {lists:reverse(Packets), lists:reverse(Errors, [Error]), Ended}
     end.
 
+%% What waits for more may wait long: it keeps no large buffer alive either.
 kept(Rest, Needed, Stream, Packets, Errors) ->
-    {lists:reverse(Packets), lists:reverse(Errors), Stream#stream{buffer = Rest, needed = Needed}}.
+    {lists:reverse(Packets), lists:reverse(Errors), Stream#stream{buffer = keep(Rest, Stream), needed = Needed}}.
 
 %% What the bytes begin with.
 packet(Bytes, Stream) when byte_size(Bytes) < ?MAGIC ->
