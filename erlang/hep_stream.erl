@@ -22,7 +22,8 @@
 %% <dl>
 %% <dt>`resync'</dt><dd>what happens when something else than a packet comes: `false' (default), the stream has
 %%   ended there, and each call of {@link feed/2} gives the error again; `true', bytes are skipped to the next
-%%   magic. A packet that does not divide into chunks and has a magic within was broken off there by its sender.</dd>
+%%   magic. A packet that does not divide into chunks and has a magic within was broken off there by its sender;
+%%   when the same is true of too many packets within it, none of it is one</dd>
 %% <dt>`copy'</dt><dd>`true' (default): a packet that would keep a buffer of more than twice its size alive is
 %%   copied out of it; `false': packets are parts of what was fed</dd>
 %% </dl>
@@ -55,6 +56,8 @@
     needed = 1 :: pos_integer(),
     %% Of the buffer's first byte.
     offset = 0 :: non_neg_integer(),
+    %% How often packets were broken off within the one that ends at the offset.
+    broken = {0, 0} :: {Until :: non_neg_integer(), Times :: non_neg_integer()},
     %% Since when bytes are skipped, or the error that ended the stream.
     state = ok :: ok | {skipping, non_neg_integer()} | {ended, error()}
 }).
@@ -64,6 +67,8 @@
 %% In bytes: the magic; a header of a packet (magic, total length) and of a chunk (vendor id, chunk id, length).
 -define(MAGIC, 4).
 -define(HEADER, 6).
+%% How often packets are taken for broken off within one: each time all of it is looked at.
+-define(BROKEN, 8).
 
 %% @doc A stream of which nothing has come yet.
 -spec new() -> stream().
@@ -126,7 +131,7 @@ sentence(Reason) ->
 
 divide(Bytes, #stream{state = {skipping, Since}} = Stream, Packets, Errors) ->
     {Skip, Found} = skip(Bytes, 0),
-    <<_:Skip/binary, Rest/binary>> = Bytes,
+    Rest = behind(Skip, Bytes),
     Offset = Stream#stream.offset + Skip,
     case Found of
         true -> divide(Rest, Stream#stream{state = ok, offset = Offset}, Packets, [{Offset, {resync, Offset - Since}} | Errors]);
@@ -139,19 +144,32 @@ divide(Bytes, #stream{offset = Offset} = Stream, Packets, Errors) ->
             divide(Rest, Next, [keep(Packet, Stream) | Packets], Errors);
         {needed, Needed} ->
             kept(Bytes, Needed, Stream, Packets, Errors);
-        {broken, Length} ->
-            <<_:Length/binary, Rest/binary>> = Bytes,
-            Error = {Offset, {truncated, Length}},
-            divide(Rest, Stream#stream{offset = Offset + Length}, Packets, [Error | Errors]);
+        {broken, Length, Claimed} ->
+            case again(Offset, Claimed, Stream#stream.broken) of
+                {Until, Times} when Times > ?BROKEN ->
+                    Skipping = Stream#stream{state = {skipping, Offset}, offset = Until},
+                    divide(behind(Until - Offset, Bytes), Skipping, Packets, [{Offset, not_hep} | Errors]);
+                Broken ->
+                    Next = Stream#stream{offset = Offset + Length, broken = Broken},
+                    divide(behind(Length, Bytes), Next, Packets, [{Offset, {truncated, Length}} | Errors])
+            end;
         {error, Reason} when Stream#stream.resync ->
             %% Not at its own first byte again.
             Skipping = Stream#stream{state = {skipping, Offset}, offset = Offset + 1},
-            divide(binary:part(Bytes, 1, byte_size(Bytes) - 1), Skipping, Packets, [{Offset, Reason} | Errors]);
+            divide(behind(1, Bytes), Skipping, Packets, [{Offset, Reason} | Errors]);
         {error, Reason} ->
             Error = {Offset, Reason},
             Ended = Stream#stream{state = {ended, Error}, buffer = <<>>},
             {lists:reverse(Packets), lists:reverse(Errors, [Error]), Ended}
     end.
+
+behind(Length, Bytes) ->
+    <<_:Length/binary, Rest/binary>> = Bytes,
+    Rest.
+
+%% A sender that goes wrong breaks off a packet. One that means harm sends many within each other.
+again(Offset, _, {Until, Times}) when Offset < Until -> {Until, Times + 1};
+again(Offset, Claimed, _) -> {Offset + Claimed, 1}.
 
 %% What waits for more may wait long: it keeps no large buffer alive either.
 kept(Rest, Needed, Stream, Packets, Errors) ->
@@ -191,7 +209,7 @@ unknown(_, _) ->
 whole(Packet, Rest, #stream{resync = true}) ->
     case interrupted(Packet) of
         false -> {packet, Packet, Rest};
-        Length -> {broken, Length}
+        Length -> {broken, Length, byte_size(Packet)}
     end;
 whole(Packet, Rest, _) ->
     {packet, Packet, Rest}.
@@ -203,10 +221,8 @@ interrupted(<<_:?HEADER/binary, Chunks/binary>> = Packet) ->
         _ -> false
     end.
 
-is_divided(<<_:32, Length:16, Rest/binary>>) when Length >= ?HEADER, Length - ?HEADER =< byte_size(Rest) ->
-    is_divided(binary:part(Rest, Length - ?HEADER, byte_size(Rest) - Length + ?HEADER));
-is_divided(Rest) ->
-    Rest =:= <<>>.
+is_divided(<<_:32, Length:16, _:(Length - ?HEADER)/binary, Rest/binary>>) -> is_divided(Rest);
+is_divided(Rest) -> Rest =:= <<>>.
 
 %% Where the next magic is, from an offset on; without one, where it may begin.
 skip(Bytes, From) ->
