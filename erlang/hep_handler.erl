@@ -15,7 +15,7 @@
 %% are lost (and counted), those behind them are not.
 -module(hep_handler).
 
--export([check/1, start/2, packets/2, errors/2, stop/2]).
+-export([check/1, start/2, packets/2, error/2, again/2, stop/2]).
 
 -export_type([handler/0, packet/0, meta/0, reason/0]).
 
@@ -65,7 +65,7 @@
 -spec check(term()) -> boolean().
 check(Pid) when is_pid(Pid) -> node(Pid) =:= node();
 check(Function) when is_function(Function) -> is_function(Function, 1);
-check({Module, _Args}) -> check(Module);
+check({Module, _Args}) -> is_atom(Module) andalso check(Module);
 check(Module) when is_atom(Module) ->
     {module, Module} =:= code:ensure_loaded(Module) andalso
         erlang:function_exported(Module, init, 1) andalso
@@ -92,7 +92,7 @@ begun(Handler) ->
     {ok, Handler}.
 
 %% @private
--spec packets([{packet(), meta()}], started()) -> {ok | crashed, started()}.
+-spec packets([{packet(), meta()}], started()) -> {ok, started()} | {crashed, Reason :: term()}.
 packets([], Handler) ->
     {ok, Handler};
 packets(Packets, #handler{kind = {module, Module, _}, state = State} = Handler) ->
@@ -104,30 +104,38 @@ packets(Packets, #handler{kind = {process, Pid}, listener = Listener} = Handler)
     {ok, Handler}.
 
 %% @private
--spec errors([{reason(), {binary(), meta()}}], started()) -> {ok | crashed, started()}.
-errors(Errors, #handler{kind = {module, Module, _}} = Handler) ->
-    case Errors =/= [] andalso erlang:function_exported(Module, handle_error, 3) of
-        true -> lists:foldl(fun error/2, {ok, Handler}, Errors);
+-spec error({reason(), {binary(), meta()}}, started()) -> {ok, started()} | {crashed, Reason :: term()}.
+error({Reason, Raw}, #handler{kind = {module, Module, _}, state = State} = Handler) ->
+    case erlang:function_exported(Module, handle_error, 3) of
+        true -> guarded(handle_error, fun() -> Module:handle_error(Reason, Raw, State) end, Handler);
         false -> {ok, Handler}
     end;
-errors(Errors, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
-    lists:foreach(fun({Reason, Raw}) -> tell(Pid, {hep_error, Listener, Reason, Raw}) end, Errors),
+error({Reason, Raw}, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
+    tell(Pid, {hep_error, Listener, Reason, Raw}),
     {ok, Handler};
-errors(_, Handler) ->
+error(_, Handler) ->
     {ok, Handler}.
 
-error({Reason, Raw}, {Before, #handler{kind = {module, Module, _}, state = State} = Handler}) ->
-    case guarded(handle_error, fun() -> Module:handle_error(Reason, Raw, State) end, Handler) of
-        {ok, Next} -> {Before, Next};
-        Crashed -> Crashed
+%% @private Begins again. Where that fails too the process ends, and its supervisor decides.
+-spec again(Reason :: term(), started()) -> started().
+again(Reason, #handler{kind = Kind, listener = Listener} = Handler) ->
+    logger:error(#{what => hep_handler_crashed, handler => Kind, listener => Listener, reason => Reason}),
+    stop(Reason, Handler),
+    case begun(Handler) of
+        {ok, Again} -> Again;
+        {error, Error} -> exit({handler, Error})
     end.
 
-%% @private
+%% @private What it raises is logged: the listener has a socket to close behind it.
 -spec stop(Reason :: term(), started()) -> ok.
-stop(Reason, #handler{kind = {module, Module, _}, state = State}) ->
-    case erlang:function_exported(Module, terminate, 2) of
-        true -> _ = Module:terminate(Reason, State), ok;
-        false -> ok
+stop(Reason, #handler{kind = {module, Module, _} = Kind, listener = Listener, state = State}) ->
+    try
+        _ = erlang:function_exported(Module, terminate, 2) andalso Module:terminate(Reason, State),
+        ok
+    catch
+        Class:Raised:Stack ->
+            Crash = {Class, Raised, Stack},
+            logger:error(#{what => hep_handler_crashed, handler => Kind, listener => Listener, reason => Crash})
     end;
 stop(_, _) ->
     ok.
@@ -135,18 +143,9 @@ stop(_, _) ->
 guarded(Callback, Call, Handler) ->
     try Call() of
         {ok, State} -> {ok, Handler#handler{state = State}};
-        Other -> crashed({bad_return, {Callback, Other}}, Handler)
+        Other -> {crashed, {bad_return, {Callback, Other}}}
     catch
-        Class:Reason:Stack -> crashed({Class, Reason, Stack}, Handler)
-    end.
-
-%% Begins again. Where that fails too the process ends, and its supervisor decides.
-crashed(Reason, #handler{kind = Kind, listener = Listener} = Handler) ->
-    logger:error(#{what => hep_handler_crashed, handler => Kind, listener => Listener, reason => Reason}),
-    try stop(Reason, Handler) catch _:_ -> ok end,
-    case begun(Handler) of
-        {ok, Again} -> {crashed, Again};
-        {error, Error} -> exit({handler, Error})
+        Class:Reason:Stack -> {crashed, {Class, Reason, Stack}}
     end.
 
 %% A process that does not keep up makes the listener wait, and with it the socket.

@@ -96,18 +96,22 @@ deliver(#intake{shared = #{figures := Figures} = Shared, handler = Handler} = In
     hep_listener_figures:add(received, Received, Figures),
     hep_listener_figures:add(bytes, Bytes, Figures),
     event(packets, #{received => Received, decoded => Decoded, bytes => Bytes}, #{}, Shared),
-    {Packets, After} = hep_handler:packets(lists:reverse(Intake#intake.packets), Handler),
-    crashed(Packets, Decoded, Shared),
-    {Errors, Last} = hep_handler:errors(lists:reverse(Intake#intake.errors), After),
-    crashed(Errors, 0, Shared),
+    After = handled(hep_handler:packets(lists:reverse(Intake#intake.packets), Handler), Decoded, Handler, Shared),
+    Last = lists:foldr(
+        fun(Error, Next) -> handled(hep_handler:error(Error, Next), 0, Next, Shared) end,
+        After,
+        Intake#intake.errors
+    ),
     #intake{shared = Shared, handler = Last}.
 
-crashed(ok, _, _) ->
-    ok;
-crashed(crashed, Lost, #{figures := Figures} = Shared) ->
+%% Counted first: a handler that does not begin again ends the process.
+handled({ok, Handler}, _, _, _) ->
+    Handler;
+handled({crashed, Reason}, Lost, Handler, #{figures := Figures} = Shared) ->
     hep_listener_figures:add(handler_crashes, 1, Figures),
     hep_listener_figures:add(handler_lost, Lost, Figures),
-    event(handler_crashed, #{lost => Lost}, #{}, Shared).
+    event(handler_crashed, #{lost => Lost}, #{}, Shared),
+    hep_handler:again(Reason, Handler).
 
 -spec stop(Reason :: term(), intake()) -> ok.
 stop(Reason, #intake{handler = Handler}) ->
