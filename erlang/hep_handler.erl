@@ -148,14 +148,17 @@ guarded(Callback, Call, Handler) ->
         Class:Reason:Stack -> {crashed, {Class, Reason, Stack}}
     end.
 
-%% A process that does not keep up makes the listener wait, and with it the socket.
+%% A process that does not keep up makes the listener wait, and with it the socket. Its supervisor need not wait.
 tell(Pid, Message) ->
     case erlang:process_info(Pid, message_queue_len) of
         {message_queue_len, Waiting} when Waiting < ?WAITING ->
             Pid ! Message,
             ok;
         {message_queue_len, _} ->
-            receive after ?PAUSE -> tell(Pid, Message) end;
+            receive
+                {'EXIT', _, Reason} when Reason =/= normal -> exit(Reason)
+            after ?PAUSE -> tell(Pid, Message)
+            end;
         undefined ->
             exit({handler, {noproc, Pid}})
     end.

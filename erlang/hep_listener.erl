@@ -163,36 +163,52 @@ init(#{transport := Transport, handler := Handler} = Options) ->
     case open(Options) of
         {ok, Sockets, Port} ->
             Figures = hep_listener_figures:new(),
-            Supervisors = start(Transport, Sockets, Options#{listener => self(), figures => Figures}),
-            State = #state{options = Options, figures = Figures, sockets = Sockets, port = Port, supervisors = Supervisors},
-            {ok, looked_later(State)};
+            case start(Transport, Sockets, Options#{listener => self(), figures => Figures}) of
+                {ok, Supervisors} ->
+                    {ok, looked_later(#state{
+                        options = Options,
+                        figures = Figures,
+                        sockets = Sockets,
+                        port = Port,
+                        supervisors = Supervisors
+                    })};
+                {error, Reason} ->
+                    close(Sockets),
+                    refused(Reason)
+            end;
         {error, Reason} ->
-            {stop, {listen, Transport, Reason}}
+            refused({listen, Transport, Reason})
     end.
+
+%% The caller gets the error, and no exit signal beside it.
+refused(Reason) ->
+    {links, Links} = process_info(self(), links),
+    lists:foreach(fun erlang:unlink/1, Links),
+    {stop, Reason}.
 
 start(udp, Sockets, Shared) ->
     Shards = [
         #{id => Number, start => {hep_listener_udp, start_link, [Shared, Socket]}}
      || {Number, Socket} <- lists:enumerate(Sockets)
     ],
-    [supervised(one_for_one, Shards)];
+    case hep_listener_sup:start_link(one_for_one, Shards) of
+        {ok, Supervisor} -> {ok, [Supervisor]};
+        {error, {shutdown, {failed_to_start_child, _, Reason}}} -> {error, Reason}
+    end;
 start(_, Socket, Shared) ->
     Connection = #{
         id => connection,
         start => {hep_listener_connection, start_link, [Shared]},
         restart => temporary
     },
-    Connections = supervised(simple_one_for_one, [Connection]),
+    {ok, Connections} = hep_listener_sup:start_link(simple_one_for_one, [Connection]),
     Acceptor = #{
         id => acceptor,
         start => {hep_listener_acceptor, start_link, [Shared, Socket, Connections]},
         shutdown => brutal_kill
     },
-    [supervised(one_for_one, [Acceptor]), Connections].
-
-supervised(Strategy, Children) ->
-    {ok, Supervisor} = hep_listener_sup:start_link(Strategy, Children),
-    Supervisor.
+    {ok, Acceptors} = hep_listener_sup:start_link(one_for_one, [Acceptor]),
+    {ok, [Acceptors, Connections]}.
 
 %% @private
 handle_call(port, _, #state{port = Port} = State) ->
@@ -224,8 +240,8 @@ handle_info(period, State) ->
     {Measurements, Metadata} = lists:partition(fun({_, Value}) -> is_integer(Value) end, maps:to_list(Info)),
     event(figures, maps:from_list(Measurements), maps:from_list(Metadata), State),
     {noreply, looked_later(Looked)};
-%% A supervisor that gave up, or the owner.
-handle_info({'EXIT', _, Reason}, State) ->
+%% A supervisor that gave up, or another process that this one is linked to.
+handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
 handle_info(_, State) ->
     {noreply, State}.
