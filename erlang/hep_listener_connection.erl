@@ -8,6 +8,10 @@
 
 %% How long a TLS handshake may take, in milliseconds.
 -define(HANDSHAKE, 10_000).
+%% How long the other side of TLS may take to answer that the connection is closed, in milliseconds.
+-define(CLOSE, 100).
+%% When nothing comes for so many milliseconds, what was received and delivered is freed.
+-define(REST, 1000).
 
 -define(IS_TLS(Socket), (is_tuple(Socket) andalso element(1, Socket) =:= sslsocket)).
 
@@ -16,13 +20,16 @@
     socket :: gen_tcp:socket() | ssl:sslsocket(),
     source = unknown :: unknown | {inet:ip_address(), inet:port_number()},
     stream :: hep_stream:stream(),
+    %% When bytes were received and delivered last, in milliseconds.
+    heard = 0 :: integer(),
     %% None before the connection is handed over and the handshake is done.
     intake :: hep_listener_intake:intake() | undefined
 }).
 
 -spec start_link(hep_listener_intake:shared(), gen_tcp:socket()) -> gen_server:start_ret().
 start_link(Shared, Socket) ->
-    gen_server:start_link(?MODULE, {Shared, Socket}, [{spawn_opt, [{fullsweep_after, 20}]}]).
+    Spawn = [{fullsweep_after, 20}],
+    gen_server:start_link(?MODULE, {Shared, Socket}, [{spawn_opt, Spawn}, {hibernate_after, ?REST}]).
 
 %% @doc Makes the process the socket's owner, and lets it begin.
 -spec handover(pid(), gen_tcp:socket()) -> ok.
@@ -32,7 +39,6 @@ handover(Connection, Socket) ->
     gen_server:cast(Connection, handed_over).
 
 init({#{resync := Resync} = Shared, Socket}) ->
-    process_flag(trap_exit, true),
     {ok, #state{shared = Shared, socket = Socket, stream = hep_stream:new(#{resync => Resync})}}.
 
 handle_call(_, _, State) ->
@@ -55,20 +61,32 @@ secured(#state{shared = #{transport := tls, tls := Options} = Shared, socket = S
 secured(State) ->
     opened(State).
 
+%% Whoever shuts this process down waits for no handshake, but for the handler's end.
 opened(#state{shared = Shared} = State) ->
+    process_flag(trap_exit, true),
     case hep_listener_intake:start(Shared) of
-        {ok, Intake} -> activated(State#state{intake = Intake});
+        {ok, Intake} -> activated(idle_from_now(State#state{intake = Intake}));
         {error, Reason} -> {stop, {handler, Reason}, State}
     end.
 
 activated(#state{socket = Socket, shared = #{active := Active}} = State) ->
     case setopts(Socket, [{active, Active}]) of
-        ok -> waiting(State);
+        ok -> {noreply, State};
         {error, Reason} -> closed(Reason, State)
     end.
 
-waiting(#state{shared = #{idle_timeout := Timeout}} = State) ->
-    {noreply, State, Timeout}.
+%% Only bytes count as heard: no other message, none of the system either, puts the end off.
+idle_from_now(#state{shared = #{idle_timeout := infinity}} = State) ->
+    State;
+idle_from_now(#state{shared = #{idle_timeout := Timeout}} = State) ->
+    looked_later(Timeout, State#state{heard = now_ms()}).
+
+looked_later(Time, State) ->
+    _ = erlang:send_after(Time, self(), idle),
+    State.
+
+now_ms() ->
+    erlang:monotonic_time(millisecond).
 
 handle_info({Tag, Socket, Bytes}, #state{socket = Socket} = State) when Tag =:= tcp; Tag =:= ssl ->
     fed(hep_stream:feed(State#state.stream, Bytes), State);
@@ -78,13 +96,18 @@ handle_info({Tag, Socket}, #state{socket = Socket} = State) when Tag =:= tcp_clo
     closed(closed, State);
 handle_info({Tag, Socket, Reason}, #state{socket = Socket} = State) when Tag =:= tcp_error; Tag =:= ssl_error ->
     closed(Reason, State);
-handle_info(timeout, #state{shared = #{figures := Figures}} = State) ->
-    hep_listener_figures:add(idle_closed, 1, Figures),
-    closed(idle_timeout, State);
+handle_info(idle, #state{shared = #{idle_timeout := Timeout, figures := Figures}, heard = Heard} = State) ->
+    case Heard + Timeout - now_ms() of
+        Left when Left > 0 ->
+            {noreply, looked_later(Left, State)};
+        _ ->
+            hep_listener_figures:add(idle_closed, 1, Figures),
+            closed(idle_timeout, State)
+    end;
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
 handle_info(_, State) ->
-    waiting(State).
+    {noreply, State}.
 
 fed({Packets, Errors, Stream}, #state{intake = Intake, source = Source} = State) ->
     Read = lists:foldl(
@@ -99,7 +122,7 @@ fed({Packets, Errors, Stream}, #state{intake = Intake, source = Source} = State)
         {[Error | _], #{resync := false}} ->
             {stop, {shutdown, {stream, Error}}, failed(Errors, Next#state{intake = Read})};
         _ ->
-            waiting(failed(Errors, Next#state{intake = Read}))
+            {noreply, (failed(Errors, Next#state{intake = Read}))#state{heard = now_ms()}}
     end.
 
 %% Takes in what is wrong with the stream, and delivers.
@@ -122,5 +145,5 @@ terminate(Reason, #state{intake = Intake, socket = Socket}) ->
 setopts(Socket, Options) when ?IS_TLS(Socket) -> ssl:setopts(Socket, Options);
 setopts(Socket, Options) -> inet:setopts(Socket, Options).
 
-close(Socket) when ?IS_TLS(Socket) -> ssl:close(Socket);
+close(Socket) when ?IS_TLS(Socket) -> ssl:close(Socket, ?CLOSE);
 close(Socket) -> gen_tcp:close(Socket).
