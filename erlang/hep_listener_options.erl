@@ -72,17 +72,48 @@ is_decode(Options) ->
 
 is_key(Key) -> is_binary(Key) andalso Key =/= <<>>.
 
-%% A server's certificate, in one of the forms that `ssl' takes, and files that are there.
+%% A server's certificate, in one of the forms that `ssl' takes, and nothing that `ssl' does not take.
 is_tls(Options) ->
     all(fun is_tls_option/1, Options) andalso
-        lists:any(fun(Name) -> proplists:is_defined(Name, Options) end, [cert, certfile, certs_keys, sni_hosts, sni_fun]).
+        lists:any(fun(Name) -> proplists:is_defined(Name, Options) end, [cert, certfile, certs_keys, sni_hosts, sni_fun]) andalso
+        is_taken(Options).
 
+%% The connection reads the socket as it must.
+is_tls_option({Name, _}) when Name =:= active; Name =:= handshake; Name =:= header; Name =:= mode; Name =:= packet ->
+    false;
 is_tls_option({Name, File}) when Name =:= certfile; Name =:= keyfile; Name =:= cacertfile ->
-    filelib:is_regular(File);
-is_tls_option(_) ->
-    true.
+    is_pem(File);
+is_tls_option({cert, Certificates}) ->
+    is_list(Certificates) andalso all(fun is_certificate/1, Certificates) orelse is_certificate(Certificates);
+is_tls_option(Option) ->
+    tuple_size(Option) =:= 2.
 
-is_name({local, Name}) -> is_atom(Name);
+is_pem(File) ->
+    try file:read_file(File) of
+        {ok, Text} -> public_key:pem_decode(Text) =/= [];
+        {error, _} -> false
+    catch
+        error:_ -> false
+    end.
+
+is_certificate(Der) ->
+    try public_key:pkix_decode_cert(Der, plain) of
+        _ -> true
+    catch
+        error:_ -> false
+    end.
+
+%% `ssl' looks at its options when it listens.
+is_taken(Options) ->
+    try ssl:listen(0, [{ip, {127, 0, 0, 1}} | Options]) of
+        {ok, Socket} -> ok =:= ssl:close(Socket);
+        {error, {options, _}} -> false;
+        {error, _} -> true
+    catch
+        _:_ -> false
+    end.
+
+is_name({local, Name}) -> is_atom(Name) andalso Name =/= undefined;
 is_name({global, _}) -> true;
 is_name({via, Module, _}) -> is_atom(Module);
 is_name(_) -> false.
