@@ -324,6 +324,9 @@ bound(Socket, Address, []) ->
 bound(Socket, Address, [{Option, Value} | Options]) ->
     case socket:setopt(Socket, Option, Value) of
         ok -> bound(Socket, Address, Options);
+        %% Some systems refuse what is too much for them, others give less.
+        {error, enobufs} when Option =:= {socket, rcvbuf}, Value > ?DATAGRAM ->
+            bound(Socket, Address, [{Option, max(Value div 2, ?DATAGRAM)} | Options]);
         {error, Reason} -> {error, {Option, Reason}}
     end.
 
