@@ -4,7 +4,7 @@
 -export([start_link/3]).
 -export([loop/3]).
 
-%% How long to wait when there is no descriptor for a connection, in milliseconds.
+%% How long to wait when a connection cannot be accepted, in milliseconds.
 -define(PAUSE, 100).
 
 -spec start_link(hep_listener_intake:shared(), gen_tcp:socket(), Connections :: pid()) -> {ok, pid()}.
@@ -17,14 +17,15 @@ loop(Shared, Socket, Connections) ->
     case gen_tcp:accept(Socket) of
         {ok, Connection} ->
             accepted(Connection, Shared, Connections);
-        {error, Reason} when Reason =:= emfile; Reason =:= enfile; Reason =:= system_limit; Reason =:= enomem ->
-            logger:warning(#{what => hep_listener_cannot_accept, reason => Reason}),
-            timer:sleep(?PAUSE);
+        {error, closed} ->
+            exit({accept, closed});
         %% It was closed before it was accepted.
         {error, econnaborted} ->
             ok;
+        %% No descriptor, no memory, or what the network had to say of the connection: the next one may come.
         {error, Reason} ->
-            exit({accept, Reason})
+            logger:warning(#{what => hep_listener_cannot_accept, reason => Reason}),
+            timer:sleep(?PAUSE)
     end,
     ?MODULE:loop(Shared, Socket, Connections).
 
