@@ -86,7 +86,7 @@ is_tls_option({Name, File}) when Name =:= certfile; Name =:= keyfile; Name =:= c
 is_tls_option({cert, Certificates}) ->
     is_list(Certificates) andalso all(fun is_certificate/1, Certificates) orelse is_certificate(Certificates);
 is_tls_option(Option) ->
-    tuple_size(Option) =:= 2.
+    is_tuple(Option) andalso tuple_size(Option) =:= 2.
 
 is_pem(File) ->
     try file:read_file(File) of
