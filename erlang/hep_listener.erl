@@ -93,6 +93,9 @@
 %% The largest datagram, rounded up: what a read of a UDP socket has room for.
 -define(DATAGRAM, 65536).
 -define(BACKLOG, 1024).
+%% How often a port that is in use is tried, and how many milliseconds are between.
+-define(ATTEMPTS, 10).
+-define(ATTEMPT, 20).
 %% How often the figures go out as an event, and what the kernel dropped is looked at, in milliseconds.
 -define(PERIOD, 10_000).
 
@@ -160,7 +163,7 @@ admitted(Listener, Connection) ->
 init(#{transport := Transport, handler := Handler} = Options) ->
     process_flag(trap_exit, true),
     _ = is_pid(Handler) andalso monitor(process, Handler),
-    case open(Options) of
+    case open(Options, ?ATTEMPTS) of
         {ok, Sockets, Port} ->
             Figures = hep_listener_figures:new(),
             case start(Transport, Sockets, Options#{listener => self(), figures => Figures}) of
@@ -256,6 +259,16 @@ looked_later(State) ->
     State.
 
 %%% Sockets
+
+%% A listener that was killed may have left the port open for a moment.
+open(Options, Attempts) ->
+    case open(Options) of
+        {error, eaddrinuse} when Attempts > 1 ->
+            timer:sleep(?ATTEMPT),
+            open(Options, Attempts - 1);
+        Result ->
+            Result
+    end.
 
 open(#{transport := udp, shards := 1} = Options) ->
     opened([open_udp(Options, [])]);
