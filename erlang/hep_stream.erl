@@ -77,13 +77,15 @@ new() ->
 
 %% @doc Raises `badarg' when an option is wrong.
 -spec new(options()) -> stream().
-new(Options) ->
+new(#{} = Options) ->
     case maps:merge(#{resync => false, copy => true}, Options) of
         #{resync := Resync, copy := Copy} = All when is_boolean(Resync), is_boolean(Copy), map_size(All) =:= 2 ->
             #stream{resync = Resync, copy = Copy};
         _ ->
             erlang:error(badarg, [Options])
-    end.
+    end;
+new(Options) ->
+    erlang:error(badarg, [Options]).
 
 %% @doc Takes the next bytes of the stream: the packets that are complete now, what was wrong, both in order.
 -spec feed(stream(), binary()) -> {[Packet :: binary()], [error()], stream()}.

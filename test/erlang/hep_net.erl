@@ -1,0 +1,154 @@
+%% @doc Listeners on loopback and what sends to them, for the tests. Whatever is waited for has a deadline.
+-module(hep_net).
+
+-include_lib("eunit/include/eunit.hrl").
+
+-export([listening/2, until/1, until/2, quietly/1]).
+-export([loopback/1, udp/2, udp/3, tcp/1, tcp/2, tls/2, send/2, close/1]).
+-export([certificates/0]).
+-export([packet/1, number/1, take/1, take/2, flushed/0]).
+-export([workers/1, connections/1]).
+
+-define(DEADLINE, 15_000).
+-define(PAUSE, 5).
+
+%% Calls a function with a listener on loopback and its port, and stops it behind it. Its packets go to the
+%% calling process unless the options say otherwise.
+listening(Options, Test) ->
+    Defaults = #{ip => {127, 0, 0, 1}, port => 0, handler => self()},
+    {ok, Listener} = hep_listener:start_link(maps:merge(Defaults, Options)),
+    Monitor = monitor(process, Listener),
+    try
+        Test(Listener, hep_listener:port(Listener))
+    after
+        unlink(Listener),
+        try hep_listener:stop(Listener) catch exit:_ -> ok end,
+        receive {'DOWN', Monitor, process, Listener, _} -> ok end
+    end.
+
+%% Waits until the function gives true.
+until(Test) ->
+    until(Test, fun() -> no_more end).
+
+%% Waits until the function gives true; the second says what there is when the deadline has passed.
+until(Test, Found) ->
+    until(Test, Found, erlang:monotonic_time(millisecond) + ?DEADLINE).
+
+until(Test, Found, Deadline) ->
+    Late = erlang:monotonic_time(millisecond) > Deadline,
+    case Test() of
+        true -> ok;
+        _ when Late -> erlang:error({deadline, Found()});
+        _ -> receive after ?PAUSE -> until(Test, Found, Deadline) end
+    end.
+
+%% Tests, none of whose reports are shown.
+quietly(Tests) ->
+    {setup,
+        fun() ->
+            #{level := Level} = logger:get_primary_config(),
+            ok = logger:set_primary_config(level, none),
+            Level
+        end,
+        fun(Level) -> ok = logger:set_primary_config(level, Level) end,
+        Tests}.
+
+%%% Senders
+
+loopback(inet) -> {127, 0, 0, 1};
+loopback(inet6) -> {0, 0, 0, 0, 0, 0, 0, 1}.
+
+%% Sends datagrams from one port, which is given back.
+udp(Port, Datagrams) ->
+    udp(inet, Port, Datagrams).
+
+udp(Family, Port, Datagrams) ->
+    {ok, Socket} = gen_udp:open(0, [Family, binary, {ip, loopback(Family)}]),
+    {ok, Source} = inet:port(Socket),
+    [ok = gen_udp:send(Socket, loopback(Family), Port, Datagram) || Datagram <- Datagrams],
+    ok = gen_udp:close(Socket),
+    Source.
+
+tcp(Port) ->
+    tcp(inet, Port).
+
+tcp(Family, Port) ->
+    Options = [Family, binary, {active, false}, {nodelay, true}],
+    {ok, Socket} = gen_tcp:connect(loopback(Family), Port, Options, ?DEADLINE),
+    Socket.
+
+tls(Port, Options) ->
+    ssl:connect(loopback(inet), Port, [{active, false}, binary | Options], ?DEADLINE).
+
+send(Socket, Bytes) when is_port(Socket) -> gen_tcp:send(Socket, Bytes);
+send(Socket, Bytes) -> ssl:send(Socket, Bytes).
+
+close(Socket) when is_port(Socket) -> gen_tcp:close(Socket);
+close(Socket) -> ssl:close(Socket).
+
+%% The options of a server and of a client that trusts it.
+certificates() ->
+    {ok, _} = application:ensure_all_started(ssl),
+    Key = [{key, {namedCurve, secp256r1}}],
+    Name = {extensions, [{'Extension', {2, 5, 29, 17}, false, [{iPAddress, <<127, 0, 0, 1>>}]}]},
+    Chain = #{root => Key, intermediates => [], peer => Key},
+    #{server_config := Server, client_config := Client} = public_key:pkix_test_data(#{
+        server_chain => Chain#{peer => [Name | Key]}, client_chain => Chain
+    }),
+    {Server, [{verify, verify_peer} | Client]}.
+
+%%% Packets with a number, to tell them apart
+
+packet(Number) ->
+    hep_packets:frame([
+        hep_packets:chunk(1, <<2>>),
+        hep_packets:chunk(2, <<17>>),
+        hep_packets:chunk(11, <<1>>),
+        hep_packets:chunk(15, <<"OPTIONS ", (integer_to_binary(Number))/binary>>)
+    ]).
+
+number(Hep) ->
+    <<"OPTIONS ", Number/binary>> = hep:payload(Hep),
+    binary_to_integer(Number).
+
+%% So many packets of a listener that this process is the handler of, with their meta.
+take(Count) ->
+    take(Count, []).
+
+take(Count, Taken) when Count =< 0 ->
+    ?assertEqual(0, Count),
+    lists:append(lists:reverse(Taken));
+take(Count, Taken) ->
+    receive
+        {hep_packets, _, Packets} -> take(Count - length(Packets), [Packets | Taken])
+    after ?DEADLINE -> erlang:error({missing, Count})
+    end.
+
+%% What else it sent by now.
+flushed() ->
+    receive
+        {Tag, _, _} = Message when Tag =:= hep_packets -> [Message | flushed()];
+        {Tag, _, _, _} = Message when Tag =:= hep_error -> [Message | flushed()]
+    after 0 -> []
+    end.
+
+%%% Processes of a listener
+
+%% The shards of UDP.
+workers(Listener) ->
+    children(Listener, hep_listener_udp).
+
+%% Of TCP and TLS.
+connections(Listener) ->
+    children(Listener, hep_listener_connection).
+
+children(Listener, Module) ->
+    {links, Links} = process_info(Listener, links),
+    [
+        Pid
+     || Supervisor <- Links, is_pid(Supervisor), is_supervisor(Supervisor),
+        {_, Pid, _, [M]} <- supervisor:which_children(Supervisor), is_pid(Pid), M =:= Module
+    ].
+
+is_supervisor(Pid) ->
+    proc_lib:translate_initial_call(Pid) =:= {supervisor, hep_listener_sup, 1}.

@@ -1,0 +1,293 @@
+%% @doc Dividing streams: the fixtures' streams and made-up ones, whole, in pieces, and byte by byte.
+-module(hep_stream_tests).
+
+-include_lib("proper/include/proper.hrl").
+-include_lib("eunit/include/eunit.hrl").
+-include("hep_prop.hrl").
+
+-import(hep_packets, [chunk/2, frame/1, frame/2]).
+
+-export([prop_frames/0, prop_any_bytes/0]).
+
+-define(LIMIT, 65535).
+
+property_test_() ->
+    {inparallel, [
+        {timeout, 60, {atom_to_list(Name), fun() -> hep_prop:holds(?MODULE, Name, Cases) end}}
+     || {Name, Cases} <- [{prop_frames, 400}, {prop_any_bytes, 1500}]
+    ]}.
+
+%%% The fixtures
+
+fixtures_test_() ->
+    [
+        {timeout, 60, {hep_fixtures:file(Entry), fun() -> fixture(Entry, hep_fixtures:bytes(Entry)) end}}
+     || Entry <- hep_fixtures:entries(stream)
+    ].
+
+fixture(#{<<"frames">> := null}, <<Version, _/binary>> = Bytes) ->
+    Error = {0, {unframed_version, Version}},
+    ?assertMatch({[], [Error], _}, hep_stream:feed(hep_stream:new(), Bytes)),
+    ?assertMatch({[], [Error, {_, {resync, _}}], _}, whole(Bytes, #{resync => true}));
+fixture(#{<<"frames">> := Frames} = Entry, Bytes) ->
+    Garbage = maps:get(<<"garbage">>, Entry, []),
+    Rest = [{Offset, {truncated, Length}} || #{<<"rest">> := [Offset, Length]} <- [Entry]],
+    Packets = [hep_fixtures:bytes(Bytes, Frame) || Frame <- Frames],
+    Errors = lists:append([[{At, wrong(Bytes, At)}, {At + L, {resync, L}}] || [At, L] <- Garbage]) ++ Rest,
+    ends(Packets, Errors, #{resync => true}, Bytes),
+    case Garbage of
+        [] ->
+            ends(Packets, Rest, #{}, Bytes);
+        [[At, _] | _] ->
+            Before = [hep_fixtures:bytes(Bytes, Frame) || [Offset, _] = Frame <- Frames, Offset < At],
+            ends(Before, [{At, wrong(Bytes, At)}], #{}, Bytes)
+    end.
+
+wrong(Bytes, At) ->
+    case binary:part(Bytes, At, 6) of
+        <<"HEP3", Length:16>> -> {invalid_total_length, Length};
+        _ -> not_hep
+    end.
+
+%% In pieces of many sizes; a short stream cut once, at each of its bytes.
+ends(Packets, Errors, Options, Bytes) ->
+    Expected = {Packets, Errors},
+    [?assertEqual(Expected, divided(pieces(Size, Bytes), Options)) || Size <- [1, 2, 3, 5, 6, 7, 61, 690, 1460, ?LIMIT]],
+    [?assertEqual(Expected, divided(cut(At, Bytes), Options)) || At <- lists:seq(0, byte_size(Bytes)), byte_size(Bytes) < 1000].
+
+%%% Packets
+
+smallest_and_largest_test() ->
+    Largest = frame([chunk(15, binary:copy(<<"x">>, ?LIMIT - 12))]),
+    ?assertEqual(?LIMIT, byte_size(Largest)),
+    Bytes = <<"HEP3", 6:16, Largest/binary, "EEP3", 6:16>>,
+    ?assertEqual({[<<"HEP3", 6:16>>, Largest, <<"EEP3", 6:16>>], []}, divided(pieces(1, Bytes), #{})).
+
+partial_test() ->
+    {[], [], Stream} = hep_stream:feed(hep_stream:new(), <<"HEP3", ?LIMIT:16>>),
+    ?assertEqual(6, hep_stream:buffered(Stream)),
+    {[], [], Full} = hep_stream:feed(Stream, binary:copy(<<0>>, ?LIMIT - 7)),
+    ?assertEqual(?LIMIT - 1, hep_stream:buffered(Full)),
+    ?assertEqual([{0, {truncated, ?LIMIT - 1}}], hep_stream:finish(Full)),
+    ?assertMatch({[_], [], _}, hep_stream:feed(Full, <<0>>)).
+
+nothing_test() ->
+    {[], [], Stream} = hep_stream:feed(hep_stream:new(), <<>>),
+    ?assertEqual(0, hep_stream:buffered(Stream)),
+    ?assertEqual([], hep_stream:finish(Stream)).
+
+%% A magic is looked at as its bytes come in.
+wrong_magic_test_() ->
+    [
+        ?_assertMatch({[], [{0, not_hep}], _}, hep_stream:feed(hep_stream:new(), Bytes))
+     || Bytes <- [<<0>>, <<3>>, <<"F">>, <<"HF">>, <<"HEX">>, <<"HEP2">>, <<"EEP4">>, <<"hep3">>, <<"HEP ", 0:16>>]
+    ].
+
+%% Behind the first byte of the stream a version's number is nothing but wrong.
+version_within_test() ->
+    ?assertMatch({[_], [{6, not_hep}], _}, hep_stream:feed(hep_stream:new(), <<"HEP3", 6:16, 2, 28>>)).
+
+ended_test() ->
+    {[], [Error], Ended} = hep_stream:feed(hep_stream:new(), <<"GET / HTTP/1.1">>),
+    ?assertEqual({0, not_hep}, Error),
+    ?assertEqual({[], [Error], Ended}, hep_stream:feed(Ended, <<"HEP3", 6:16>>)),
+    ?assertEqual([Error], hep_stream:finish(Ended)),
+    ?assertEqual(0, hep_stream:buffered(Ended)).
+
+%%% Taking up a stream again
+
+%% A sender that restarts: its packet breaks off, and another one comes on the same stream. (Where it breaks off in
+%% the value of its last chunk, what comes behind fills that up.)
+broken_off_test() ->
+    Packet = hep_net:packet(1),
+    [
+        ?assertEqual(
+            {[Packet, Packet], [{0, {truncated, At}}]},
+            divided(pieces(Size, <<(binary:part(Packet, 0, At))/binary, Packet/binary, Packet/binary>>), #{resync => true})
+        )
+     || At <- lists:seq(6, 32), Size <- [1, 7, 1000]
+    ].
+
+%% A magic in the payload of a packet is no other packet.
+magic_within_test() ->
+    Packet = frame([chunk(15, <<"HEP3", 6:16>>), chunk(14, <<"EEP3">>)]),
+    ?assertEqual({[Packet], []}, divided([Packet], #{resync => true})).
+
+skipped_test() ->
+    Stream = hep_stream:new(#{resync => true}),
+    {[], [{0, not_hep}], Skipping} = hep_stream:feed(Stream, <<"garbageHE">>),
+    ?assertEqual(2, hep_stream:buffered(Skipping)),
+    ?assertEqual([{9, {resync, 9}}], hep_stream:finish(Skipping)),
+    {[], [], More} = hep_stream:feed(Skipping, <<"HEHEEP">>),
+    ?assertEqual(3, hep_stream:buffered(More)),
+    ?assertMatch({[], [{15, {resync, 15}}], _}, hep_stream:feed(More, <<"HEP3">>)),
+    ?assertMatch({[<<"EEP3", 6:16>>], [{12, {resync, 12}}], _}, hep_stream:feed(More, <<"3", 6:16>>)).
+
+%% Packets broken off within each other, each of which would have all of it looked at.
+many_broken_off_test() ->
+    Inner = binary:copy(<<1:32, 12:16, "HEP3", ?LIMIT:16>>, 20000),
+    {Packets, Errors} = divided(pieces(1460, <<"HEP3", ?LIMIT:16, Inner/binary>>), #{resync => true}),
+    ?assertEqual([], Packets),
+    ?assert(length(Errors) < 60),
+    ?assertEqual(6 + byte_size(Inner), accounted(Packets, Errors)).
+
+%%% Memory
+
+copy_test() ->
+    Packet = frame([chunk(15, binary:copy(<<"x">>, 300))]),
+    Bytes = iolist_to_binary([lists:duplicate(1000, Packet), binary:part(Packet, 0, 100)]),
+    {Copied, [], Stream} = hep_stream:feed(hep_stream:new(), Bytes),
+    [?assert(binary:referenced_byte_size(P) =< 2 * byte_size(P)) || P <- Copied],
+    ?assert(binary:referenced_byte_size(kept(Stream)) =< 200),
+    {Parts, [], Large} = hep_stream:feed(hep_stream:new(#{copy => false}), Bytes),
+    [?assertEqual(byte_size(Bytes), binary:referenced_byte_size(P)) || P <- Parts],
+    ?assertEqual(byte_size(Bytes), binary:referenced_byte_size(kept(Large))),
+    ?assertEqual(Copied, Parts).
+
+%% A payload of a packet that was decoded pins no more than its packet does.
+payload_test() ->
+    Bytes = binary:copy(frame([chunk(15, binary:copy(<<"x">>, 300))]), 1000),
+    {Packets, [], _} = hep_stream:feed(hep_stream:new(), Bytes),
+    [
+        ?assert(binary:referenced_byte_size(hep:payload(hep_packets:decoded(Packet))) =< 2 * byte_size(Packet))
+     || Packet <- Packets
+    ].
+
+%% A packet that fills most of what was read is not copied.
+large_is_not_copied_test() ->
+    Large = frame([chunk(15, binary:copy(<<"x">>, 60000))]),
+    Bytes = <<Large/binary, 0:80>>,
+    {[Packet], _, _} = hep_stream:feed(hep_stream:new(), Bytes),
+    ?assertEqual(byte_size(Bytes), binary:referenced_byte_size(Packet)).
+
+kept(Stream) ->
+    [Buffer] = [Field || Field <- tuple_to_list(Stream), is_binary(Field)],
+    Buffer.
+
+%%% What is not right
+
+badarg_test_() ->
+    [
+        ?_assertError(badarg, Call())
+     || Call <- [
+            fun() -> hep_stream:new([]) end,
+            fun() -> hep_stream:new(#{resync => yes}) end,
+            fun() -> hep_stream:new(#{copy => 1}) end,
+            fun() -> hep_stream:new(#{resyn => true}) end,
+            fun() -> hep_stream:feed(hep_stream:new(), "HEP3") end,
+            fun() -> hep_stream:feed(hep_stream:new(), <<1:3>>) end,
+            fun() -> hep_stream:feed(stream, <<>>) end
+        ]
+    ].
+
+format_error_test_() ->
+    [
+        ?_assertEqual(Text, lists:flatten(io_lib:format("~ts", [hep_stream:format_error({7, Reason})])))
+     || {Reason, Text} <- [
+            {{unframed_version, 1}, "offset 7: version 1 has no length and cannot be divided into packets on a stream"},
+            {{truncated, 3}, "offset 7: the packet breaks off after 3 bytes"},
+            {{resync, 12}, "offset 7: 12 bytes were skipped"},
+            {not_hep, lists:flatten(["offset 7: ", io_lib:format("~ts", [hep:format_error(not_hep)])])},
+            {{invalid_total_length, 5},
+                lists:flatten(["offset 7: ", io_lib:format("~ts", [hep:format_error({invalid_total_length, 5})])])}
+        ]
+    ].
+
+%%% Properties
+
+%% Packets, one behind the other and cut anywhere, come out as they went in.
+prop_frames() ->
+    ?CHECK(
+        {Packets, Cuts, Resync},
+        {list(any_frame()), cuts(), boolean()},
+        {Packets, []} =:= divided(cut_at(Cuts, iolist_to_binary(Packets)), #{resync => Resync})
+    ).
+
+%% However any bytes are cut they give the same, every one is accounted for, and no more than a packet is kept.
+prop_any_bytes() ->
+    ?CHECK(
+        {Parts, Cuts, Resync, Copy},
+        {list(part()), cuts(), boolean(), boolean()},
+        begin
+            Bytes = iolist_to_binary(Parts),
+            Options = #{resync => Resync, copy => Copy},
+            {Packets, Errors} = Whole = divided([Bytes], Options),
+            Whole =:= divided(cut_at(Cuts, Bytes), Options) andalso
+                Whole =:= divided(pieces(1, Bytes), Options) andalso
+                lists:all(fun is_frame/1, Packets) andalso
+                Errors =:= lists:keysort(1, Errors) andalso
+                (not Resync orelse byte_size(Bytes) =:= accounted(Packets, Errors)) andalso
+                lists:all(fun(Error) -> is_list(hep_stream:format_error(Error)) end, Errors)
+        end
+    ).
+
+is_frame(<<Magic:4/binary, Length:16, _/binary>> = Packet) ->
+    lists:member(Magic, [<<"HEP3">>, <<"EEP3">>]) andalso Length =:= byte_size(Packet).
+
+any_frame() ->
+    ?LET(
+        {Magic, Chunks},
+        {oneof([<<"HEP3">>, <<"EEP3">>]), list({integer(0, 65535), payload()})},
+        begin
+            <<"HEP3", Rest/binary>> = frame([chunk(Id, Value) || {Id, Value} <- Chunks]),
+            <<Magic/binary, Rest/binary>>
+        end
+    ).
+
+payload() ->
+    oneof([binary(), <<"HEP3">>, <<"HEP3", 6:16>>, ?LET(N, integer(0, 3000), binary:copy(<<"x">>, N))]).
+
+%% Packets, what was packets, what might become packets.
+part() ->
+    frequency([
+        {4, any_frame()},
+        {3, ?LET({Frame, Part}, {any_frame(), integer(0, 100)}, binary:part(Frame, 0, byte_size(Frame) * Part div 100))},
+        {2, ?LET({Total, Chunks}, {integer(0, 40), binary()}, frame(Total, Chunks))},
+        {2, binary()},
+        {2, oneof([<<"H">>, <<"HE">>, <<"HEP">>, <<"HEP3">>, <<"EEP">>, <<"EEP3">>, <<0>>, <<1>>, <<2>>])},
+        {1, <<"HEP3", ?LIMIT:16>>},
+        {1, binary:copy(<<"HEP3", 60:16>>, 20)}
+    ]).
+
+cuts() ->
+    list(integer(1, 50)).
+
+%%% Feeding
+
+%% What a stream gives in all, what is wrong at its end included, up to the error that ends it.
+divided(Pieces, Options) ->
+    divided(Pieces, hep_stream:new(Options), [], []).
+
+divided([], Stream, Packets, Errors) ->
+    {lists:append(lists:reverse(Packets)), lists:append(lists:reverse([hep_stream:finish(Stream) | Errors]))};
+divided([Piece | Pieces], Stream, Packets, Errors) ->
+    {Complete, Wrong, Next} = hep_stream:feed(Stream, Piece),
+    ?assert(hep_stream:buffered(Next) < ?LIMIT),
+    case Wrong =/= [] andalso hep_stream:finish(Next) of
+        [Error] when Error =:= hd(Wrong), Wrong =:= [Error] -> divided([], Next, [Complete | Packets], Errors);
+        _ -> divided(Pieces, Next, [Complete | Packets], [Wrong | Errors])
+    end.
+
+%% As it gives it at once, with what is wrong at its end.
+whole(Bytes, Options) ->
+    {Packets, Errors, Stream} = hep_stream:feed(hep_stream:new(Options), Bytes),
+    {Packets, Errors ++ hep_stream:finish(Stream), Stream}.
+
+accounted(Packets, Errors) ->
+    iolist_size(Packets) + lists:sum([Bytes || {_, {Kind, Bytes}} <- Errors, Kind =:= truncated orelse Kind =:= resync]).
+
+pieces(Size, Bytes) when byte_size(Bytes) =< Size -> [Bytes];
+pieces(Size, Bytes) ->
+    <<Piece:Size/binary, Rest/binary>> = Bytes,
+    [Piece | pieces(Size, Rest)].
+
+cut(At, Bytes) ->
+    <<Left:At/binary, Right/binary>> = Bytes,
+    [Left, Right].
+
+%% Cut into pieces of these sizes, the rest in one.
+cut_at([Size | Sizes], Bytes) when Size < byte_size(Bytes) ->
+    <<Piece:Size/binary, Rest/binary>> = Bytes,
+    [Piece | cut_at(Sizes, Rest)];
+cut_at(_, Bytes) ->
+    [Bytes].
