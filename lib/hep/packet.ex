@@ -164,6 +164,7 @@ defmodule HEP.Packet do
           dst_port: dst_port,
           timestamp: timestamp,
           node_id: node_id,
+          payload_type: number,
           payload: payload,
           chunks: chunks
         ) = record
@@ -178,20 +179,16 @@ defmodule HEP.Packet do
       dst_port: to_nil(dst_port),
       timestamp: from_timestamp(timestamp),
       capture_id: to_nil(node_id),
-      payload_type: payload_type(record),
+      payload_type: payload_type(number),
       payload: payload,
       chunks: Enum.map(chunks, fn {key, value} -> {key, chunk_value(value)} end)
     }
   end
 
   # The name, unless it leads to another number than the record's.
-  defp payload_type(hep(payload_type: number) = record) do
-    name = :hep.payload_type(record)
-
-    case :hep.payload_type(name, record) do
-      hep(payload_type: ^number) -> name
-      _ -> number
-    end
+  defp payload_type(number) when is_integer(number) do
+    name = :hep_registry.payload_type_name(number)
+    if :hep_registry.payload_type_number(name) == number, do: name, else: number
   end
 
   defp chunk_value({_length, value}), do: value
