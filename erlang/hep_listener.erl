@@ -20,7 +20,8 @@
 -behaviour(gen_server).
 
 -export([start_link/1, child_spec/1, stop/1, port/1, info/1]).
-%% For the acceptor.
+%% For HEP.Listener, and for the acceptor.
+-export([start_link/2]).
 -export([admit/1, admitted/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
@@ -115,9 +116,15 @@
 %% @doc Opens the port and listens.
 -spec start_link(options()) -> gen_server:start_ret() | {error, {bad_option, {atom(), term()} | term()}}.
 start_link(Options) ->
+    start_link(Options, none).
+
+%% @private With a module that says in its language's terms what the handler gets: `packet/1', `error/1'.
+-spec start_link(options(), Face :: module() | none) ->
+    gen_server:start_ret() | {error, {bad_option, {atom(), term()} | term()}}.
+start_link(Options, Face) ->
     case hep_listener_options:check(Options) of
-        {ok, #{name := Name} = Checked} -> gen_server:start_link(Name, ?MODULE, Checked, []);
-        {ok, Checked} -> gen_server:start_link(?MODULE, Checked, []);
+        {ok, #{name := Name} = Checked} -> gen_server:start_link(Name, ?MODULE, Checked#{face => Face}, []);
+        {ok, Checked} -> gen_server:start_link(?MODULE, Checked#{face => Face}, []);
         {error, _} = Error -> Error
     end.
 

@@ -18,6 +18,7 @@
     decode := hep:options(),
     auth_keys := [binary()],
     handler := hep_handler:handler(),
+    face := module() | none,
     atom() => term()
 }.
 
@@ -96,13 +97,23 @@ deliver(#intake{shared = #{figures := Figures} = Shared, handler = Handler} = In
     hep_listener_figures:add(received, Received, Figures),
     hep_listener_figures:add(bytes, Bytes, Figures),
     event(packets, #{received => Received, decoded => Decoded, bytes => Bytes}, #{}, Shared),
-    After = handled(hep_handler:packets(lists:reverse(Intake#intake.packets), Handler), Decoded, Handler, Shared),
-    Last = lists:foldr(
+    After = handled(hep_handler:packets(packets(Intake), Handler), Decoded, Handler, Shared),
+    Last = lists:foldl(
         fun(Error, Next) -> handled(hep_handler:error(Error, Next), 0, Next, Shared) end,
         After,
-        Intake#intake.errors
+        errors(Intake)
     ),
     #intake{shared = Shared, handler = Last}.
+
+packets(#intake{packets = Packets, shared = #{face := none}}) ->
+    lists:reverse(Packets);
+packets(#intake{packets = Packets, shared = #{face := Face}}) ->
+    [{Face:packet(Packet), Meta} || {Packet, Meta} <- lists:reverse(Packets)].
+
+errors(#intake{errors = Errors, shared = #{face := none}}) ->
+    lists:reverse(Errors);
+errors(#intake{errors = Errors, shared = #{face := Face}}) ->
+    [{Face:error(Reason), Raw} || {Reason, Raw} <- lists:reverse(Errors)].
 
 %% Counted first: a handler that does not begin again ends the process.
 handled({ok, Handler}, _, _, _) ->
