@@ -1,7 +1,8 @@
 defmodule HEP.DecodeError do
   @moduledoc """
   Why bytes are not a HEP packet, or text is not the JSON of packets: returned by `HEP.decode/2` and
-  `HEP.from_json/1`, raised by `HEP.decode!/2` and `HEP.from_json!/1`.
+  `HEP.from_json/1`, raised by `HEP.decode!/2` and `HEP.from_json!/1`, given to handlers by
+  `HEP.Listener`.
 
   `reason` is for programs, `message/1` for people. Offsets count from the packet's first byte.
 
@@ -17,13 +18,15 @@ defmodule HEP.DecodeError do
     * `{:invalid_json, line, column, message}` - of `HEP.from_json/1`: the text is no JSON, or not that
       of packets. The place is where that showed, lines and columns from 1, columns in bytes; column
       0 is before a line's first byte
+    * `{:stream, {offset, reason}}` - of a connection of `HEP.Listener`: it is that of `HEP.Stream`
+    * `:unauthorised` - of `HEP.Listener`: a packet without one of its authenticate keys
   """
   @moduledoc since: "1.0.0"
 
   defexception [:reason]
 
   @typedoc since: "1.0.0"
-  @type t :: %__MODULE__{reason: :hep.reason() | :hep_json.reason()}
+  @type t :: %__MODULE__{reason: :hep.reason() | :hep_json.reason() | :hep_handler.reason()}
 
   @doc """
   Says in a sentence what the reason means.
@@ -36,5 +39,7 @@ defmodule HEP.DecodeError do
   @doc since: "1.0.0"
   @impl true
   @spec message(t()) :: String.t()
+  def message(%__MODULE__{reason: {:stream, error}}), do: HEP.Stream.format_error(error)
+  def message(%__MODULE__{reason: :unauthorised}), do: "none of the authenticate keys"
   def message(%__MODULE__{reason: reason}), do: List.to_string(:hep.format_error(reason))
 end

@@ -1,6 +1,12 @@
 # From Elixir 1.15 on, Mix takes applications that are no dependencies off the code path.
 if function_exported?(Mix, :ensure_application!, 1) do
-  wanted = if Code.ensure_loaded?(JSON), do: [:crypto], else: [:crypto, :jiffy]
+  wanted = [
+    :crypto,
+    :ssl,
+    :public_key,
+    :logger | if(Code.ensure_loaded?(JSON), do: [], else: [:jiffy])
+  ]
+
   Enum.each(wanted, &apply(Mix, :ensure_application!, [&1]))
 end
 

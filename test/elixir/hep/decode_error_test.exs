@@ -13,7 +13,9 @@ defmodule HEP.DecodeErrorTest do
           {{:truncated_chunk, 147}, "byte 147"},
           {{:invalid_chunk_length, 12, 3}, "3 of the chunk at byte 12"},
           {{:invalid_chunk, 0, 7, 1, <<1>>}, "chunk 0x0007 of vendor 0 (1 bytes)"},
-          {{:invalid_json, 3, 14, "unknown field `ä`"}, "unknown field `ä` at line 3, column 14"}
+          {{:invalid_json, 3, 14, "unknown field `ä`"}, "unknown field `ä` at line 3, column 14"},
+          {{:stream, {35, {:resync, 2}}}, "offset 35: 2 bytes were skipped"},
+          {:unauthorised, "none of the authenticate keys"}
         ] do
       text = Exception.message(%HEP.DecodeError{reason: reason})
       assert String.valid?(text)

@@ -1,0 +1,88 @@
+defmodule HEP.Handler do
+  @moduledoc """
+  The behaviour of modules that take the packets of a `HEP.Listener`.
+
+      defmodule MyApp.Capture do
+        use HEP.Handler
+
+        @impl true
+        def init(table), do: {:ok, table}
+
+        @impl true
+        def handle_packets(packets, table) do
+          for {packet, meta} <- packets, do: :ets.insert(table, {meta.time, packet})
+          {:ok, table}
+        end
+      end
+
+      {HEP.Listener, port: 9060, handler: {MyApp.Capture, :captured}}
+
+  Each process that receives (a UDP shard, a connection of TCP or TLS) has its own handler state and
+  calls the functions below. While a handler is at work its socket is not read.
+
+  A handler that raises is logged, counted, and begins again with `c:init/1`; the packets of that call
+  are lost (and counted), those behind them are not.
+
+  `use HEP.Handler` sets the behaviour and gives `c:init/1`, which may be overridden: it makes its
+  argument the state. Without an argument, `handler: MyApp.Capture`, that is `[]`.
+  """
+  @moduledoc since: "1.0.0"
+
+  @typedoc "A packet, as the listener's `t:HEP.Listener.view/0` says."
+  @typedoc since: "1.0.0"
+  @type packet :: HEP.Packet.t() | :hep.state() | :hep_transform.transformed() | String.t()
+
+  @typedoc """
+  Where a packet came from:
+
+    * `:source` - address and port of the sender
+    * `:time` - when it was received: microseconds since the epoch
+    * `:size` - bytes, as received
+    * `:transport` - what it came over
+  """
+  @typedoc since: "1.0.0"
+  @type meta :: %{
+          source: {:inet.ip_address(), :inet.port_number()},
+          time: integer(),
+          size: non_neg_integer(),
+          transport: :udp | :tcp | :tls
+        }
+
+  @doc "Begins: in the process that receives, with the argument of `handler: {module, argument}`."
+  @doc since: "1.0.0"
+  @callback init(argument :: term()) :: {:ok, state :: term()} | {:error, reason :: term()}
+
+  @doc "Takes the packets that have come."
+  @doc since: "1.0.0"
+  @callback handle_packets([{packet(), meta()}], state) :: {:ok, state} when state: term()
+
+  @doc """
+  Takes what is no packet, or may not be received.
+
+  `Exception.message/1` puts the error into a sentence. Beside the reasons of `HEP.decode/2` there are
+  `{:stream, {offset, reason}}`, see `HEP.Stream`, and `:unauthorised`, without one of the listener's
+  `:auth_keys`. The bytes are those that were received; of a stream's error they are empty.
+  """
+  @doc since: "1.0.0"
+  @callback handle_error(HEP.DecodeError.t(), {bytes :: binary(), meta()}, state) ::
+              {:ok, state}
+            when state: term()
+
+  @doc "Ends: with its process, or because it has raised. What it returns does not count."
+  @doc since: "1.0.0"
+  @callback terminate(reason :: term(), state :: term()) :: term()
+
+  @optional_callbacks handle_error: 3, terminate: 2
+
+  @doc false
+  defmacro __using__(_options) do
+    quote do
+      @behaviour HEP.Handler
+
+      @impl HEP.Handler
+      def init(argument), do: {:ok, argument}
+
+      defoverridable init: 1
+    end
+  end
+end

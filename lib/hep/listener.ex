@@ -1,0 +1,235 @@
+defmodule HEP.Listener do
+  @moduledoc """
+  Receives HEP over UDP, TCP and TLS.
+
+  It belongs under a supervisor of yours; the application `:hep` starts nothing:
+
+      defmodule MyApp.Capture do
+        use HEP.Handler
+
+        @impl true
+        def handle_packets(packets, state) do
+          for {packet, meta} <- packets, do: IO.inspect(packet, label: inspect(meta.source))
+          {:ok, state}
+        end
+      end
+
+      Supervisor.start_link([{HEP.Listener, port: 9060, handler: MyApp.Capture}],
+        strategy: :one_for_one
+      )
+
+  A handler is a module, a function or a process, see `t:handler/0`. Packets come in batches as they
+  arrive: nothing waits for a batch to fill.
+
+      iex> test = self()
+      iex> {:ok, listener} = HEP.Listener.start_link(ip: {127, 0, 0, 1}, port: 0, handler: test)
+      iex> {:ok, socket} = :gen_udp.open(0)
+      iex> datagram = HEP.encode!(%HEP.Packet{payload: "ping"})
+      iex> :ok = :gen_udp.send(socket, {127, 0, 0, 1}, HEP.Listener.port(listener), datagram)
+      iex> receive do
+      ...>   {:hep_packets, ^listener, [{packet, meta}]} -> {packet.payload, meta.transport}
+      ...> end
+      {"ping", :udp}
+      iex> HEP.Listener.info(listener).received
+      1
+
+  **UDP.** One process per shard reads the socket, decodes and calls the handler. It reads on when the
+  handler is done: a slow handler leaves datagrams in the kernel's buffer, and beyond that the kernel
+  drops them, which `info/1` tells as `:dropped`. A handler that crashes does not close the socket.
+
+  **TCP, TLS.** One process per connection. `HEP.Stream` divides the stream; versions 1 and 2 cannot
+  be divided and end the connection. So does what is not HEP, unless `:resync` is set.
+
+  With the `:telemetry` application there are events, see `guides/telemetry.md` in the repository.
+  """
+  @moduledoc since: "1.0.0"
+
+  alias HEP.Listener.Face
+
+  @typedoc """
+  Who gets the packets:
+
+    * a module with the behaviour `HEP.Handler`, alone or with the argument of its `c:HEP.Handler.init/1`
+    * a function of one argument, which is called with a list of `{packet, meta}`. What is not HEP
+      is only counted
+    * a local process, which gets the messages `{:hep_packets, listener, [{packet, meta}]}` and
+      `{:hep_error, listener, error, {bytes, meta}}`. The listener waits while the process has more
+      than 1000 messages, and ends with it
+  """
+  @typedoc since: "1.0.0"
+  @type handler ::
+          module()
+          | {module(), argument :: term()}
+          | ([{HEP.Handler.packet(), HEP.Handler.meta()}] -> term())
+          | pid()
+
+  @typedoc """
+  What the handler gets:
+
+    * `:decode` - `HEP.Packet` structs
+    * `:parse` - lists of chunks, see `HEP.MultiParser`
+    * `:transform`, `{:transform, modules}` - property lists with readable names, see `HEP.Transform`
+    * `:json` - the JSON text
+  """
+  @typedoc since: "1.0.0"
+  @type view :: :decode | :parse | :transform | {:transform, [module()]} | :json
+
+  @typedoc """
+  How to listen:
+
+    * `:handler` - who gets the packets; the only option without a default
+    * `:transport` - `:udp` (default), `:tcp` or `:tls`
+    * `:ip` - the address to listen on: by default `{0, 0, 0, 0}`, all of IPv4;
+      `{0, 0, 0, 0, 0, 0, 0, 0}` is all of both families
+    * `:port` - 9060 by default; with 0 the system chooses, and `port/1` tells
+    * `:view` - what the handler gets: `:decode` by default
+    * `:decode` - the options of `HEP.decode/2`; they count for the views `:decode` and `:json`
+    * `:auth_keys` - packets without one of these authenticate keys are counted as unauthorised and
+      dropped; versions 1 and 2 have none. By default all packets pass
+    * `:shards` - UDP: so many sockets on the port, each with a process; the system spreads the
+      senders over them. 1 by default
+    * `:active` - UDP: the most datagrams in one call of the handler, 100 by default. TCP, TLS: the
+      N of `{:active, n}`, 10 by default
+    * `:read_packets` - UDP: how many datagrams are read before the process sees to something else,
+      1000 by default
+    * `:recbuf` - the kernel's buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may
+      give less, see `:recbuf` in `info/1`
+    * `:max_connections` - TCP, TLS: more are closed at once, and counted as `:refused`. 10,000 by
+      default
+    * `:idle_timeout` - TCP, TLS: a connection is closed when nothing came for so many milliseconds:
+      `:infinity` by default
+    * `:resync` - TCP, TLS: skip what is not HEP, see `HEP.Stream`: `false` by default
+    * `:tls` - TLS: the options of `:ssl.handshake/3`, with a certificate. TLS 1.2 and 1.3 unless
+      they say otherwise
+    * `:name` - what the process is registered as, as for `GenServer.start_link/3`
+  """
+  @typedoc since: "1.0.0"
+  @type option ::
+          {:handler, handler()}
+          | {:transport, :udp | :tcp | :tls}
+          | {:ip, :inet.ip_address()}
+          | {:port, :inet.port_number()}
+          | {:view, view()}
+          | {:decode, [HEP.option()]}
+          | {:auth_keys, [binary()]}
+          | {:shards, 1..1024}
+          | {:active, 1..32_767}
+          | {:read_packets, pos_integer()}
+          | {:recbuf, pos_integer()}
+          | {:max_connections, pos_integer()}
+          | {:idle_timeout, pos_integer() | :infinity}
+          | {:resync, boolean()}
+          | {:tls, [:ssl.tls_server_option()]}
+          | {:name, GenServer.name()}
+
+  @doc """
+  Opens the port and listens.
+
+  A wrong, unknown or missing option is an error that names it. Another error is
+  `{:error, {:listen, transport, reason}}`: the port cannot be opened.
+
+  ## Examples
+
+      iex> HEP.Listener.start_link(port: 70_000, handler: self())
+      {:error, {:bad_option, {:port, 70_000}}}
+
+      iex> HEP.Listener.start_link(port: 0)
+      {:error, {:bad_option, {:handler, :missing}}}
+  """
+  @doc since: "1.0.0"
+  @spec start_link([option()]) ::
+          GenServer.on_start() | {:error, {:bad_option, {atom(), term()} | term()}}
+  def start_link(options) do
+    with :ok <- keywords(options),
+         given = given(options),
+         {:error, {:bad_option, {name, _}}} when is_map_key(given, name) <-
+           :hep_listener.start_link(Map.new(given, &erlang/1), Face),
+         do: {:error, {:bad_option, {name, Map.fetch!(given, name)}}}
+  end
+
+  @doc """
+  For a supervisor's children: `{HEP.Listener, options}`.
+
+  Listeners of one supervisor have ids of their own by their names, or by transport, address and port.
+
+  ## Examples
+
+      iex> HEP.Listener.child_spec(port: 9060, handler: self()).id
+      {HEP.Listener, [:default, :default, 9060]}
+  """
+  @doc since: "1.0.0"
+  @spec child_spec([option()]) :: Supervisor.child_spec()
+  def child_spec(options) do
+    where = for name <- [:transport, :ip, :port], do: Keyword.get(options, name, :default)
+
+    %{
+      id: Keyword.get(options, :name, {__MODULE__, where}),
+      start: {__MODULE__, :start_link, [options]},
+      shutdown: :infinity,
+      type: :supervisor
+    }
+  end
+
+  @doc "Closes the port and all connections."
+  @doc since: "1.0.0"
+  @spec stop(GenServer.server()) :: :ok
+  defdelegate stop(listener), to: :hep_listener
+
+  @doc "The port that is listened on."
+  @doc since: "1.0.0"
+  @spec port(GenServer.server()) :: :inet.port_number()
+  defdelegate port(listener), to: :hep_listener
+
+  @doc """
+  What the listener is and what it has counted, a map.
+
+  Beside `:transport`, `:ip`, `:port`, `:view` and `:shards`:
+
+    * `:received`, `:bytes` - datagrams, packets of streams and errors of streams; `:received` is the
+      sum of `:decoded`, `:unauthorised` and what is in `:rejected`
+    * `:decoded`, `:versions`, `:payload_types` - what the handler got, and of which kinds
+    * `:rejected` - what is no packet, by the reasons' names
+    * `:unauthorised` - packets without one of the `:auth_keys`
+    * `:dropped` - UDP: datagrams that the kernel had no room for; `:unknown` where it does not tell
+    * `:recbuf` - UDP: the kernel's buffer of each socket, in bytes, as the kernel counts
+    * `:connections`, `:accepted`, `:refused`, `:handshakes_failed`, `:idle_closed` - TCP, TLS: how
+      many are open now; how many were accepted, closed for `:max_connections`, ended in the TLS
+      handshake, closed for `:idle_timeout`
+    * `:resyncs`, `:skipped_bytes` - how often, and over how many bytes, a stream was taken up again
+    * `:handler_crashes`, `:handler_lost` - how often a handler raised, and how many packets it had
+      in hand
+  """
+  @doc since: "1.0.0"
+  @spec info(GenServer.server()) :: :hep_listener.info()
+  defdelegate info(listener), to: :hep_listener
+
+  defp keywords(options) do
+    if Keyword.keyword?(options), do: :ok, else: {:error, {:bad_option, options}}
+  end
+
+  # Of an option that is there twice, the first counts, as in `Keyword.get/2`.
+  defp given(options), do: options |> Enum.reverse() |> Map.new()
+
+  defp erlang({:decode, options}),
+    do: {:decode, if(Keyword.keyword?(options), do: Map.new(options), else: :no_keywords)}
+
+  defp erlang({:name, name}) when is_atom(name), do: {:name, {:local, name}}
+  defp erlang(option), do: option
+end
+
+defmodule HEP.Listener.Face do
+  @moduledoc false
+  # What the listener's processes have for handlers, in the terms of Elixir.
+
+  require Record
+
+  Record.defrecordp(
+    :hep,
+    Record.extract(:hep, from: Path.expand("../../include/hep.hrl", __DIR__))
+  )
+
+  def packet(hep() = record), do: HEP.Packet.from_record(record)
+  def packet(view), do: view
+
+  def error(reason), do: %HEP.DecodeError{reason: reason}
+end
