@@ -1,0 +1,103 @@
+%% @private
+%% A packet as the bytes that go out, or why they may not. Runs in the process of who calls `hep_sender:send/2'.
+-module(hep_sender_frame).
+
+-include("hep.hrl").
+
+-export([settings/1, new/2]).
+
+-export_type([settings/0, reason/0]).
+
+%% What UDP over IPv4 carries: 65535 bytes without the headers of both.
+-define(DATAGRAM, 65507).
+
+-record(settings, {
+    stream :: boolean(),
+    capture_id :: hep:uint32() | undefined,
+    node_name :: binary() | undefined,
+    encode :: hep:encode_options()
+}).
+
+-opaque settings() :: #settings{}.
+
+%% Why a packet is not sent.
+-type reason() ::
+    hep:encode_reason()
+    | not_hep
+    | {unframed_version, 1 | 2}
+    | {wrong_total_length, hep:uint16(), Size :: non_neg_integer()}
+    | {datagram_too_large, Size :: pos_integer()}.
+
+-spec settings(map()) -> settings().
+settings(#{transport := Transport, encode := Encode} = Options) ->
+    #settings{
+        stream = Transport =/= udp,
+        capture_id = maps:get(capture_id, Options, undefined),
+        node_name = maps:get(node_name, Options, undefined),
+        encode = maps:merge(Encode, maps:with([auth_key], Options))
+    }.
+
+-spec new(hep:hep() | iodata() | term(), settings()) ->
+    {ok, iodata(), Size :: non_neg_integer()} | {error, reason()}.
+new(#hep{} = Hep, Settings) ->
+    record(hep:numbered(Hep), Settings);
+new(Bytes, Settings) when is_binary(Bytes); is_list(Bytes) ->
+    try iolist_size(Bytes) of
+        Size -> encoded(Bytes, Size, Settings)
+    catch
+        error:badarg -> {error, not_hep}
+    end;
+new(Term, _) ->
+    {error, {invalid_hep, Term}}.
+
+record(#hep{version = Version}, #settings{stream = true}) when Version =:= 1; Version =:= 2 ->
+    {error, {unframed_version, Version}};
+record(Hep, #settings{encode = Encode} = Settings) ->
+    case encode(with_node_name(with_capture_id(Hep, Settings), Settings), Encode) of
+        {ok, Frame} -> sized(Frame, iolist_size(Frame), Settings);
+        {error, _} = Error -> Error
+    end.
+
+%% Without options the codec has a shorter way.
+encode(Hep, Options) when map_size(Options) =:= 0 -> hep:encode(Hep);
+encode(Hep, Options) -> hep:encode(Hep, Options).
+
+%% Version 1 has no place for it.
+with_capture_id(#hep{node_id = undefined, version = Version} = Hep, #settings{capture_id = Id}) when Version =/= 1 ->
+    Hep#hep{node_id = Id};
+with_capture_id(Hep, _) ->
+    Hep.
+
+%% Only version 3 has a place for it. Chunks that are no list are left for the codec to refuse.
+with_node_name(#hep{version = 3, chunks = Chunks} = Hep, #settings{node_name = <<_/binary>> = Name}) when
+    length(Chunks) >= 0
+->
+    Key = {0, hep_registry:chunk_id(node_name)},
+    case lists:keymember(Key, 1, Chunks) of
+        true -> Hep;
+        false -> Hep#hep{chunks = [{Key, Name} | Chunks]}
+    end;
+with_node_name(Hep, _) ->
+    Hep.
+
+sized(_, Size, #settings{stream = false}) when Size > ?DATAGRAM -> {error, {datagram_too_large, Size}};
+sized(Frame, Size, _) -> {ok, Frame, Size}.
+
+%% On a stream one wrong length takes all that follows with it.
+encoded(Bytes, Size, #settings{stream = true}) ->
+    case start(Bytes) of
+        <<Magic:4/binary, Size:16, _/binary>> when Magic =:= <<"HEP3">>; Magic =:= <<"EEP3">> -> {ok, Bytes, Size};
+        <<Magic:4/binary, Total:16, _/binary>> when Magic =:= <<"HEP3">>; Magic =:= <<"EEP3">> ->
+            {error, {wrong_total_length, Total, Size}};
+        <<Version, _/binary>> when Version =:= 1; Version =:= 2 ->
+            {error, {unframed_version, Version}};
+        _ ->
+            {error, not_hep}
+    end;
+encoded(Bytes, Size, Settings) ->
+    sized(Bytes, Size, Settings).
+
+%% The first bytes. Copies only what begins with less than a header.
+start(Bytes) when is_binary(Bytes) -> Bytes;
+start([<<_:6/binary, _/binary>> = Start | _]) -> Start;
+start(Bytes) -> iolist_to_binary(Bytes).

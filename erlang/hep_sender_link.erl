@@ -1,0 +1,295 @@
+%% @private
+%% One connection of `hep_sender' to one collector: resolves the name, connects, shakes hands, and writes one batch
+%% of frames at a time. All that may block is done here. The process ends with the connection; the sender decides
+%% when to start the next.
+%%
+%% It tells the sender `{link, Pid, Event}':
+%% <dl>
+%% <dt>`up'</dt><dd>there is a connection</dd>
+%% <dt>`{sent, Count}'</dt><dd>so many packets of the batch, the next ones in its order, were written</dd>
+%% <dt>`{refused, Reason}'</dt><dd>the next one of the batch can never be sent</dd>
+%% </dl>
+-module(hep_sender_link).
+
+-behaviour(gen_server).
+
+-export([start_link/1, batch/2, tls_options/2]).
+-export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-export_type([options/0, host/0]).
+
+%% How long to wait, in milliseconds, when the system has no room for a datagram.
+-define(PAUSE, 5).
+%% How long what is still on its way out may take at the end, in milliseconds, and how often to look.
+-define(DRAIN, 1000).
+-define(LOOK, 10).
+
+-type host() :: inet:ip_address() | inet:hostname() | binary().
+
+-type options() :: #{
+    sender := pid(),
+    transport := udp | tcp | tls,
+    target := {host(), inet:port_number()},
+    %% How many connections there were before.
+    attempt := non_neg_integer(),
+    connect_timeout := pos_integer(),
+    send_timeout := pos_integer(),
+    sndbuf => pos_integer(),
+    %% A function, so that no log shows a password.
+    tls := fun(() -> [ssl:tls_client_option()])
+}.
+
+-type socket() :: {udp, gen_udp:socket()} | {tcp, gen_tcp:socket()} | {tls, ssl:sslsocket()}.
+
+-record(state, {sender :: pid(), socket :: socket() | undefined}).
+
+-spec start_link(options()) -> gen_server:start_ret().
+start_link(Options) ->
+    gen_server:start_link(?MODULE, Options, []).
+
+%% Hands over the next batch. There may be one at a time.
+-spec batch(pid(), [iodata()]) -> ok.
+batch(Link, Frames) ->
+    Link ! {batch, Frames},
+    ok.
+
+%%% Callbacks
+
+init(#{sender := Sender} = Options) ->
+    %% For terminate/2: a connection ends in an orderly way when the sender does.
+    process_flag(trap_exit, true),
+    {ok, #state{sender = Sender}, {continue, Options}}.
+
+handle_continue(#{target := {Host, _}} = Options, State) ->
+    case addresses(Host, Options) of
+        {ok, Addresses} -> connected(connect_any(Addresses, Options), State);
+        {error, Reason} -> {stop, {shutdown, Reason}, State}
+    end.
+
+connected({ok, Socket}, State) ->
+    tell(up, State),
+    {noreply, State#state{socket = Socket}};
+connected({error, Reason}, State) ->
+    {stop, {shutdown, Reason}, State}.
+
+handle_call(_, _, State) ->
+    {noreply, State}.
+
+handle_cast(_, State) ->
+    {noreply, State}.
+
+handle_info({batch, Frames}, #state{socket = Socket} = State) ->
+    case write(Socket, Frames, State) of
+        ok -> {noreply, State};
+        {error, Reason} -> broken(Reason, State)
+    end;
+handle_info({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_closed ->
+    broken(closed, State);
+handle_info({Error, _, Reason}, State) when Error =:= tcp_error; Error =:= ssl_error ->
+    broken(Reason, State);
+%% HEP has no answers: what a collector says is thrown away, and it does not go on filling the buffer.
+handle_info({Data, _, _}, #state{socket = Socket} = State) when Data =:= tcp; Data =:= ssl ->
+    case listen(Socket) of
+        ok -> {noreply, State};
+        {error, Reason} -> broken(Reason, State)
+    end;
+handle_info(_, State) ->
+    {noreply, State}.
+
+%% The connection ended. Nothing more goes out: what was half sent would be of no use.
+broken(Reason, #state{socket = Socket} = State) ->
+    close(Socket),
+    {stop, {shutdown, Reason}, State#state{socket = undefined}}.
+
+%% The sender ends. What the system has still goes out, if the collector takes it soon.
+terminate(_, #state{socket = Socket}) ->
+    drain(Socket, ?DRAIN div ?LOOK),
+    close(Socket).
+
+tell(Event, #state{sender = Sender}) ->
+    Sender ! {link, self(), Event},
+    ok.
+
+%%% Connecting
+
+%% IPv4 first: most collectors know nothing else, and UDP does not tell.
+addresses(Host, Options) ->
+    case name(Host) of
+        Name when is_list(Name) -> resolved([inet:getaddrs(Name, Family) || Family <- [inet, inet6]], Options);
+        Address -> {ok, [Address]}
+    end.
+
+resolved(Answers, Options) ->
+    case {lists:append([Addresses || {ok, Addresses} <- Answers]), Answers} of
+        {[], [Error | _]} -> Error;
+        {Addresses, _} -> {ok, in_turn(Addresses, Options)}
+    end.
+
+%% Over UDP every address can be "connected" to: each attempt takes the next one.
+in_turn(Addresses, #{transport := udp, attempt := Attempt}) ->
+    [lists:nth(Attempt rem length(Addresses) + 1, Addresses)];
+in_turn(Addresses, _) ->
+    Addresses.
+
+%% An address, where it is one, or else a host name.
+name(Host) when is_binary(Host) ->
+    name(binary_to_list(Host));
+name(Host) when is_list(Host) ->
+    case inet:parse_address(Host) of
+        {ok, Address} -> Address;
+        {error, einval} -> Host
+    end;
+name(Address) ->
+    Address.
+
+connect_any([Address | Others], Options) ->
+    case connect(Address, Options) of
+        {error, _} when Others =/= [] -> connect_any(Others, Options);
+        Result -> Result
+    end.
+
+connect(Address, #{transport := udp, target := {_, Port}} = Options) ->
+    %% Passive: a refusal by the other host is the answer to the next datagram then.
+    case gen_udp:open(0, [binary, family(Address), {active, false} | sndbuf(Options)]) of
+        {ok, Socket} ->
+            case gen_udp:connect(Socket, Address, Port) of
+                ok -> {ok, {udp, Socket}};
+                {error, _} = Error -> gen_udp:close(Socket), Error
+            end;
+        {error, _} = Error ->
+            Error
+    end;
+connect(Address, #{transport := tcp, target := {_, Port}, connect_timeout := Timeout} = Options) ->
+    tagged(tcp, gen_tcp:connect(Address, Port, stream_options(Address, Options), Timeout));
+connect(Address, #{transport := tls, target := {Host, Port}, connect_timeout := Timeout, tls := Tls} = Options) ->
+    case tls_options(Host, Tls()) of
+        {ok, Complete} ->
+            tagged(tls, ssl:connect(Address, Port, stream_options(Address, Options) ++ Complete, Timeout));
+        {error, _} = Error ->
+            Error
+    end.
+
+tagged(Tag, {ok, Socket}) -> {ok, {Tag, Socket}};
+tagged(_, {error, _} = Error) -> Error;
+tagged(_, Other) -> {error, Other}.
+
+stream_options(Address, #{send_timeout := Timeout} = Options) ->
+    [
+        family(Address),
+        {mode, binary},
+        {active, once},
+        %% The sender's batches are as large as they can be; there is nothing to wait for.
+        {nodelay, true},
+        {keepalive, true},
+        {send_timeout, Timeout},
+        {send_timeout_close, true},
+        %% A socket whose owner ends would stay open as long as the collector does not read. See terminate/2.
+        {linger, {true, 0}}
+        | sndbuf(Options)
+    ].
+
+family(Address) when tuple_size(Address) =:= 4 -> inet;
+family(_) -> inet6.
+
+sndbuf(#{sndbuf := Bytes}) -> [{sndbuf, Bytes}];
+sndbuf(_) -> [].
+
+%% The user's options for TLS, and the safe ones where the user says nothing.
+-spec tls_options(host(), [ssl:tls_client_option()]) -> {ok, [ssl:tls_client_option()]} | {error, no_cacerts}.
+tls_options(Host, Given) ->
+    Defaults = [
+        {verify, verify_peer},
+        {versions, ['tlsv1.3', 'tlsv1.2']},
+        %% Takes wildcards in names, as HTTPS does.
+        {customize_hostname_check, [{match_fun, public_key:pkix_verify_hostname_match_fun(https)}]}
+        | server_name(name(Host))
+    ],
+    Missing = [Default || {Name, _} = Default <- Defaults, not lists:keymember(Name, 1, Given)],
+    case trusted(Given) of
+        {ok, Trusted} -> {ok, Given ++ Missing ++ Trusted};
+        {error, _} = Error -> Error
+    end.
+
+%% The name to ask for and to hold against the certificate. It is connected to by its address; of an address
+%% itself ssl takes care.
+server_name(Name) when is_list(Name) -> [{server_name_indication, Name}];
+server_name(_) -> [].
+
+trusted(Given) ->
+    Named = lists:any(fun(Name) -> lists:keymember(Name, 1, Given) end, [cacerts, cacertfile]),
+    case Named orelse lists:member({verify, verify_none}, Given) of
+        true -> {ok, []};
+        false -> system_trusted()
+    end.
+
+system_trusted() ->
+    try public_key:cacerts_get() of
+        [] -> {error, no_cacerts};
+        Certificates -> {ok, [{cacerts, Certificates}]}
+    catch
+        _:_ -> {error, no_cacerts}
+    end.
+
+%%% Writing
+
+%% Frames of a stream go out together; when that fails nobody knows how far they came.
+write({udp, Socket}, Datagrams, State) ->
+    write_datagrams(Socket, Datagrams, 0, State);
+write(Socket, Frames, State) ->
+    case write_stream(Socket, Frames) of
+        ok -> tell({sent, length(Frames)}, State);
+        {error, _} = Error -> Error
+    end.
+
+write_stream({tcp, Socket}, Bytes) -> gen_tcp:send(Socket, Bytes);
+write_stream({tls, Socket}, Bytes) -> ssl:send(Socket, Bytes).
+
+write_datagrams(_, [], Sent, State) ->
+    tell({sent, Sent}, State);
+write_datagrams(Socket, [Datagram | Others] = Datagrams, Sent, State) ->
+    case gen_udp:send(Socket, Datagram) of
+        ok ->
+            write_datagrams(Socket, Others, Sent + 1, State);
+        {error, Busy} when Busy =:= eagain; Busy =:= enobufs ->
+            timer:sleep(?PAUSE),
+            write_datagrams(Socket, Datagrams, Sent, State);
+        {error, emsgsize} ->
+            tell({sent, Sent}, State),
+            tell({refused, emsgsize}, State),
+            write_datagrams(Socket, Others, 0, State);
+        {error, _} = Error ->
+            tell({sent, Sent}, State),
+            Error
+    end.
+
+listen({tcp, Socket}) -> inet:setopts(Socket, [{active, once}]);
+listen({tls, Socket}) -> ssl:setopts(Socket, [{active, once}]).
+
+%%% Ending
+
+drain({Tag, _} = Socket, Times) when Tag =/= udp, Times > 0 ->
+    case pending(Socket) of
+        {ok, [{send_pend, 0}]} ->
+            linger(Socket);
+        {ok, _} ->
+            timer:sleep(?LOOK),
+            drain(Socket, Times - 1);
+        {error, _} ->
+            ok
+    end;
+drain(_, _) ->
+    ok.
+
+pending({tcp, Socket}) -> inet:getstat(Socket, [send_pend]);
+pending({tls, Socket}) -> ssl:getstat(Socket, [send_pend]).
+
+%% The system goes on sending what it has after the socket is closed.
+linger({tcp, Socket}) -> ignore(inet:setopts(Socket, [{linger, {false, 0}}]));
+linger({tls, Socket}) -> ignore(ssl:setopts(Socket, [{linger, {false, 0}}])).
+
+close(undefined) -> ok;
+close({udp, Socket}) -> gen_udp:close(Socket);
+close({tcp, Socket}) -> gen_tcp:close(Socket);
+close({tls, Socket}) -> ignore(ssl:close(Socket)).
+
+ignore(_) -> ok.

@@ -1,0 +1,109 @@
+%% @private
+%% The options of `hep_sender:start_link/1', checked and completed.
+-module(hep_sender_options).
+
+-export([check/1]).
+
+%% A queue that the largest packet does not fit into would be of no use.
+-define(LARGEST, 65535).
+%% These would take the framing, or the socket, out of the sender's hands.
+-define(OURS, [active, mode, packet, packet_size, header, send_timeout, send_timeout_close, linger, sndbuf, cb_info]).
+
+-type error() :: {bad_option, {atom(), term()} | term()} | no_cacerts | {cannot_start, ssl, term()}.
+
+-spec check(term()) -> {ok, map()} | {error, error()}.
+check(Options) when is_map(Options) ->
+    case [Option || {Name, Value} = Option <- maps:to_list(Options), not is_valid(Name, Value)] of
+        [] -> check_transport(maps:merge(defaults(), Options));
+        [Wrong | _] -> bad(Wrong)
+    end;
+check(Options) ->
+    bad(Options).
+
+defaults() ->
+    #{
+        transport => udp,
+        %% Missing, until the user names some.
+        targets => undefined,
+        strategy => all,
+        queue => 10000,
+        queue_bytes => 64 * 1024 * 1024,
+        batch_bytes => 64 * 1024,
+        backoff => {100, 30000},
+        connect_timeout => 5000,
+        send_timeout => 15000,
+        encode => #{}
+    }.
+
+is_valid(name, {local, Name}) -> is_atom(Name) andalso Name =/= undefined;
+is_valid(name, {global, _}) -> true;
+is_valid(name, {via, Module, _}) -> is_atom(Module);
+is_valid(transport, Transport) -> lists:member(Transport, [udp, tcp, tls]);
+is_valid(targets, [_ | _] = Targets) -> is_proper(Targets) andalso lists:all(fun is_target/1, Targets);
+is_valid(strategy, Strategy) -> lists:member(Strategy, [all, failover]);
+is_valid(queue_bytes, Bytes) -> is_integer(Bytes) andalso Bytes >= ?LARGEST;
+is_valid(Number, Value) when
+    Number =:= queue; Number =:= batch_bytes; Number =:= connect_timeout; Number =:= send_timeout; Number =:= sndbuf
+->
+    is_integer(Value) andalso Value > 0 andalso Value =< 16#7fffffff;
+is_valid(backoff, {Least, Most}) ->
+    is_integer(Least) andalso is_integer(Most) andalso 0 < Least andalso Least =< Most andalso Most =< 16#7fffffff;
+is_valid(capture_id, Id) -> is_integer(Id) andalso Id >= 0 andalso Id =< 16#ffffffff;
+is_valid(Key, Value) when Key =:= node_name; Key =:= auth_key -> is_binary(Value) andalso Value =/= <<>>;
+is_valid(encode, Options) -> is_map(Options) andalso is_encode(Options);
+is_valid(tls, Options) -> is_proper(Options) andalso lists:all(fun is_tls/1, Options);
+is_valid(_, _) -> false.
+
+is_proper(List) when length(List) >= 0 -> true;
+is_proper(_) -> false.
+
+is_target({Host, Port}) -> is_integer(Port) andalso Port > 0 andalso Port =< 65535 andalso is_host(Host);
+is_target(_) -> false.
+
+is_host(Name) when is_binary(Name) -> is_host(binary_to_list(Name));
+is_host([_ | _] = Name) -> is_proper(Name) andalso lists:all(fun is_visible/1, Name);
+is_host(Address) -> inet:is_ip_address(Address).
+
+is_visible(Character) -> is_integer(Character) andalso Character > $\s andalso Character =< $~.
+
+%% The key has an option of its own. The codec alone knows the values of the others.
+is_encode(#{auth_key := _}) ->
+    false;
+is_encode(Options) ->
+    try hep:encode(hep:new(), Options) of
+        _ -> true
+    catch
+        error:badarg -> false
+    end.
+
+is_tls({Name, _}) -> is_atom(Name) andalso not lists:member(Name, ?OURS);
+is_tls(_) -> false.
+
+%%% What holds of several options together
+
+check_transport(#{targets := undefined}) -> bad({targets, undefined});
+check_transport(#{transport := tls} = Options) -> check_tls(maps:merge(#{tls => []}, Options));
+check_transport(#{tls := Tls}) -> bad({tls, Tls});
+check_transport(Options) -> {ok, Options}.
+
+check_tls(#{tls := Tls, targets := [{Host, _} | _]} = Options) ->
+    case application:ensure_all_started(ssl) of
+        {ok, _} ->
+            case hep_sender_link:tls_options(Host, Tls) of
+                {ok, Complete} -> check_tls_values(Complete, Options);
+                {error, _} = Error -> Error
+            end;
+        {error, Reason} ->
+            {error, {cannot_start, ssl, Reason}}
+    end.
+
+%% ssl looks at its options before it connects, and nothing can be reached at port 0.
+check_tls_values(Complete, #{tls := Tls} = Options) ->
+    try ssl:connect({127, 0, 0, 1}, 0, Complete, 1000) of
+        {error, Reason} when is_atom(Reason) -> {ok, Options};
+        _ -> bad({tls, Tls})
+    catch
+        _:_ -> bad({tls, Tls})
+    end.
+
+bad(Wrong) -> {error, {bad_option, Wrong}}.

@@ -1,0 +1,78 @@
+%% @private
+%% The packets that wait for a collector: bounded in packets and in bytes, the oldest go first.
+-module(hep_sender_queue).
+
+-export([new/2, in/2, back/2, batch/2, packets/1, bytes/1]).
+
+-export_type([queue/0, entry/0, dropped/0]).
+
+-record(queue, {
+    entries = queue:new() :: queue:queue(entry()),
+    packets = 0 :: non_neg_integer(),
+    bytes = 0 :: non_neg_integer(),
+    max_packets :: pos_integer(),
+    max_bytes :: pos_integer()
+}).
+
+-opaque queue() :: #queue{}.
+
+%% A packet as it goes out, and its size.
+-type entry() :: {Size :: non_neg_integer(), Frame :: iodata()}.
+
+%% What had to go.
+-type dropped() :: {Packets :: non_neg_integer(), Bytes :: non_neg_integer()}.
+
+-spec new(MaxPackets :: pos_integer(), MaxBytes :: pos_integer()) -> queue().
+new(MaxPackets, MaxBytes) ->
+    #queue{max_packets = MaxPackets, max_bytes = MaxBytes}.
+
+%% Puts packets behind the others.
+-spec in([entry()], queue()) -> {dropped(), queue()}.
+in(New, #queue{entries = Entries} = Queue) ->
+    trim(added(New, lists:foldl(fun queue:in/2, Entries, New), Queue), {0, 0}).
+
+%% Puts back what {@link batch/2} gave and nobody could send. These are the oldest now.
+-spec back([entry()], queue()) -> {dropped(), queue()}.
+back(Batch, #queue{entries = Entries} = Queue) ->
+    trim(added(Batch, lists:foldr(fun queue:in_r/2, Entries, Batch), Queue), {0, 0}).
+
+added(New, Entries, #queue{packets = Packets, bytes = Bytes} = Queue) ->
+    Queue#queue{
+        entries = Entries,
+        packets = Packets + length(New),
+        bytes = Bytes + lists:sum([Size || {Size, _} <- New])
+    }.
+
+trim(#queue{packets = Packets, bytes = Bytes} = Queue, {Count, Sum}) when
+    Packets > Queue#queue.max_packets; Bytes > Queue#queue.max_bytes
+->
+    {{Size, _}, Rest} = out(Queue),
+    trim(Rest, {Count + 1, Sum + Size});
+trim(Queue, Dropped) ->
+    {Dropped, Queue}.
+
+%% Takes the oldest packets: as many as have so many bytes together, one at least.
+-spec batch(MaxBytes :: pos_integer(), queue()) -> {[entry()], queue()}.
+batch(_, #queue{packets = 0} = Queue) ->
+    {[], Queue};
+batch(MaxBytes, Queue) ->
+    {{Size, _} = First, Rest} = out(Queue),
+    batch(MaxBytes - Size, Rest, [First]).
+
+batch(Left, #queue{packets = Packets} = Queue, Batch) when Packets > 0, Left > 0 ->
+    case out(Queue) of
+        {{Size, _} = Entry, Rest} when Size =< Left -> batch(Left - Size, Rest, [Entry | Batch]);
+        _ -> {lists:reverse(Batch), Queue}
+    end;
+batch(_, Queue, Batch) ->
+    {lists:reverse(Batch), Queue}.
+
+out(#queue{entries = Entries, packets = Packets, bytes = Bytes} = Queue) ->
+    {{value, {Size, _} = Entry}, Rest} = queue:out(Entries),
+    {Entry, Queue#queue{entries = Rest, packets = Packets - 1, bytes = Bytes - Size}}.
+
+-spec packets(queue()) -> non_neg_integer().
+packets(#queue{packets = Packets}) -> Packets.
+
+-spec bytes(queue()) -> non_neg_integer().
+bytes(#queue{bytes = Bytes}) -> Bytes.

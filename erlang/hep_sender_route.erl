@@ -1,0 +1,274 @@
+%% @private
+%% A queue of `hep_sender' and the targets that take from it: one target, or with failover all of them. Lives in the
+%% sender's process, which gets the messages of the links and of the timers, and hands them over.
+-module(hep_sender_route).
+
+-export([routes/1, in/2, link_event/3, link_ended/3, timeout/3, has_link/2, stop/1]).
+-export([queued/1, totals/1, targets/1]).
+
+-export_type([route/0]).
+
+%% How often packets dropped from a queue are reported, and how long links may take to end, in milliseconds.
+-define(REPORT, 1000).
+-define(GRACE, 2000).
+
+-record(target, {
+    %% Its place among the options.
+    id :: pos_integer(),
+    address :: hep_sender:target(),
+    state = down :: up | connecting | down,
+    link :: pid() | undefined,
+    %% Runs while the target is down.
+    timer :: reference() | undefined,
+    %% What the link was given and has not written yet.
+    under_way = [] :: [hep_sender_queue:entry()],
+    %% Connections and attempts since one held, and since when the present one does.
+    attempts = 0 :: non_neg_integer(),
+    since :: integer() | undefined,
+    connections = 0 :: non_neg_integer(),
+    sent = 0 :: non_neg_integer(),
+    sent_bytes = 0 :: non_neg_integer(),
+    dropped = 0 :: non_neg_integer(),
+    last_error :: undefined | term()
+}).
+
+-record(route, {
+    queue :: hep_sender_queue:queue(),
+    %% In the order of the options.
+    targets :: [#target{}],
+    batch_bytes :: pos_integer(),
+    backoff :: {Least :: pos_integer(), Most :: pos_integer()},
+    %% What links are started with.
+    link :: map(),
+    dropped = 0 :: non_neg_integer(),
+    %% What was dropped and is not reported yet, and the timer of the report.
+    unreported = {0, 0} :: hep_sender_queue:dropped(),
+    report :: reference() | undefined
+}).
+
+-opaque route() :: #route{}.
+
+%% The routes that the options ask for, for the process that calls this. Connecting begins.
+-spec routes(map()) -> [route()].
+routes(#{targets := Addresses, strategy := Strategy} = Options) ->
+    Targets = [
+        #target{id = Id, address = Address}
+     || {Id, Address} <- lists:zip(lists:seq(1, length(Addresses)), Addresses)
+    ],
+    Shared =
+        case Strategy of
+            all -> [[Target] || Target <- Targets];
+            failover -> [Targets]
+        end,
+    [new(Some, Options) || Some <- Shared].
+
+new(Targets, #{queue := Packets, queue_bytes := Bytes} = Options) ->
+    Link = link_options(Options),
+    #route{
+        queue = hep_sender_queue:new(Packets, Bytes),
+        targets = [start(Target, Link) || Target <- Targets],
+        batch_bytes = maps:get(batch_bytes, Options),
+        backoff = maps:get(backoff, Options),
+        link = Link
+    }.
+
+link_options(Options) ->
+    Tls = maps:get(tls, Options, []),
+    Common = maps:with([transport, connect_timeout, send_timeout, sndbuf], Options),
+    Common#{sender => self(), tls => fun() -> Tls end}.
+
+%%% Packets
+
+%% Puts packets into the queue, and sends what can be sent.
+-spec in([hep_sender_queue:entry()], route()) -> route().
+in(Entries, #route{queue = Queue} = Route) ->
+    {Dropped, Longer} = hep_sender_queue:in(Entries, Queue),
+    pump(dropped(Dropped, Route#route{queue = Longer})).
+
+%% Gives the first target that is up its next batch, unless it is still at the last.
+pump(#route{targets = Targets} = Route) ->
+    case lists:keyfind(up, #target.state, Targets) of
+        #target{under_way = []} = Target -> next(Target, Route);
+        _ -> Route
+    end.
+
+next(#target{link = Link} = Target, #route{queue = Queue, batch_bytes = Bytes} = Route) ->
+    case hep_sender_queue:batch(Bytes, Queue) of
+        {[], _} ->
+            Route;
+        {Batch, Rest} ->
+            ok = hep_sender_link:batch(Link, [Frame || {_, Frame} <- Batch]),
+            change(Target#target{under_way = Batch}, Route#route{queue = Rest})
+    end.
+
+dropped({0, 0}, Route) ->
+    Route;
+dropped(Dropped, #route{report = undefined} = Route) ->
+    dropped(Dropped, Route#route{report = erlang:start_timer(?REPORT, self(), report)});
+dropped({Packets, Bytes}, #route{dropped = Before, unreported = {Count, Sum}} = Route) ->
+    Route#route{dropped = Before + Packets, unreported = {Count + Packets, Sum + Bytes}}.
+
+%%% Targets
+
+%% What a link says. Nothing changes when it is of another route.
+-spec link_event(pid(), up | {sent, non_neg_integer()} | {refused, term()}, route()) -> route().
+link_event(Link, Event, Route) ->
+    at(Link, #target.link, fun(Target) -> event(Event, Target, Route) end, Route).
+
+%% A link has ended; likewise.
+-spec link_ended(pid(), Reason :: term(), route()) -> route().
+link_ended(Link, Reason, Route) ->
+    at(Link, #target.link, fun(Target) -> down(reason(Reason), Target, Route) end, Route).
+
+%% A timer of a route has run out; likewise.
+-spec timeout(reference(), connect | report, route()) -> route().
+timeout(Timer, connect, #route{link = Options} = Route) ->
+    at(Timer, #target.timer, fun(Target) -> change(start(Target, Options), Route) end, Route);
+timeout(Timer, report, #route{report = Timer, unreported = Dropped, targets = Targets} = Route) ->
+    tell_dropped(Dropped, queue_full, Targets, Route),
+    Route#route{report = undefined, unreported = {0, 0}};
+timeout(_, report, Route) ->
+    Route.
+
+-spec has_link(pid(), route()) -> boolean().
+has_link(Pid, #route{targets = Targets}) ->
+    lists:keymember(Pid, #target.link, Targets).
+
+%% Changes the target whose field has this value, and goes on with what that allows.
+at(Value, Field, Change, #route{targets = Targets} = Route) ->
+    case lists:keyfind(Value, Field, Targets) of
+        false -> Route;
+        Target -> pump(Change(Target))
+    end.
+
+change(#target{id = Id} = Target, #route{targets = Targets} = Route) ->
+    Route#route{targets = lists:keyreplace(Id, #target.id, Targets, Target)}.
+
+start(#target{address = Address, attempts = Attempts} = Target, Options) ->
+    {ok, Link} = hep_sender_link:start_link(Options#{target => Address, attempt => Attempts}),
+    Target#target{state = connecting, link = Link, timer = undefined}.
+
+event(up, #target{connections = Connections} = Target, Route) ->
+    tell(up, #{}, Target, Route),
+    change(Target#target{state = up, connections = Connections + 1, since = now_ms()}, Route);
+event({sent, Count}, #target{under_way = UnderWay, sent = Sent, sent_bytes = Bytes} = Target, Route) ->
+    {Written, Others} = lists:split(Count, UnderWay),
+    change(Target#target{under_way = Others, sent = Sent + Count, sent_bytes = Bytes + size_of(Written)}, Route);
+event({refused, Reason}, #target{under_way = [{Size, _} | Others], dropped = Dropped} = Target, Route) ->
+    tell_dropped({1, Size}, Reason, [Target], Route),
+    change(Target#target{under_way = Others, dropped = Dropped + 1, last_error = Reason}, Route).
+
+%% What the link was at goes back to where it came from.
+down(Reason, #target{state = State, under_way = UnderWay} = Target, #route{queue = Queue, backoff = Backoff} = Route) ->
+    State =:= up andalso tell(down, #{reason => Reason}, Target, Route),
+    Attempts = attempts(Target, Backoff),
+    Down = Target#target{
+        state = down,
+        link = undefined,
+        timer = erlang:start_timer(delay(Attempts, Backoff), self(), connect),
+        under_way = [],
+        attempts = Attempts + 1,
+        last_error = Reason
+    },
+    {Dropped, Longer} = hep_sender_queue:back(UnderWay, Queue),
+    dropped(Dropped, change(Down, Route#route{queue = Longer})).
+
+reason({shutdown, Reason}) -> Reason;
+reason(Reason) -> Reason.
+
+%% A collector that takes connections and ends them at once is not to be pressed harder than one that takes none.
+attempts(#target{state = up, since = Since, attempts = Attempts}, {_, Most}) ->
+    case now_ms() - Since >= Most of
+        true -> 0;
+        false -> Attempts
+    end;
+attempts(#target{attempts = Attempts}, _) ->
+    Attempts.
+
+delay(Attempts, {Least, Most}) ->
+    Longest = min(Most, Least bsl min(Attempts, 31)),
+    Longest div 2 + rand:uniform(Longest - Longest div 2).
+
+now_ms() ->
+    erlang:monotonic_time(millisecond).
+
+%%% Events
+
+tell(What, Reason, #target{address = Address}, Route) ->
+    Metadata = maps:merge((metadata(Route))#{target => Address}, Reason),
+    hep_telemetry:execute([hep, sender, What], #{count => 1}, Metadata).
+
+tell_dropped({Packets, Bytes}, Reason, Targets, Route) ->
+    Addresses = [Address || #target{address = Address} <- Targets],
+    Metadata = (metadata(Route))#{targets => Addresses, reason => Reason},
+    hep_telemetry:execute([hep, sender, dropped], #{count => Packets, bytes => Bytes}, Metadata).
+
+metadata(#route{link = #{sender := Sender, transport := Transport}}) ->
+    #{sender => Sender, transport => Transport}.
+
+%%% The end
+
+%% Ends all links.
+-spec stop([route()]) -> ok.
+stop(Routes) ->
+    Targets = [Target || #route{targets = Targets} <- Routes, #target{link = Link} = Target <- Targets, is_pid(Link)],
+    Ending = [{Link, monitor(process, Link), end_link(Target)} || #target{link = Link} = Target <- Targets],
+    Deadline = now_ms() + ?GRACE,
+    lists:foreach(fun({Link, Monitor, _}) -> await(Link, Monitor, Deadline) end, Ending).
+
+%% There is something to wait for in a connection only.
+end_link(#target{state = up, link = Link}) -> exit(Link, shutdown);
+end_link(#target{link = Link}) -> exit(Link, kill).
+
+await(Link, Monitor, Deadline) ->
+    receive
+        {'DOWN', Monitor, process, Link, _} -> ok
+    after max(0, Deadline - now_ms()) ->
+        exit(Link, kill),
+        ok
+    end.
+
+%%% Figures
+
+%% The packets that wait or are being written.
+-spec queued(route()) -> non_neg_integer().
+queued(#route{queue = Queue, targets = Targets}) ->
+    hep_sender_queue:packets(Queue) + sum(fun(#target{under_way = UnderWay}) -> length(UnderWay) end, Targets).
+
+%% The figures of the queue and of all its targets.
+-spec totals(route()) -> #{queued | queued_bytes | sent | sent_bytes | dropped => non_neg_integer()}.
+totals(#route{queue = Queue, targets = Targets, dropped = Dropped} = Route) ->
+    UnderWay = sum(fun(#target{under_way = Entries}) -> size_of(Entries) end, Targets),
+    #{
+        queued => queued(Route),
+        queued_bytes => hep_sender_queue:bytes(Queue) + UnderWay,
+        sent => sum(fun(#target{sent = Sent}) -> Sent end, Targets),
+        sent_bytes => sum(fun(#target{sent_bytes = Bytes}) -> Bytes end, Targets),
+        dropped => Dropped + sum(fun(#target{dropped = Refused}) -> Refused end, Targets)
+    }.
+
+%% The figures of each target. Those of a queue are those of its target, where it has just one.
+-spec targets(route()) -> [hep_sender:target_info()].
+targets(#route{targets = [Target]} = Route) ->
+    [maps:merge(describe(Target), totals(Route))];
+targets(#route{targets = Targets}) ->
+    [describe(Target) || Target <- Targets].
+
+describe(#target{under_way = UnderWay, connections = Connections} = Target) ->
+    #{
+        target => Target#target.address,
+        state => Target#target.state,
+        queued => length(UnderWay),
+        queued_bytes => size_of(UnderWay),
+        sent => Target#target.sent,
+        sent_bytes => Target#target.sent_bytes,
+        dropped => Target#target.dropped,
+        reconnects => max(0, Connections - 1),
+        last_error => Target#target.last_error
+    }.
+
+size_of(Entries) ->
+    sum(fun({Size, _}) -> Size end, Entries).
+
+sum(Number, List) ->
+    lists:sum([Number(Element) || Element <- List]).
