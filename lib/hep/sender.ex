@@ -1,0 +1,176 @@
+defmodule HEP.Sender do
+  @moduledoc """
+  Sends packets to collectors over UDP, TCP or TLS.
+
+      children = [
+        {HEP.Sender,
+         name: MyApp.Sender,
+         transport: :tls,
+         targets: [{"hep.example.com", 9061}],
+         auth_key: "secret"}
+      ]
+
+      HEP.Sender.send(MyApp.Sender, %HEP.Packet{payload: "OPTIONS sip:bob@example.com SIP/2.0\\r\\n"})
+
+  `send/2` encodes in the process that calls it, hands the packet over and returns: whatever the
+  collector does, it neither waits nor crashes. Packets wait in a queue, and when that is full the
+  oldest are dropped and counted; connections are tried again with a growing pause, and each begins
+  with a whole packet. The Erlang module `:hep_sender`, which does the work, says more about this, and
+  has the telemetry events.
+
+  ## Options
+
+    * `:name` - an atom, `{:local, atom}`, `{:global, term}` or `{:via, module, term}`
+    * `:transport` - `:udp` (default), `:tcp` or `:tls`
+    * `:targets` - the collectors, required: `[{host, port}]`; a host is an address as a tuple, or a
+      name or an address as text
+    * `:strategy` - `:all` (default), each packet goes to every target; `:failover`, to the first one
+      that is up
+    * `:queue`, `:queue_bytes` - how many packets and bytes may wait: 10,000 and 64 MiB
+    * `:batch_bytes` - how many bytes of packets are written at once: 64 KiB
+    * `:backoff` - the shortest and the longest pause before a connection is tried again, in
+      milliseconds: `{100, 30_000}`
+    * `:connect_timeout` - in milliseconds: 5,000
+    * `:send_timeout` - how long a collector may not read, in milliseconds: 15,000
+    * `:capture_id`, `:node_name` - for packets that have none
+    * `:auth_key` - for all packets, in place of their own
+    * `:encode` - `:v2_style` and `:compress` of `HEP.encode/2`
+    * `:sndbuf` - the size of the socket's buffer in the system, in bytes
+    * `:tls` - options of `:ssl.connect/4`. By default the collector must show a certificate for its
+      host that the system's CA certificates vouch for
+  """
+  @moduledoc since: "1.0.0"
+
+  alias HEP.{EncodeError, Packet}
+
+  @encode_errors [
+    :invalid_field,
+    :missing_field,
+    :unsupported_field,
+    :unknown_protocol_family,
+    :unsupported_payload_type,
+    :packet_too_large
+  ]
+
+  @typedoc "A sender of this node."
+  @typedoc since: "1.0.0"
+  @type sender :: :hep_sender.sender()
+
+  @typedoc "See the module's description."
+  @typedoc since: "1.0.0"
+  @type option ::
+          {:name, atom() | {:local, atom()} | {:global, term()} | {:via, module(), term()}}
+          | {:transport, :udp | :tcp | :tls}
+          | {:targets, [:hep_sender.target(), ...]}
+          | {:strategy, :all | :failover}
+          | {:queue, pos_integer()}
+          | {:queue_bytes, pos_integer()}
+          | {:batch_bytes, pos_integer()}
+          | {:backoff, {pos_integer(), pos_integer()}}
+          | {:connect_timeout, pos_integer()}
+          | {:send_timeout, pos_integer()}
+          | {:capture_id, :hep.uint32()}
+          | {:node_name, binary()}
+          | {:auth_key, binary()}
+          | {:encode, [{:v2_style, :documented | :c} | {:compress, :none | :zlib | :gzip}]}
+          | {:sndbuf, pos_integer()}
+          | {:tls, [:ssl.tls_client_option()]}
+
+  @doc """
+  Starts a sender. It returns before there is a connection.
+
+  ## Examples
+
+      iex> {:ok, sender} = HEP.Sender.start_link(targets: [{{127, 0, 0, 1}, 9060}])
+      iex> HEP.Sender.info(sender).transport
+      :udp
+
+      iex> HEP.Sender.start_link(targets: [{{127, 0, 0, 1}, 9060}], queue: 0)
+      {:error, {:bad_option, {:queue, 0}}}
+  """
+  @doc since: "1.0.0"
+  @spec start_link([option()]) :: {:ok, pid()} | {:error, term()}
+  def start_link(options) do
+    if Keyword.keyword?(options) do
+      options |> Map.new(&option/1) |> :hep_sender.start_link()
+    else
+      {:error, {:bad_option, options}}
+    end
+  end
+
+  defp option({:name, name}) when is_atom(name) and name != nil, do: {:name, {:local, name}}
+
+  # What is no keyword list is left as it is, to be refused.
+  defp option({:encode, options} = option) do
+    if Keyword.keyword?(options), do: {:encode, Map.new(options)}, else: option
+  end
+
+  defp option(option), do: option
+
+  @doc """
+  For a supervisor: `{HEP.Sender, options}` among its children.
+
+  The id is the sender's name, or `HEP.Sender`.
+  """
+  @doc since: "1.0.0"
+  @spec child_spec([option()]) :: Supervisor.child_spec()
+  def child_spec(options) do
+    name = Keyword.keyword?(options) && Keyword.get(options, :name)
+    %{id: name || __MODULE__, start: {__MODULE__, :start_link, [options]}}
+  end
+
+  @doc """
+  Sends a packet: a `HEP.Packet`, the record `#hep{}` of the Erlang library, or the bytes of a packet.
+
+  Never waits; `:ok` means that the packet is on its way to the queue. A `HEP.Packet` that cannot be
+  written is a `HEP.EncodeError`; the other reasons are those of `t::hep_sender.reason/0`.
+
+  ## Examples
+
+      iex> {:ok, sender} = HEP.Sender.start_link(targets: [{"localhost", 9}])
+      iex> HEP.Sender.send(sender, %HEP.Packet{payload: "ping"})
+      :ok
+      iex> HEP.Sender.send(sender, %HEP.Packet{src_port: 70_000})
+      {:error, %HEP.EncodeError{reason: {:invalid_field, :src_port, 70_000}}}
+      iex> HEP.Sender.send(sender, String.duplicate("x", 65_508))
+      {:error, {:datagram_too_large, 65_508}}
+  """
+  @doc since: "1.0.0"
+  @spec send(sender(), Packet.t() | :hep.t() | iodata()) ::
+          :ok | {:error, EncodeError.t() | :hep_sender.reason()}
+  def send(sender, %Packet{} = packet) do
+    with {:error, reason} when is_tuple(reason) and elem(reason, 0) in @encode_errors <-
+           :hep_sender.send(sender, Packet.to_unchecked_record(packet)),
+         do: {:error, EncodeError.of(reason, packet)}
+  end
+
+  def send(sender, packet), do: :hep_sender.send(sender, packet)
+
+  @doc """
+  Waits until all packets that the caller has sent were written, or dropped.
+  """
+  @doc since: "1.0.0"
+  @spec flush(sender(), timeout()) :: :ok | {:error, :timeout}
+  defdelegate flush(sender, timeout), to: :hep_sender
+
+  @doc """
+  What the sender has done, and how it stands with its targets.
+
+  ## Examples
+
+      iex> {:ok, sender} = HEP.Sender.start_link(targets: [{{127, 0, 0, 1}, 9060}])
+      iex> %{sent: 0, dropped: 0, queued: 0, targets: [target]} = HEP.Sender.info(sender)
+      iex> target.target
+      {{127, 0, 0, 1}, 9060}
+  """
+  @doc since: "1.0.0"
+  @spec info(sender()) :: :hep_sender.info()
+  defdelegate info(sender), to: :hep_sender
+
+  @doc """
+  Ends the sender. What waits in its queues is lost, see `flush/2`.
+  """
+  @doc since: "1.0.0"
+  @spec stop(sender()) :: :ok
+  defdelegate stop(sender), to: :hep_sender
+end
