@@ -702,7 +702,6 @@ tls_test_() ->
                 handshake_failure},
             {"a name with a wildcard", ?V4, [{cacerts, authorities()}, {server_name_indication, "a.wild.example"}], up},
             {"another CA", "localhost", [{cacerts, other_authorities()}], unknown_ca},
-            {"the system's CAs", "localhost", [], unknown_ca},
             {"not verified", "localhost", [{verify, verify_none}], up},
             {"TLS 1.2", "localhost", [{cacerts, authorities()}, {versions, ['tlsv1.2']}], up}
         ]
@@ -727,6 +726,15 @@ tls(Host, Tls, Expected) ->
             end
         end)
     end).
+
+%% They do not know the collector's. A system may have none.
+system_authorities_test() ->
+    Options = #{transport => tls, targets => [{"localhost", free_port(tcp)}]},
+    try public_key:cacerts_get() of
+        _ -> tls("localhost", [], unknown_ca)
+    catch
+        _:_ -> ?assertEqual({error, no_cacerts}, hep_sender:start_link(Options))
+    end.
 
 %% Shakes hands with whoever comes.
 refuse({tls, Listener} = Collector) ->
@@ -819,10 +827,10 @@ wrong_tls_options_test_() ->
             x,
             #{},
             [verify],
-            [{verify, maybe_later}],
+            [{cacerts, authorities()}, {verify, maybe_later}],
             [{verify, verify_peer} | x],
-            [{versions, ['tlsv7']}],
-            [{no_such_option, 1}],
+            [{cacerts, authorities()}, {versions, ['tlsv7']}],
+            [{cacerts, authorities()}, {no_such_option, 1}],
             [{cacertfile, 1}],
             [{active, true}],
             [{packet, 4}]
