@@ -379,10 +379,11 @@ restart(Reason, #state{waiting = Waiting, program = Program} = State) ->
 %% To close the port closes the program's input, which one that is stuck does not see. The port is open, so the
 %% number is that of a program that has not ended, or has only just.
 kill(Port) ->
-    case {os:type(), erlang:port_info(Port, os_pid)} of
-        {{unix, _}, {os_pid, Program}} -> _ = os:cmd("kill -KILL " ++ integer_to_list(Program));
-        _ -> ok
-    end,
+    _ =
+        case {os:type(), erlang:port_info(Port, os_pid)} of
+            {{unix, _}, {os_pid, Program}} -> os:cmd("kill -KILL " ++ integer_to_list(Program));
+            _ -> []
+        end,
     close(Port).
 
 close(Port) ->
