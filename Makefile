@@ -19,7 +19,7 @@ native:
 
 # Behaviours first: the modules that have them are checked against them.
 # The folder counts too: a module that is gone must go from ebin/.
-ebin/hep.app: erlang/hep.app.src erlang $(HEP_MODULES) include/hep.hrl
+ebin/hep.app: erlang/hep.app.src erlang $(HEP_MODULES) $(wildcard erlang/*.hrl) include/hep.hrl
 	@mkdir -p ebin
 	@rm -f ebin/*.beam
 	@$(ERLC) +debug_info -pa ebin -I include -o ebin $(HEP_BEHAVIOURS) $(filter-out $(HEP_BEHAVIOURS),$(HEP_MODULES))

@@ -23,11 +23,10 @@
 -module(hep).
 
 -include("hep.hrl").
+-include("hep_datagram.hrl").
 
 %% How deep a sentence goes into a term.
 -define(DEPTH, 12).
-%% The size of the largest datagram. Beyond it even looking at a packet may take long.
--define(DATAGRAM, 16#ffff).
 
 %% Decoding and encoding.
 -export([decode/1, decode/2, encode/1, encode/2, format_error/1]).

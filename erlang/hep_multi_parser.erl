@@ -12,6 +12,8 @@
 %% looked at: see {@link hep:decode/1} for the view that reads the values.
 -module(hep_multi_parser).
 
+-include("hep_datagram.hrl").
+
 -export([parse/1]).
 %% For the parsers of one version.
 -export([parse/2]).
@@ -26,8 +28,7 @@ parse(Packet) when is_binary(Packet) ->
 parse(Other) ->
     {error, invalid_packet, Other}.
 
-%% Beyond the size of a datagram even looking at a packet may take long.
-chunks(Packet, Literals) when byte_size(Packet) > 16#ffff ->
+chunks(Packet, Literals) when byte_size(Packet) > ?DATAGRAM ->
     hep_nif:parse_dirty(Packet, Literals);
 chunks(Packet, Literals) ->
     case hep_nif:parse(Packet, Literals) of
