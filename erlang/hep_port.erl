@@ -55,7 +55,7 @@
 %% Why there is no answer.
 -type failure() :: timeout | port_restarted | overloaded | {too_large, Bytes :: pos_integer()}.
 
-%% The longest frame, which the program keeps to as well.
+%% The longest frame. The program is told, and keeps to it as well.
 -define(LONGEST, 64 * 1024 * 1024).
 %% How many bytes of requests may be under way. A program that does not read must not fill the VM's memory.
 -define(UNDER_WAY, 4 * ?LONGEST).
@@ -277,7 +277,9 @@ open(Program) ->
     Options = [{busy_limits_port, disabled}, {busy_limits_msgq, disabled}],
     try
         filelib:is_regular(Program) orelse error(enoent),
-        {ok, open_port({spawn_executable, Program}, [{packet, 4}, binary, exit_status, use_stdio | Options])}
+        Arguments = {args, [integer_to_list(?LONGEST)]},
+        Settings = [Arguments, {packet, 4}, binary, exit_status, use_stdio | Options],
+        {ok, open_port({spawn_executable, Program}, Settings)}
     catch
         error:Reason ->
             {error, {cannot_start, Program, Reason, "build it with `sh native/build.sh' in hep's folder"}}

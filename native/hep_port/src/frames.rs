@@ -2,21 +2,19 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
-/// The longest frame that is read or written. `hep_port.erl` keeps to it too.
-pub(crate) const LONGEST: u32 = 64 * 1024 * 1024;
-
 /// The length of a frame's number.
-const NUMBER: usize = 8;
+pub(crate) const NUMBER: usize = 8;
 
 /// The frames of an input.
 pub(crate) struct Frames<R> {
     input: BufReader<R>,
+    longest: u32,
     frame: Vec<u8>,
 }
 
 impl<R: Read> Frames<R> {
-    pub(crate) fn new(input: BufReader<R>) -> Self {
-        Self { input, frame: Vec::new() }
+    pub(crate) fn new(input: BufReader<R>, longest: u32) -> Self {
+        Self { input, longest, frame: Vec::new() }
     }
 
     /// Whether all that has arrived has been read.
@@ -32,7 +30,7 @@ impl<R: Read> Frames<R> {
         let mut length = [0; 4];
         self.input.read_exact(&mut length)?;
         let length = u32::from_be_bytes(length);
-        if length > LONGEST {
+        if length > self.longest {
             return Err(io::Error::new(
                 ErrorKind::InvalidData,
                 format!("a frame of {length} bytes is too long"),
@@ -62,12 +60,14 @@ pub(crate) fn write_frame(output: &mut impl Write, number: u64, term: &[u8]) -> 
 mod tests {
     use super::*;
 
+    const LONGEST: u32 = 1000;
+
     #[test]
     fn frames_come_back_as_they_were_written() -> io::Result<()> {
         let mut bytes = Vec::new();
         write_frame(&mut bytes, 7, b"first")?;
         write_frame(&mut bytes, u64::MAX, b"")?;
-        let mut frames = Frames::new(BufReader::new(&bytes[..]));
+        let mut frames = Frames::new(BufReader::new(&bytes[..]), LONGEST);
         assert_eq!(frames.next()?, Some((7, &b"first"[..])));
         assert_eq!(frames.next()?, Some((u64::MAX, &b""[..])));
         assert_eq!(frames.next()?, None);
@@ -80,11 +80,13 @@ mod tests {
         write_frame(&mut bytes, 7, b"first")?;
         for end in 1..bytes.len() {
             let cut = bytes.get(..end).unwrap_or_default();
-            assert!(Frames::new(BufReader::new(cut)).next().is_err(), "{end}");
+            assert!(Frames::new(BufReader::new(cut), LONGEST).next().is_err(), "{end}");
         }
-        let long = LONGEST.saturating_add(1).to_be_bytes();
-        assert!(Frames::new(BufReader::new(&long[..])).next().is_err());
-        assert!(Frames::new(BufReader::new(&[0, 0, 0, 3, 1, 2, 3][..])).next().is_err());
+        let mut long = LONGEST.saturating_add(1).to_be_bytes().to_vec();
+        long.resize(2000, 0);
+        assert!(Frames::new(BufReader::new(&long[..]), LONGEST).next().is_err());
+        assert!(Frames::new(BufReader::new(&long[..]), LONGEST.saturating_add(1)).next().is_ok());
+        assert!(Frames::new(BufReader::new(&[0, 0, 0, 3, 1, 2, 3][..]), LONGEST).next().is_err());
         Ok(())
     }
 }

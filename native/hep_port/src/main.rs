@@ -4,6 +4,9 @@
 //! (Erlang's `{packet, 4}`), a number of 64 bits that comes back as it went in, and a term in the external
 //! term format. What it has to say to people goes to standard error. It ends when its input does.
 //!
+//! Its one argument is the length of the longest frame that is read or written, in bytes; without it that is
+//! what 32 bits can say.
+//!
 //! The requests are those of `hep_port.erl`; see [`serve`](serve::serve).
 
 #![forbid(unsafe_code)]
@@ -28,14 +31,34 @@ fn main() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
-    let mut frames = Frames::new(BufReader::with_capacity(64 * 1024, io::stdin().lock()));
+    let longest = longest(std::env::args().nth(1))?;
+    let mut frames = Frames::new(BufReader::with_capacity(64 * 1024, io::stdin().lock()), longest);
     let mut output = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     while let Some((number, request)) = frames.next()? {
-        write_frame(&mut output, number, &serve::serve(request))?;
+        write_frame(&mut output, number, &serve::serve(request, longest))?;
         // Answers to requests that came together go out together.
         if frames.is_drained() {
             io::Write::flush(&mut output)?;
         }
     }
     io::Write::flush(&mut output)
+}
+
+fn longest(argument: Option<String>) -> io::Result<u32> {
+    let wrong = |_| io::Error::other("the argument must be the length of the longest frame, in bytes");
+    argument.map_or(Ok(u32::MAX), |bytes| bytes.parse().map_err(wrong))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_frame_is_the_argument() {
+        assert_eq!(longest(None).ok(), Some(u32::MAX));
+        assert_eq!(longest(Some("1000".into())).ok(), Some(1000));
+        for wrong in ["", "x", "-1", "4294967296"] {
+            assert!(longest(Some(wrong.into())).is_err(), "{wrong}");
+        }
+    }
 }

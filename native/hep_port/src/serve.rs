@@ -6,7 +6,7 @@ use eetf::Term;
 use hep::Options;
 use hep_term::{Scheduler, TermReader, now};
 
-use crate::frames::LONGEST;
+use crate::frames::NUMBER;
 use crate::terms::{
     EtfTerms, Made, put_atom, put_integer, put_list, put_tuple, put_version, without_strings,
 };
@@ -19,15 +19,17 @@ use crate::terms::{
 /// - `{from_json, Json}`
 /// - `{batch, [Request]}`, answered with a list
 ///
-/// with what the function of that name in `hep_nif` answers, or with `badarg`.
-pub(crate) fn serve(request: &[u8]) -> Vec<u8> {
+/// with what the function of that name in `hep_nif` answers, or with `badarg`; with `{error, {too_large, Bytes}}`
+/// where the frame would be longer than `longest`.
+pub(crate) fn serve(request: &[u8], longest: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     put_version(&mut bytes);
     match Term::decode(request) {
         Ok(request) => put_answer(&mut bytes, &without_strings(request), &Cell::default()),
         Err(_) => put_atom(&mut bytes, BADARG),
     }
-    if bytes.len() > LONGEST as usize { too_large(bytes.len()) } else { bytes }
+    let length = bytes.len().saturating_add(NUMBER);
+    if u32::try_from(length).is_ok_and(|length| length <= longest) { bytes } else { too_large(length) }
 }
 
 const BADARG: &str = "badarg";
@@ -109,7 +111,7 @@ mod tests {
     fn ask(request: &Term) -> String {
         let mut bytes = Vec::new();
         assert!(request.encode(&mut bytes).is_ok());
-        Term::decode(&serve(&bytes)[..]).map(|term| term.to_string()).unwrap_or_default()
+        Term::decode(&serve(&bytes, 1000)[..]).map(|term| term.to_string()).unwrap_or_default()
     }
 
     fn request(name: &str, arguments: Vec<Term>) -> Term {
@@ -128,13 +130,24 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_a_badarg() {
-        assert_eq!(serve(b"\x83"), b"\x83w\x06badarg");
-        assert_eq!(serve(b""), serve(b"\x83"));
+        assert_eq!(serve(b"\x83", 1000), b"\x83w\x06badarg");
+        assert_eq!(serve(b"", 1000), serve(b"\x83", 1000));
         assert_eq!(ask(&EtfAtom::from("parse").into()), "'badarg'");
         assert_eq!(ask(&request("parse", vec![])), "'badarg'");
         assert_eq!(ask(&request("decode", vec![FixInteger::from(1).into(), List::nil().into()])), "'badarg'");
         let nested =
             request("batch", vec![List::from(vec![request("batch", vec![List::nil().into()])]).into()]);
         assert_eq!(ask(&nested), "'badarg'");
+    }
+
+    #[test]
+    fn an_answer_beyond_the_longest_frame_is_told() {
+        let mut bytes = Vec::new();
+        assert!(request("parse", vec![]).encode(&mut bytes).is_ok());
+        let answer = serve(&bytes, 1000);
+        let length = u32::try_from(answer.len().saturating_add(NUMBER)).unwrap_or_default();
+        assert_eq!(serve(&bytes, length), answer);
+        let told = Term::decode(&serve(&bytes, length.saturating_sub(1))[..]).map(|term| term.to_string());
+        assert_eq!(told.unwrap_or_default(), format!("{{'error',{{'too_large',{length}}}}}"));
     }
 }
