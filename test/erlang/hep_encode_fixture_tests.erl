@@ -1,0 +1,108 @@
+%% @doc Encoding: decode -> encode -> decode of every fixture.
+-module(hep_encode_fixture_tests).
+
+-include("hep.hrl").
+-include_lib("eunit/include/eunit.hrl").
+
+-import(hep_encoding, [encoded/1, encoded/2, second_generation/1, second_generation/2]).
+
+%%% The fixtures, there and back
+
+%% What cannot be written again, and why. Everything else that decodes is.
+designed_exceptions() ->
+    [
+        %% An inflated payload may be larger than a packet.
+        {"constructed/v3-gzip-1-mib.bin", packet_too_large},
+        {"constructed/v3-raw-deflate-1-mib.bin", packet_too_large},
+        {"constructed/v3-zlib-1-mib.bin", packet_too_large}
+    ].
+
+fixture_test_() ->
+    {timeout, 120, [
+        {hep_fixtures:file(Entry), fun() -> lists:foreach(fun there_and_back/1, Packets) end}
+     || {Entry, Packets} <- decodable(), exception(Entry) =:= none
+    ]}.
+
+exception_test_() ->
+    [
+        {hep_fixtures:file(Entry), fun() ->
+            {error, Reason} = hep:encode(Hep),
+            ?assertEqual(Expected, element(1, Reason))
+        end}
+     || {Entry, Packets} <- decodable(),
+        Expected <- [exception(Entry)],
+        Expected =/= none,
+        Hep <- Packets
+    ].
+
+fixtures_are_there_test() ->
+    Files = [hep_fixtures:file(Entry) || {Entry, _} <- decodable()],
+    ?assert(length(Files) >= 469),
+    ?assertEqual([], [File || {File, _} <- designed_exceptions(), not lists:member(File, Files)]).
+
+exception(Entry) ->
+    proplists:get_value(hep_fixtures:file(Entry), designed_exceptions(), none).
+
+%% What the default options read from a fixture, and what others do.
+decodable() ->
+    Options = [#{}, #{header_length => ignore, capture_id => repair}],
+    [
+        {Entry, Packets}
+     || Entry <- hep_fixtures:entries(datagram),
+        Bytes <- [hep_fixtures:bytes(Entry)],
+        Packets <- [[Hep || O <- Options, {ok, Hep} <- [hep:decode(Bytes, O)]]],
+        Packets =/= []
+    ].
+
+there_and_back(#hep{version = Version} = Hep) ->
+    Packed = [#{compress => C} || C <- [zlib, gzip], Version =:= 3],
+    Ways = [#{} | Packed] ++ [#{v2_style => c} || Version =:= 2],
+    [
+        begin
+            Again = comes_back(Hep, encoded(Hep, Options), #{}),
+            comes_back(Again, encoded(Again, Options), #{})
+        end
+     || Options <- Ways
+    ],
+    comes_back(Hep, second_generation(Hep), #{}).
+
+%% The packet that the bytes give; fails unless it is the one that was written.
+comes_back(Hep, Bytes, Options) ->
+    {ok, Again} = hep:decode(Bytes, Options),
+    ?assertEqual(written(Hep, Again), Again),
+    Again.
+
+%% A time of version 2 that was read in the wrong byte order is written as it was read, and comes back; only that
+%% microseconds which would be read swapped are seconds then.
+byte_order_test_() ->
+    [
+        {lists:flatten(io_lib:format("~s ~p", [hep_fixtures:file(Entry), Order])), fun() ->
+            [
+                comes_back(carried(Hep), encoded(Hep, O), #{v2_order => V2Order})
+             || {O, V2Orders} <- [{#{}, [auto, big]}, {#{v2_style => c}, [auto, little]}], V2Order <- V2Orders
+            ]
+        end}
+     || {Entry, _} <- decodable(),
+        Order <- [big, little],
+        {ok, #hep{version = 2} = Hep} <- [hep:decode(hep_fixtures:bytes(Entry), #{v2_order => Order})]
+    ].
+
+carried(#hep{timestamp = {Mega, Seconds, Micros}} = Hep) ->
+    <<Swapped:32/little>> = <<Micros:32>>,
+    Whole = Mega * 1000000 + Seconds + Micros div 1000000,
+    case Micros >= 1000000 andalso Swapped < 1000000 of
+        true -> Hep#hep{timestamp = {Whole div 1000000, Whole rem 1000000, Micros rem 1000000}};
+        false -> Hep
+    end.
+
+%% The packet as it comes back: chunks in the order of writing, the time where there was none.
+written(#hep{chunks = Chunks} = Hep, #hep{timestamp = Now}) ->
+    {Generic, Vendors} = lists:partition(fun({{Vendor, _}, _}) -> Vendor =:= 0 end, Chunks),
+    Timed =
+        case Hep of
+            #hep{version = 1} -> Hep#hep{timestamp = Now};
+            #hep{timestamp = undefined} -> Hep#hep{timestamp = Now};
+            _ -> Hep
+        end,
+    ?assertMatch({_, _, _}, Now),
+    Timed#hep{chunks = lists:keysort(1, Generic) ++ Vendors}.
