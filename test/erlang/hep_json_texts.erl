@@ -1,0 +1,58 @@
+%% @doc What the suites of JSON have in common: a packet, its JSON and that with something else in a place, and what
+%% is an answer.
+-module(hep_json_texts).
+
+-include_lib("eunit/include/eunit.hrl").
+-include("hep.hrl").
+
+-export([
+    changed/2, changed/3, changed/4, hep/0, is_answer/1, json/0, packet/0, still/1
+]).
+
+%% Without the time of decoding.
+still(#hep{version = 1} = Hep) -> Hep#hep{timestamp = undefined};
+still(Hep) -> Hep.
+
+hep() ->
+    #hep{
+        version = 3,
+        protocol_family = 2,
+        protocol = 17,
+        src_ip = {192, 0, 2, 1},
+        src_port = 5060,
+        dst_ip = {192, 0, 2, 2},
+        dst_port = 5062,
+        timestamp = {1700, 0, 5},
+        node_id = 7,
+        payload = <<"text">>
+    }.
+
+packet() ->
+    {ok, Packet} = hep:encode(hep()),
+    iolist_to_binary(Packet).
+
+json() ->
+    {ok, Json} = hep_json:from_packet(packet()),
+    Json.
+
+%% The JSON with something else in a place, that must be there.
+changed(What, Other) ->
+    changed(json(), What, Other).
+
+changed(What, Other, What2, Other2) ->
+    changed(changed(What, Other), What2, Other2).
+
+changed(Json, What, Other) ->
+    Changed = binary:replace(Json, list_to_binary(What), iolist_to_binary(Other), [global]),
+    ?assertNotEqual(Json, Changed),
+    Changed.
+
+is_answer({ok, Heps}) when is_list(Heps) ->
+    lists:all(fun hep_answers:is_hep/1, Heps);
+is_answer({ok, Hep}) ->
+    hep_answers:is_hep(Hep);
+is_answer({error, {invalid_json, Line, Column, Message}}) ->
+    is_integer(Line) andalso Line >= 1 andalso is_integer(Column) andalso Column >= 0 andalso
+        is_binary(Message) andalso is_list(unicode:characters_to_list(Message));
+is_answer(_) ->
+    false.
