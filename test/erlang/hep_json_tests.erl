@@ -6,6 +6,8 @@
 -include("hep.hrl").
 -include("hep_prop.hrl").
 
+-import(hep_generators, [any_record/0, decode_options/0, packet_or_bytes/0]).
+
 -import(hep_json_texts, [hep/0, is_answer/1, packet/0, still/1]).
 -import(hep_packets, [chunk/2, chunk/3, frame/1]).
 
@@ -249,12 +251,12 @@ property_test_() ->
     ]}.
 
 prop_record_comes_back() ->
-    ?CHECK(Hep, record(), hep_json:decode(hep_json:encode(Hep)) =:= {ok, normal(Hep)}).
+    ?CHECK(Hep, any_record(), hep_json:decode(hep_json:encode(Hep)) =:= {ok, normal(Hep)}).
 
 prop_array_comes_back() ->
     ?CHECK(
         Heps,
-        list(record()),
+        list(any_record()),
         hep_json:decode(hep_json:encode(Heps)) =:= {ok, [normal(Hep) || Hep <- Heps]}
     ).
 
@@ -262,7 +264,7 @@ prop_array_comes_back() ->
 prop_packet_in_one_step() ->
     ?CHECK(
         {Packet, Options},
-        {any_packet(), options()},
+        {packet_or_bytes(), decode_options()},
         case {hep:decode(Packet, Options), hep_json:from_packet(Packet, Options)} of
             {{ok, #hep{version = 1} = Hep}, {ok, Json}} ->
                 {ok, Read} = hep_json:decode(Json),
@@ -307,7 +309,7 @@ prop_any_text() ->
 prop_damaged_text() ->
     ?CHECK(
         {Hep, Place, Length, Byte},
-        {record(), non_neg_integer(), oneof([0, 1, 1, 2, 10]), oneof([<<>>, binary(1), binary(4)])},
+        {any_record(), non_neg_integer(), oneof([0, 1, 1, 2, 10]), oneof([<<>>, binary(1), binary(4)])},
         begin
             Json = hep_json:encode(Hep),
             Start = (Place * 7919) rem byte_size(Json),
@@ -318,105 +320,9 @@ prop_damaged_text() ->
         end
     ).
 
-%% Every field in its range.
-record() ->
-    ?LET(
-        {Version, Family, [Protocol, SrcPort, DstPort], [Src, Dst], Time, Id, Type, Payload, Chunks},
-        {
-            integer(1, 3),
-            oneof([undefined, 2, 10]),
-            vector(3, optional(uint(16))),
-            vector(2, optional(address())),
-            optional(timestamp()),
-            optional(uint(32)),
-            uint(8),
-            octets(),
-            list(record_chunk())
-        },
-        #hep{
-            version = Version,
-            protocol_family = Family,
-            protocol = Protocol,
-            src_ip = Src,
-            src_port = SrcPort,
-            dst_ip = Dst,
-            dst_port = DstPort,
-            timestamp = Time,
-            node_id = Id,
-            payload_type = Type,
-            payload = Payload,
-            chunks = Chunks
-        }
-    ).
-
-optional(Type) -> oneof([undefined, Type, Type, Type]).
-
-uint(Bits) -> oneof([integer(0, 1 bsl Bits - 1), integer(0, 20), 0, 1 bsl Bits - 1]).
-
-address() ->
-    oneof([
-        ?LET(Octets, vector(4, uint(8)), list_to_tuple(Octets)),
-        ?LET(Segments, vector(8, oneof([0, uint(16)])), list_to_tuple(Segments)),
-        {0, 0, 0, 0, 0, 65535, uint(16), uint(16)},
-        {0, 0, 0, 0, 0, 0, uint(16), uint(16)}
-    ]).
-
-timestamp() ->
-    ?LET(
-        {Seconds, Micros},
-        {uint(32), oneof([integer(0, 999999), 999999, 1000000, uint(32)])},
-        {Seconds div 1000000, Seconds rem 1000000, Micros}
-    ).
-
-octets() -> oneof([binary(), utf8(), <<>>, <<0>>, <<"\"\\/\b\f\n\r\t\d">>]).
-
-%% Generic chunks of any width, those with a field of their own too, and vendors'.
-record_chunk() ->
-    ?LET(
-        {Vendor, Id, Value, Form},
-        {oneof([0, 0, 0, uint(16)]), oneof([integer(0, 50), 101, uint(16)]), value(), oneof([bare, sized])},
-        case Form of
-            bare -> {{Vendor, Id}, Value};
-            sized -> {{Vendor, Id}, {byte_size(Value), Value}}
-        end
-    ).
-
-value() ->
-    ?LET(Width, oneof([1, 2, 4, 8, 16, any]),
-        case Width of
-            any -> octets();
-            _ -> binary(Width)
-        end).
-
 %% Reading gives chunks in one form.
 normal(#hep{chunks = Chunks} = Hep) ->
     Hep#hep{chunks = [{Key, sized(Value)} || {Key, Value} <- Chunks]}.
 
 sized({Length, Value}) -> {Length, Value};
 sized(Value) -> {byte_size(Value), Value}.
-
-any_packet() ->
-    oneof([
-        ?LET(Chunks, list({uint(16), uint(16), octets()}), frame([chunk(V, I, B) || {V, I, B} <- Chunks])),
-        ?LET(Chunks, list({integer(0, 50), value()}), frame([chunk(I, B) || {I, B} <- Chunks])),
-        ?LET(
-            {Version, Length, Family, Rest},
-            {integer(1, 2), oneof([16, 28, 40, 52, byte()]), oneof([2, 10, 30]), binary(60)},
-            <<Version, Length, Family, Rest/binary>>
-        ),
-        binary()
-    ]).
-
-options() ->
-    ?LET(
-        Options,
-        list(
-            oneof([
-                {header_length, oneof([strict, ignore])},
-                {v2_order, oneof([auto, big, little])},
-                {capture_id, oneof([keep, repair])},
-                {max_inflated, uint(64)}
-            ])
-        ),
-        maps:from_list(Options)
-    ).

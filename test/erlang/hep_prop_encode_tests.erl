@@ -6,6 +6,8 @@
 -include("hep.hrl").
 -include("hep_prop.hrl").
 
+-import(hep_generators, [any_packet/0, any_packet/1, octets_or_none/0, uint/1]).
+
 -define(LIMIT, 65535).
 -define(SECOND, 1000000).
 
@@ -38,7 +40,7 @@ prop_any_fields() ->
 prop_any_field_of_a_packet() ->
     ?CHECK(
         {Hep, Position, Term},
-        {packet(), integer(2, record_size()), near()},
+        {any_packet(), integer(2, record_size()), near()},
         answers(setelement(Position, Hep, Term))
     ).
 
@@ -46,7 +48,7 @@ prop_any_field_of_a_packet() ->
 prop_any_chunks() ->
     ?CHECK(
         {Hep, Chunks, Tail},
-        {packet(), list({{near(), near()}, oneof([near(), {near(), near()}])}), oneof([[], term()])},
+        {any_packet(), list({{near(), near()}, oneof([near(), {near(), near()}])}), oneof([[], term()])},
         answers(Hep#hep{chunks = Chunks ++ Tail})
     ).
 
@@ -127,7 +129,7 @@ untimed(_, Error) ->
 prop_any_options() ->
     ?CHECK(
         {Term, Options},
-        {oneof([term(), packet()]), oneof([term(), any_options()])},
+        {oneof([term(), any_packet()]), oneof([term(), any_options()])},
         try hep:encode(Term, Options) of
             Answer -> is_right(Options) andalso is_answer(Answer)
         catch
@@ -159,7 +161,7 @@ is_option(_) -> false.
 prop_version_3() ->
     ?CHECK(
         {Hep, Compress, Key},
-        {packet(3), oneof([none, none, zlib, gzip]), oneof([undefined, undefined, value()])},
+        {any_packet(3), oneof([none, none, zlib, gzip]), oneof([undefined, undefined, octets_or_none()])},
         begin
             Options = maps:from_list([{compress, Compress}] ++ [{auth_key, Key} || Key =/= undefined]),
             Bytes = encoded(Hep, Options),
@@ -171,7 +173,7 @@ prop_version_3() ->
 prop_fixed_headers() ->
     ?CHECK(
         {Hep, Style},
-        {oneof([packet(1), packet(2)]), oneof([documented, c])},
+        {oneof([any_packet(1), any_packet(2)]), oneof([documented, c])},
         begin
             Bytes = encoded(Hep, #{v2_style => Style}),
             {ok, Again} = hep:decode(Bytes),
@@ -190,7 +192,7 @@ prop_fixed_headers() ->
 prop_order_of_chunks() ->
     ?CHECK(
         Hep,
-        packet(3),
+        any_packet(3),
         begin
             Bytes = encoded(Hep, #{}),
             {ok, State} = hep_multi_parser:parse(Bytes),
@@ -206,7 +208,7 @@ prop_order_of_chunks() ->
 prop_size() ->
     ?CHECK(
         {Hep, Size},
-        {packet(), oneof([integer(65300, 65600), integer(0, 200000)])},
+        {any_packet(), oneof([integer(65300, 65600), integer(0, 200000)])},
         begin
             Without = byte_size(encoded(Hep#hep{payload = <<>>}, #{})),
             case hep:encode(Hep#hep{payload = binary:copy(<<"x">>, Size)}) of
@@ -256,132 +258,3 @@ with_key(undefined, Hep) ->
 with_key(Key, #hep{chunks = Chunks} = Hep) ->
     Others = [Chunk || {Id, _} = Chunk <- Chunks, Id =/= {0, 14}],
     Hep#hep{chunks = Others ++ [{{0, 14}, Key}]}.
-
-packet() ->
-    oneof([packet(1), packet(2), packet(3)]).
-
-packet(3) ->
-    ?LET(
-        {{Family, Source, Destination}, Protocol, Ports, Timestamp, NodeId, Type, Payload, Chunks},
-        {
-            oneof([
-                {optional(2), optional(ipv4()), optional(ipv4())},
-                {optional(10), optional(ipv6()), optional(ipv6())},
-                {2, ipv4(), ipv6()},
-                {10, ipv6(), ipv4()},
-                {optional(oneof([2, 10])), undefined, undefined}
-            ]),
-            optional(oneof([byte(), uint(16)])),
-            {optional(uint(16)), optional(uint(16))},
-            optional(timestamp()),
-            optional(uint(32)),
-            byte(),
-            payload(),
-            list(chunk())
-        },
-        #hep{
-            version = 3,
-            protocol_family = Family,
-            protocol = Protocol,
-            src_ip = Source,
-            src_port = element(1, Ports),
-            dst_ip = Destination,
-            dst_port = element(2, Ports),
-            timestamp = Timestamp,
-            node_id = NodeId,
-            payload_type = Type,
-            payload = Payload,
-            chunks = Chunks
-        }
-    );
-packet(Version) ->
-    ?LET(
-        {{Family, Source, Destination}, Protocol, SrcPort, DstPort, Timestamp, NodeId, Payload},
-        {
-            oneof([{optional(2), ipv4(), ipv4()}, {optional(10), ipv6(), ipv6()}]),
-            byte(),
-            uint(16),
-            uint(16),
-            optional(timestamp()),
-            node_id(Version),
-            payload()
-        },
-        #hep{
-            version = Version,
-            protocol_family = Family,
-            protocol = Protocol,
-            src_ip = Source,
-            src_port = SrcPort,
-            dst_ip = Destination,
-            dst_port = DstPort,
-            timestamp = Timestamp,
-            node_id = NodeId,
-            payload = Payload
-        }
-    ).
-
-node_id(1) -> undefined;
-node_id(2) -> optional(uint(16)).
-
-optional(Type) ->
-    oneof([undefined, Type, Type, Type]).
-
-uint(Bits) ->
-    oneof([integer(0, 1 bsl Bits - 1), 0, 1 bsl Bits - 1]).
-
-ipv4() ->
-    {byte(), byte(), byte(), byte()}.
-
-ipv6() ->
-    ?LET(Segments, vector(8, uint(16)), list_to_tuple(Segments)).
-
-%% With a whole number of seconds in either part. A second or more of microseconds may be read as swapped
-%% bytes: it is left to the fixtures.
-timestamp() ->
-    ?LET(
-        {Seconds, Carried, Micros},
-        {uint(32), boolean(), oneof([integer(0, ?SECOND - 1), 0, ?SECOND - 1])},
-        case Carried of
-            true -> {Seconds div ?SECOND, Seconds rem ?SECOND, Micros};
-            false -> {0, Seconds, Micros}
-        end
-    ).
-
-%% Mostly small. The last byte keeps the payload from ending with NUL bytes, which versions 1 and 2 take off.
-payload() ->
-    frequency([
-        {1, <<>>},
-        {10, ?LET(Bytes, binary(), <<Bytes/binary, "x">>)},
-        {3,
-            ?LET(
-                {Size, Byte},
-                {integer(0, 2000), byte()},
-                <<(binary:copy(<<Byte>>, Size))/binary, "x">>
-            )},
-        {1, ?LET(Size, integer(1, 63000), <<(rand:bytes(Size - 1))/binary, "x">>)},
-        {1, ?LET(Size, integer(62000, 63000), <<(rand:bytes(Size - 1))/binary, "x">>)}
-    ]).
-
-%% Chunks without a field of their own: of vendors, unknown, generic ones of the right width, the ports that
-%% an old sender writes as IPv6 addresses; in both forms.
-chunk() ->
-    ?LET(
-        {Key, Value, IsLong},
-        oneof([
-            {{integer(1, 1 bsl 16 - 1), uint(16)}, value(), boolean()},
-            {{integer(1, 9), integer(0, 50)}, value(), boolean()},
-            {{0, oneof([0, 25, 31, 42, 99, 102, 65535])}, value(), boolean()},
-            {{0, oneof([23, 24])}, binary(1), boolean()},
-            {{0, oneof([5, 6, 13, 18, 22, 32, 33, 39, 40])}, binary(2), boolean()},
-            {{0, 35}, binary(4), boolean()},
-            {{0, oneof([20, 21])}, binary(8), boolean()},
-            {{0, oneof([14, 17, 19, 34, 36, 37, 38, 41, 101])}, value(), boolean()}
-        ]),
-        case IsLong of
-            true -> {Key, {byte_size(Value), Value}};
-            false -> {Key, Value}
-        end
-    ).
-
-value() ->
-    oneof([<<>>, binary(), binary()]).

@@ -6,6 +6,8 @@
 -include("hep.hrl").
 -include("hep_prop.hrl").
 
+-import(hep_generators, [any_bytes/0, optional/1, uint/1]).
+
 -import(hep_packets, [chunk/3, frame/1]).
 
 property_test_() ->
@@ -174,13 +176,6 @@ prop_any_fixed_header() ->
         is_answered(<<Version, Length, Family, Rest/binary>>)
     ).
 
-any_bytes() ->
-    ?LET(
-        {Start, Rest},
-        {oneof([<<>>, <<"HEP3">>, <<"EEP3">>, <<1>>, <<2>>, <<2, 16, 2>>]), binary()},
-        <<Start/binary, Rest/binary>>
-    ).
-
 is_answered(Bytes) ->
     _ = hep_answers:check(Bytes),
     true.
@@ -240,9 +235,6 @@ facts() ->
         },
         {Addresses, Facts}
     ).
-
-optional(Type) ->
-    oneof([undefined, Type, Type, Type]).
 
 address(Id) when Id =< 4 -> optional({Id, binary(4)});
 address(Id) -> optional({Id, binary(16)}).
@@ -313,8 +305,6 @@ shuffled(List) ->
 vendor() -> oneof([0, 0, 0, 1, 8, uint(16)]).
 
 id() -> oneof([integer(0, 50), integer(0, 50), uint(16)]).
-
-uint(Bits) -> integer(0, 1 bsl Bits - 1).
 
 %%% Generated packets of versions 1 and 2
 
