@@ -10,7 +10,7 @@ cd "$(dirname "$0")"
 top=../..
 build=$top/_build/udp_listener
 mkdir -p "$build"
-erlc -pa $top/ebin -o "$build" src/*.erl
+erlc -pa $top/ebin -o "$build" src/*.erl replay/*.erl
 exec erl -noinput +Bd -pa $top/ebin -pa "$build" -eval '
     try udp_listener_replay:main(init:get_plain_arguments())
     catch Class:Reason:Stack ->

@@ -1,4 +1,4 @@
-%% @doc The application: one listener, on the address and the port of its environment.
+%% @doc The application: one listener, with the options of its environment.
 -module(udp_listener_app).
 
 -behaviour(application).
@@ -6,9 +6,8 @@
 -export([start/2, stop/1]).
 
 start(_Type, _Arguments) ->
-    {ok, Ip} = application:get_env(udp_listener, ip),
-    {ok, Port} = application:get_env(udp_listener, port),
-    udp_listener_sup:start_link(#{ip => Ip, port => Port}).
+    {ok, Options} = application:get_env(udp_listener, listener),
+    udp_listener_sup:start_link(Options).
 
 stop(_State) ->
     ok.

@@ -18,38 +18,40 @@ main([Captures | Port]) ->
             [] -> {#{ip => {127, 0, 0, 1}, port => 0}, false};
             [Number] -> {#{ip => {0, 0, 0, 0}, port => list_to_integer(Number)}, true}
         end,
-    case udp_listener_sup:start_link(Options) of
+    case udp_listener_sup:start_link(Options#{handler => {udp_listener_handler, [self()]}}) of
         {ok, _} ->
-            Errors = run(udp_listener:port(), Captures),
+            Errors = run(hep_listener:port(udp_listener), Captures),
             case Listens of
                 false -> halt(min(Errors, 1));
                 true -> listen()
             end;
-        {error, {shutdown, {failed_to_start_child, _, {cannot_listen, Ip, P, Reason}}}} ->
-            io:format("Cannot listen on ~s, port ~b: ~s~n", [inet:ntoa(Ip), P, Reason]),
+        {error, {shutdown, {failed_to_start_child, _, {listen, udp, Reason}}}} ->
+            #{ip := Ip, port := P} = Options,
+            io:format("Cannot listen on ~s, port ~b: ~s~n", [inet:ntoa(Ip), P, inet:format_error(Reason)]),
             halt(1)
     end.
 
-%% The supervisor is linked to this process.
+%% The supervisor is linked to this process, and the handler goes on telling it.
 listen() ->
-    io:format("~nListening on UDP port ~b; Ctrl-C ends it.~n", [udp_listener:port()]),
+    io:format("~nListening on UDP port ~b; Ctrl-C ends it.~n", [hep_listener:port(udp_listener)]),
+    listening().
+
+listening() ->
     receive
-        after infinity -> ok
+        {printed, _, _} -> listening()
     end.
 
 %% @doc Replays the datagrams below the folder of captures; gives how many were refused or lost.
 -spec run(inet:port_number(), file:filename()) -> non_neg_integer().
 run(Port, Captures) ->
     Folders = lists:sort(filelib:wildcard("*-v[123]", Captures)),
-    ok = udp_listener:watch(self()),
-    Results = [replay(Port, Captures, Folder) || Folder <- Folders],
-    ok = udp_listener:watch(undefined),
-    summary(Results).
+    summary([replay(Port, Captures, Folder) || Folder <- Folders]).
 
 %% A sender has a socket of its own, as in life.
 replay(Port, Captures, Folder) ->
+    io:format("~n== ~ts~n", [Folder]),
     {ok, Socket} = gen_udp:open(0, [binary, {ip, {127, 0, 0, 1}}]),
-    Counts = [send(Socket, Port, Folder, File) || File <- choose(filename:join(Captures, Folder))],
+    Counts = [send(Socket, Port, File) || File <- choose(filename:join(Captures, Folder))],
     ok = gen_udp:close(Socket),
     {Folder, length([ok || ok <- Counts]), length([error || error <- Counts])}.
 
@@ -63,16 +65,14 @@ by_run(Files) ->
     Runs = lists:usort([filename:dirname(File) || File <- Files]),
     [[File || File <- Files, filename:dirname(File) =:= Run] || Run <- Runs].
 
-send(Socket, Port, Sender, File) ->
+send(Socket, Port, File) ->
     {ok, Packet} = file:read_file(File),
     ok = gen_udp:send(Socket, {127, 0, 0, 1}, Port, Packet),
     {ok, Source} = inet:port(Socket),
     receive
-        {hep, {_, Source}, Size, Result} ->
-            io:put_chars(udp_listener_print:packet(Sender, Size, Result)),
-            element(1, Result)
+        {printed, {_, Source}, Outcome} -> Outcome
     after ?TIMEOUT ->
-        io:format("~n-- ~ts: nothing arrived of ~ts~n", [Sender, File]),
+        io:format("~n-- nothing arrived of ~ts~n", [File]),
         error
     end.
 
