@@ -1,0 +1,1 @@
+[inputs: ["*.exs", "{config,lib,test}/**/*.{ex,exs}"], line_length: 98]
