@@ -1,0 +1,77 @@
+#!/bin/sh
+# Builds the examples, each with its own tool, runs their tests, and sends each a captured packet as it runs.
+# `make run' is the other half of udp_listener.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+packet=$top/test/fixtures/captures/kamailio-v1/flag-v4/007.bin
+
+unset ERL_LIBS ERL_FLAGS MIX_ENV REBAR_PROFILE MAKEFLAGS MAKELEVEL
+unset IP TRANSPORT CERTFILE KEYFILE AUTH_KEYS AUTH_KEY TARGET_HOST TARGET_PORT
+export ERL_CRASH_DUMP_SECONDS=0 TERM=dumb
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# example NAME FOLDER COMMAND...
+example() {
+    name=$1
+    cd "$top/examples/$2"
+    shift 2
+    if "$@" >"$work/log" 2>&1 </dev/null; then
+        echo "ok $name"
+    else
+        echo "failed $name" >&2
+        cat "$work/log" >&2
+        exit 1
+    fi
+}
+
+# prints TEXT PROGRAM...: the program is to print it when it has got the packet.
+prints() {
+    text=$1
+    shift
+    escript "$here/drive.escript" "$text" "$packet" "$@"
+}
+
+# In what follows `&&' joins the commands since `set -e' does not count where example calls them.
+
+udp_listener_release() {
+    rebar3 release && prints 'HEPv1, 472 bytes' _build/default/rel/udp_listener/bin/udp_listener foreground
+}
+
+collector_tests() {
+    mix format --check-formatted && MIX_ENV=test mix compile --warnings-as-errors && mix test
+}
+
+collector_run() {
+    MIX_ENV=test prints '"version":1' mix run --no-halt
+}
+
+collector_release() {
+    MIX_ENV=prod mix release --quiet --overwrite &&
+        prints '"version":1' _build/prod/rel/collector/bin/collector start
+}
+
+# Any authority will do, and not every system has its own.
+forwarder_release() {
+    erl -noinput -eval '
+        #{server_config := Config} =
+            public_key:pkix_test_data(#{server_chain => #{root => [], intermediates => [], peer => []},
+                client_chain => #{root => [], intermediates => [], peer => []}}),
+        [Root | _] = proplists:get_value(cacerts, Config),
+        [File] = init:get_plain_arguments(),
+        ok = file:write_file(File, public_key:pem_encode([{'\''Certificate'\'', Root, not_encrypted}])),
+        halt().' -extra "$work/authority.pem" &&
+        rebar3 release &&
+        CACERTFILE="$work/authority.pem" AUTH_KEY=secret \
+            prints 'Forwarding from UDP port' _build/default/rel/forwarder/bin/forwarder foreground
+}
+
+example 'udp_listener, release' udp_listener udp_listener_release
+example 'elixir_collector, tests' elixir_collector collector_tests
+example 'elixir_collector, mix run' elixir_collector collector_run
+example 'elixir_collector, release' elixir_collector collector_release
+example 'forwarder, tests' forwarder rebar3 eunit
+example 'forwarder, release' forwarder forwarder_release
