@@ -14,7 +14,7 @@
 property_test_() ->
     {inparallel, [
         {timeout, 60, {atom_to_list(Name), fun() -> hep_prop:holds(?MODULE, Name, Cases) end}}
-     || {Name, Cases} <- [{prop_frames, 400}, {prop_any_bytes, 1500}]
+     || {Name, Cases} <- [{prop_frames, 400}, {prop_any_bytes, 1000}]
     ]}.
 
 %%% The fixtures
@@ -213,7 +213,7 @@ prop_any_bytes() ->
             Options = #{resync => Resync, copy => Copy},
             {Packets, Errors} = Whole = divided([Bytes], Options),
             Whole =:= divided(cut_at(Cuts, Bytes), Options) andalso
-                Whole =:= divided(pieces(1, Bytes), Options) andalso
+                (byte_size(Bytes) > 2000 orelse Whole =:= divided(pieces(1, Bytes), Options)) andalso
                 lists:all(fun is_frame/1, Packets) andalso
                 Errors =:= lists:keysort(1, Errors) andalso
                 (not Resync orelse byte_size(Bytes) =:= accounted(Packets, Errors)) andalso
@@ -235,7 +235,7 @@ any_frame() ->
     ).
 
 payload() ->
-    oneof([binary(), <<"HEP3">>, <<"HEP3", 6:16>>, ?LET(N, integer(0, 3000), binary:copy(<<"x">>, N))]).
+    oneof([binary(), <<"HEP3">>, <<"HEP3", 6:16>>, ?LET(N, integer(0, 300), binary:copy(<<"x">>, N))]).
 
 %% Packets, what was packets, what might become packets.
 part() ->

@@ -1,0 +1,328 @@
+%% @doc hep_listener: its options, its place among processes, what it counts, and UDP.
+-module(hep_listener_tests).
+
+-include("hep.hrl").
+-include_lib("eunit/include/eunit.hrl").
+
+-import(hep_net, [listening/2, until/1, until/2, packet/1, number/1, take/1]).
+-import(hep_packets, [chunk/2, frame/1]).
+
+%%% Options
+
+wrong_options_test_() ->
+    Missing = filename:join("nowhere", "cert.pem"),
+    [
+        {lists:flatten(io_lib:format("~p => ~P", [Name, Value, 8])),
+            ?_assertEqual(
+                {error, {bad_option, {Name, Value}}},
+                hep_listener:start_link(maps:merge(#{handler => self(), port => 0}, With#{Name => Value}))
+            )}
+     || {With, Name, Values} <- [
+            {#{}, handler, [
+                undefined, nowhere, lists, {lists, []}, {self(), []}, {fun(_) -> ok end, []}, {{hep_count, []}, []},
+                fun() -> ok end, fun(_, _) -> ok end, "handler", #{}, {hep_count, [], []}
+            ]},
+            {#{}, transport, [sctp, "udp", <<"tcp">>]},
+            {#{}, ip, ["127.0.0.1", {127, 0, 0}, {127, 0, 0, 256}, any, <<"::1">>, 0]},
+            {#{}, port, [-1, 65536, "9060", 9060.0, any]},
+            {#{}, view, [record, {transform, nowhere}, {transform, [lists]}, {transform, [hep_transform | x]}, <<"json">>]},
+            {#{}, decode, [[], #{v2_order => middle}, #{nothing => true}, undefined, x]},
+            {#{}, auth_keys, [<<"key">>, [<<>>], ["key"], [<<"key">> | x], [key], undefined]},
+            {#{}, shards, [0, 1025, -1, 1.0, all]},
+            {#{transport => tcp}, shards, [2]},
+            {#{}, active, [0, 32768, once, true]},
+            {#{}, read_packets, [0, -1, infinity]},
+            {#{}, recbuf, [0, -1, 16#80000000, "4096"]},
+            {#{}, max_connections, [0, infinity, 1.5]},
+            {#{}, idle_timeout, [0, -1, never, 16#100000000]},
+            {#{}, resync, [1, yes, undefined]},
+            {#{}, tls, [[{certfile, "cert.pem"}], undefined]},
+            {#{transport => tls}, tls, [
+                [], undefined, [{certfile, Missing}], [{certfile, 5}], [{cert, <<"no">>}], [{cert, nothing}],
+                [{keyfile, Missing}], [{versions, ['tlsv1.3']}]
+            ]},
+            {#{}, name, [listener, {local, "listener"}, {local, undefined}, {global}, self()]},
+            {#{}, prot, [9060]},
+            {#{}, <<"port">>, [9060]}
+        ],
+        Value <- Values
+    ].
+
+no_options_test_() ->
+    [
+        ?_assertEqual({error, {bad_option, {handler, missing}}}, hep_listener:start_link(#{})),
+        ?_assertEqual({error, {bad_option, []}}, hep_listener:start_link([])),
+        ?_assertEqual({error, {bad_option, undefined}}, hep_listener:start_link(undefined))
+    ].
+
+%% What stands in the documentation.
+defaults_test() ->
+    {ok, Options} = hep_listener_options:check(#{handler => self()}),
+    ?assertEqual(
+        #{
+            handler => self(), transport => udp, ip => {0, 0, 0, 0}, port => 9060, view => decode, decode => #{},
+            auth_keys => [], shards => 1, active => 100, read_packets => 1000, recbuf => 4194304,
+            max_connections => 10000, idle_timeout => infinity, resync => false, tls => []
+        },
+        Options
+    ),
+    ?assertMatch({ok, #{active := 10}}, hep_listener_options:check(#{handler => self(), transport => tcp})).
+
+%%% Its place among processes
+
+%% The caller traps no exits, and lives.
+port_in_use_test_() ->
+    hep_net:quietly([
+        {atom_to_list(Transport), fun() ->
+            listening(#{transport => Transport}, fun(_, Port) ->
+                Options = #{transport => Transport, ip => {127, 0, 0, 1}, port => Port, handler => self()},
+                ?assertEqual({error, {listen, Transport, eaddrinuse}}, hep_listener:start_link(Options)),
+                ?assertEqual(false, process_flag(trap_exit, false)),
+                receive Message -> error({unexpected, Message}) after 0 -> ok end
+            end)
+        end}
+     || Transport <- [udp, tcp]
+    ]).
+
+foreign_address_test_() ->
+    hep_net:quietly([
+        ?_assertEqual(
+            {error, {listen, Transport, eaddrnotavail}},
+            hep_listener:start_link(#{transport => Transport, ip => {192, 0, 2, 1}, port => 0, handler => self()})
+        )
+     || Transport <- [udp, tcp]
+    ]).
+
+name_test() ->
+    listening(#{name => {local, hep_listener_named}}, fun(Listener, Port) ->
+        ?assertEqual(Listener, whereis(hep_listener_named)),
+        ?assertEqual(Port, hep_listener:port(hep_listener_named)),
+        ?assertMatch(
+            {error, {already_started, Listener}},
+            hep_listener:start_link(#{port => 0, handler => self(), name => {local, hep_listener_named}})
+        )
+    end).
+
+%% Whatever else comes is no reason to end.
+stray_messages_test() ->
+    listening(#{}, fun(Listener, Port) ->
+        [Worker] = hep_net:workers(Listener),
+        [Process ! stray || Process <- [Listener, Worker]],
+        [gen_server:cast(Process, stray) || Process <- [Listener, Worker]],
+        ?assertEqual({error, unknown_call}, gen_server:call(Listener, stray)),
+        {_, Ended} = spawn_monitor(fun() -> link(Listener) end),
+        receive {'DOWN', Ended, process, _, _} -> ok end,
+        hep_net:udp(Port, [packet(1)]),
+        ?assertMatch([_], take(1)),
+        ?assertEqual([Worker], hep_net:workers(Listener))
+    end).
+
+supervised_test_() ->
+    hep_net:quietly({timeout, 30, fun() ->
+        Test = self(),
+        Specs = [
+            hep_listener:child_spec(#{ip => {127, 0, 0, 1}, port => 0, handler => Test, transport => Transport, name => {local, Name}})
+         || {Transport, Name} <- [{udp, hep_listener_a}, {tcp, hep_listener_b}]
+        ],
+        {ok, Supervisor} = hep_listener_sup:start_link(one_for_one, Specs),
+        [Port, _] = [hep_listener:port(Name) || Name <- [hep_listener_a, hep_listener_b]],
+        hep_net:udp(Port, [packet(1)]),
+        ?assertMatch([_], take(1)),
+        ?assertEqual([active, specs, supervisors, workers], lists:sort(proplists:get_keys(supervisor:count_children(Supervisor)))),
+        Socket = hep_net:tcp(hep_listener:port(hep_listener_b)),
+        ok = hep_net:send(Socket, packet(2)),
+        ?assertMatch([_], take(1)),
+        %% Each alone begins again.
+        Listener = whereis(hep_listener_a),
+        exit(Listener, kill),
+        until(fun() -> is_other(whereis(hep_listener_a), Listener) end),
+        hep_net:udp(hep_listener:port(hep_listener_a), [packet(3)]),
+        ok = hep_net:send(Socket, packet(4)),
+        ?assertEqual([3, 4], lists:sort([number(Hep) || {Hep, _} <- take(2)])),
+        Names = [hep_listener_a, hep_listener_b],
+        Monitors = [monitor(process, Name) || Name <- Names],
+        unlink(Supervisor),
+        ok = hep_listener_sup:stop(Supervisor),
+        [receive {'DOWN', M, process, _, Reason} -> ?assertEqual(shutdown, Reason) end || M <- Monitors],
+        ?assertEqual({error, closed}, gen_tcp:recv(Socket, 0, 5000))
+    end}).
+
+is_other(undefined, _) -> false;
+is_other(Pid, Before) -> Pid =/= Before.
+
+%% On a port of its own choice it comes back there, although it was killed.
+killed_test_() ->
+    hep_net:quietly([
+        {timeout, 30, {lists:flatten(io_lib:format("~p", [Options])), fun() -> killed(Options) end}}
+     || Options <- [#{}, #{shards => 2}, #{transport => tcp}]
+    ]).
+
+killed(Options) ->
+    Port = listening(Options, fun(_, Chosen) -> Chosen end),
+    Given = maps:merge(#{ip => {127, 0, 0, 1}, port => Port, handler => self(), name => {local, hep_listener_k}}, Options),
+    {ok, Supervisor} = hep_listener_sup:start_link(one_for_one, [hep_listener:child_spec(Given)]),
+    lists:foreach(
+        fun(_) ->
+            Before = whereis(hep_listener_k),
+            exit(Before, kill),
+            until(fun() -> is_other(whereis(hep_listener_k), Before) end)
+        end,
+        lists:seq(1, 8)
+    ),
+    ?assertEqual(Port, hep_listener:port(hep_listener_k)),
+    unlink(Supervisor),
+    hep_listener_sup:stop(Supervisor).
+
+child_spec_test() ->
+    Ids = [
+        maps:get(id, hep_listener:child_spec(Options#{handler => self()}))
+     || Options <- [#{}, #{port => 1}, #{transport => tcp}, #{ip => {127, 0, 0, 1}}, #{name => {local, a}}]
+    ],
+    ?assertEqual(Ids, lists:uniq(Ids)),
+    ?assertMatch(#{start := {hep_listener, start_link, [_]}}, hep_listener:child_spec(#{handler => self()})).
+
+%%% UDP
+
+families_test_() ->
+    [
+        {lists:flatten(io_lib:format("~p to ~p", [Family, Ip])), fun() ->
+            listening(#{ip => Ip}, fun(_, Port) ->
+                Before = erlang:system_time(microsecond),
+                Source = hep_net:udp(Family, Port, [packet(7)]),
+                [{Hep, Meta}] = take(1),
+                ?assertEqual(7, number(Hep)),
+                Address = hep_net:loopback(Family),
+                Size = byte_size(packet(7)),
+                ?assertMatch(#{source := {Address, Source}, size := Size, transport := udp}, Meta),
+                ?assert(maps:get(time, Meta) >= Before),
+                ?assert(maps:get(time, Meta) =< erlang:system_time(microsecond)),
+                ?assertEqual([size, source, time, transport], lists:sort(maps:keys(Meta)))
+            end)
+        end}
+     || {Ip, Family} <- [
+            {{127, 0, 0, 1}, inet}, {{0, 0, 0, 0}, inet}, {{0, 0, 0, 0, 0, 0, 0, 1}, inet6},
+            {{0, 0, 0, 0, 0, 0, 0, 0}, inet6}, {{0, 0, 0, 0, 0, 0, 0, 0}, inet}
+        ]
+    ].
+
+sizes_test() ->
+    listening(#{}, fun(Listener, Port) ->
+        Largest = frame([chunk(15, binary:copy(<<"x">>, 65507 - 12))]),
+        ?assertEqual(65507, byte_size(Largest)),
+        hep_net:udp(Port, [<<>>, <<"H">>, Largest]),
+        [{Hep, #{size := 65507}}] = take(1),
+        ?assertEqual(65507 - 12, byte_size(hep:payload(Hep))),
+        receive {hep_error, Listener, not_hep, {<<>>, #{size := 0}}} -> ok end,
+        receive {hep_error, Listener, Reason, {<<"H">>, #{size := 1}}} -> ?assertEqual(hep:decode(<<"H">>), {error, Reason}) end,
+        ?assertMatch(#{received := 3, bytes := 65508, decoded := 1}, hep_listener:info(Listener))
+    end).
+
+%% What the read of a socket has room for is not kept for what was read.
+memory_test() ->
+    listening(#{}, fun(_, Port) ->
+        Large = frame([chunk(15, binary:copy(<<"x">>, 1000))]),
+        hep_net:udp(Port, [Large]),
+        [{Hep, _}] = take(1),
+        ?assertEqual(1000, byte_size(hep:payload(Hep))),
+        ?assert(binary:referenced_byte_size(hep:payload(Hep)) =< 2 * byte_size(Large))
+    end).
+
+order_test_() ->
+    {timeout, 30, fun() ->
+        listening(#{active => 7, read_packets => 20}, fun(_, Port) ->
+            [
+                begin
+                    hep_net:udp(Port, [packet(N) || N <- lists:seq(First, First + 99)]),
+                    ?assertEqual(lists:seq(First, First + 99), [number(Hep) || {Hep, _} <- take(100)])
+                end
+             || First <- lists:seq(1, 3000, 100)
+            ]
+        end)
+    end}.
+
+batches_test() ->
+    Test = self(),
+    Handler = fun(Packets) -> Test ! {batch, length(Packets)}, receive_go() end,
+    listening(#{handler => Handler, active => 7}, fun(Listener, Port) ->
+        [Worker] = hep_net:workers(Listener),
+        hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 16)]),
+        Sizes = batches(16, Worker),
+        ?assertEqual(16, lists:sum(Sizes)),
+        ?assert(lists:max(Sizes) =< 7)
+    end).
+
+receive_go() ->
+    receive go -> ok end.
+
+batches(0, _) ->
+    [];
+batches(Left, Worker) ->
+    receive {batch, Size} -> Worker ! go, [Size | batches(Left - Size, Worker)] end.
+
+%% The senders are spread over the processes, and nothing is lost.
+shards_test_() ->
+    {timeout, 30, fun() ->
+        Test = self(),
+        Handler = fun(Packets) -> Test ! {self(), length(Packets)} end,
+        listening(#{shards => 4, handler => Handler}, fun(Listener, Port) ->
+            ?assertEqual(4, length(hep_net:workers(Listener))),
+            ?assertMatch(#{shards := 4}, hep_listener:info(Listener)),
+            [hep_net:udp(Port, [packet(N)]) || N <- lists:seq(1, 64)],
+            until(fun() -> maps:get(decoded, hep_listener:info(Listener)) =:= 64 end),
+            Pids = receivers(64),
+            ?assert(length(lists:usort(Pids)) > 1),
+            ?assertEqual([], Pids -- (lists:append(lists:duplicate(64, hep_net:workers(Listener)))))
+        end)
+    end}.
+
+receivers(0) -> [];
+receivers(Left) -> receive {Pid, Count} -> [Pid | receivers(Left - Count)] end.
+
+%% A process that is killed leaves what the kernel holds to the next one.
+worker_killed_test_() ->
+    hep_net:quietly({timeout, 30, fun() ->
+        Test = self(),
+        Handler = fun(Packets) ->
+            Test ! {self(), [number(Hep) || {Hep, _} <- Packets]},
+            number(element(1, hd(Packets))) =:= 0 andalso receive_go()
+        end,
+        listening(#{handler => Handler}, fun(Listener, Port) ->
+            hep_net:udp(Port, [packet(0)]),
+            First = receive {Pid, [0]} -> Pid end,
+            hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 100)]),
+            exit(First, kill),
+            ?assertEqual(lists:seq(1, 100), numbers(100)),
+            ?assertMatch([Second] when Second =/= First, hep_net:workers(Listener))
+        end)
+    end}).
+
+numbers(0) -> [];
+numbers(Left) -> receive {_, Numbers} -> Numbers ++ numbers(Left - length(Numbers)) after 10000 -> [] end.
+
+%% A process under full load answers the system, and ends when it shall.
+system_messages_test_() ->
+    {timeout, 30, fun() ->
+        listening(#{handler => fun(_) -> ok end}, fun(Listener, Port) ->
+            [Worker] = hep_net:workers(Listener),
+            Sender = flood(Port),
+            until(fun() -> maps:get(decoded, hep_listener:info(Listener)) > 1000 end),
+            [?assertMatch({state, _, _, _, _}, sys:get_state(Worker, 5000)) || _ <- lists:seq(1, 20)],
+            ok = sys:suspend(Worker),
+            ok = sys:resume(Worker),
+            {message_queue_len, Waiting} = process_info(Worker, message_queue_len),
+            ?assert(Waiting < 10),
+            unlink(Sender),
+            exit(Sender, kill)
+        end)
+    end}.
+
+flood(Port) ->
+    Packet = packet(1),
+    spawn_link(fun() ->
+        {ok, Socket} = gen_udp:open(0, [{ip, {127, 0, 0, 1}}]),
+        flood(Socket, Port, Packet)
+    end).
+
+flood(Socket, Port, Packet) ->
+    _ = gen_udp:send(Socket, {127, 0, 0, 1}, Port, Packet),
+    flood(Socket, Port, Packet).
