@@ -23,7 +23,8 @@ listening(Options, Test) ->
     after
         unlink(Listener),
         try hep_listener:stop(Listener) catch exit:_ -> ok end,
-        receive {'DOWN', Monitor, process, Listener, _} -> ok end
+        receive {'DOWN', Monitor, process, Listener, _} -> ok end,
+        flushed()
     end.
 
 %% Waits until the function gives true.
