@@ -11,27 +11,31 @@
 
 %% Every fixture, as the functions that the views are named for read it.
 views_test_() ->
-    [
-        {lists:flatten(io_lib:format("~p ~p ~p", [Transport, View, Decode])),
-            {timeout, 30, fun() -> view(Transport, View, Decode, Read) end}}
-     || Transport <- [udp, tcp],
-        {View, Decode, Read} <- [
-            {decode, #{}, fun hep:decode/1},
-            {decode, #{capture_id => repair, header_length => ignore}, fun(Bytes) ->
-                hep:decode(Bytes, #{capture_id => repair, header_length => ignore})
-            end},
-            {parse, #{}, fun hep_multi_parser:parse/1},
-            {transform, #{}, fun(Bytes) -> transformed([], Bytes) end},
-            {{transform, [hep_js_transform]}, #{}, fun(Bytes) -> transformed([hep_js_transform], Bytes) end},
-            {json, #{}, fun(Bytes) -> hep_json:from_packet(Bytes, #{}) end},
-            {json, #{v2_order => little}, fun(Bytes) -> hep_json:from_packet(Bytes, #{v2_order => little}) end}
+    {setup, fun datagrams/0, fun(_) -> ok end, fun(Datagrams) ->
+        [
+            {lists:flatten(io_lib:format("~p ~p ~p", [Transport, View, Decode])),
+                {timeout, 30, fun() ->
+                    Packets = [Bytes || Bytes <- Datagrams, is_carried(Transport, Bytes), is_ok(Read(Bytes))],
+                    view(#{transport => Transport, view => View, decode => Decode}, Packets, Read)
+                end}}
+         || Transport <- [udp, tcp],
+            {View, Decode, Read} <- [
+                {decode, #{}, fun hep:decode/1},
+                {decode, #{capture_id => repair, header_length => ignore}, fun(Bytes) ->
+                    hep:decode(Bytes, #{capture_id => repair, header_length => ignore})
+                end},
+                {parse, #{}, fun hep_multi_parser:parse/1},
+                {transform, #{}, fun(Bytes) -> transformed([], Bytes) end},
+                {{transform, [hep_js_transform]}, #{}, fun(Bytes) -> transformed([hep_js_transform], Bytes) end},
+                {json, #{}, fun(Bytes) -> hep_json:from_packet(Bytes, #{}) end},
+                {json, #{v2_order => little}, fun(Bytes) -> hep_json:from_packet(Bytes, #{v2_order => little}) end}
+            ]
         ]
-    ].
+    end}.
 
-view(Transport, View, Decode, Read) ->
-    Packets = [Bytes || Bytes <- datagrams(Transport), is_ok(Read(Bytes))],
-    ?assert(length(Packets) > 10),
-    Options = #{transport => Transport, view => View, decode => Decode},
+view(#{transport := Transport, view := View} = Options, Packets, Read) ->
+    Count = length(Packets),
+    ?assert(Count > 10),
     listening(Options, fun(Listener, Port) ->
         Got = lists:append([sent(Transport, Port, Some) || Some <- tens(Packets)]),
         lists:foreach(
@@ -41,15 +45,18 @@ view(Transport, View, Decode, Read) ->
             end,
             lists:zip(Packets, Got)
         ),
-        Count = length(Packets),
-        ?assertMatch(#{view := View, decoded := Count, received := Count, rejected := R} when R =:= #{}, hep_listener:info(Listener))
+        Info = hep_listener:info(Listener),
+        ?assertMatch(#{view := View, decoded := Count, received := Count, rejected := None} when None =:= #{}, Info)
     end).
 
-%% Those whose reading does not depend on the time, and on streams those that can be divided.
-datagrams(udp) ->
-    [Bytes || Entry <- hep_fixtures:entries(datagram), <<V, _/binary>> = Bytes <- [hep_fixtures:bytes(Entry)], V =/= 1];
-datagrams(tcp) ->
-    [Bytes || <<_:4/binary, Length:16, _/binary>> = Bytes <- datagrams(udp), byte_size(Bytes) =:= Length].
+%% Those whose reading does not depend on the time.
+datagrams() ->
+    [Bytes || Entry <- hep_fixtures:entries(datagram), <<V, _/binary>> = Bytes <- [hep_fixtures:bytes(Entry)], V =/= 1].
+
+%% Streams carry what can be divided.
+is_carried(udp, _) -> true;
+is_carried(tcp, <<_:4/binary, Length:16, _/binary>> = Bytes) -> byte_size(Bytes) =:= Length;
+is_carried(tcp, _) -> false.
 
 is_ok(Result) -> element(1, Result) =:= ok.
 
@@ -209,7 +216,7 @@ drops_test_() ->
 
 drops(Family) ->
     Sent = 2000,
-    Handler = fun(_) -> receive go -> ok end end,
+    Handler = fun sleeping/1,
     listening(#{ip => hep_net:loopback(Family), recbuf => 4096, handler => Handler, active => 5}, fun(Listener, Port) ->
         [Worker] = hep_net:workers(Listener),
         hep_net:udp(Family, Port, [packet(N) || N <- lists:seq(1, Sent)]),
@@ -223,8 +230,12 @@ drops(Family) ->
             end,
             fun() -> hep_listener:info(Listener) end
         ),
-        exit(Worker, kill)
+        Worker ! free
     end).
+
+%% Until it is told to go on, or to sleep no more.
+sleeping(_) ->
+    get(free) =:= true orelse receive go -> ok; free -> put(free, true) end.
 
 %%% Events
 
@@ -336,7 +347,7 @@ figures_events() ->
 
 drop_events() ->
     registered_for_events(fun() ->
-        listening(#{recbuf => 4096, handler => fun(_) -> receive go -> ok end end}, fun(Listener, Port) ->
+        listening(#{recbuf => 4096, handler => fun sleeping/1}, fun(Listener, Port) ->
             hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 1000)]),
             Listener ! period,
             case hep_listener:info(Listener) of
@@ -344,7 +355,7 @@ drop_events() ->
                 #{dropped := Dropped} -> ?assertEqual({#{count => Dropped}, #{}}, event(dropped, Listener, udp))
             end,
             [Worker] = hep_net:workers(Listener),
-            exit(Worker, kill)
+            Worker ! free
         end)
     end).
 

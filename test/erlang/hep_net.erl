@@ -10,7 +10,7 @@
 -export([workers/1, connections/1]).
 
 -define(DEADLINE, 15_000).
--define(PAUSE, 5).
+-define(PAUSE, 1).
 
 %% Calls a function with a listener on loopback and its port, and stops it behind it. Its packets go to the
 %% calling process unless the options say otherwise.
