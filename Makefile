@@ -10,7 +10,7 @@ HEP_BEHAVIOURS := erlang/hep_transform.erl
 # A file that was written halfway is none.
 .DELETE_ON_ERROR:
 
-.PHONY: all native help setup run test interop bench registry clean
+.PHONY: all native help setup run test interop bench load registry clean
 
 all: native ebin/hep.app
 
@@ -32,6 +32,7 @@ help:
 	@echo 'make test     every check and test'
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
 	@echo 'make bench    measure against pure Erlang'
+	@echo 'make load     put load on hep_listener (Linux, 15 minutes); LOAD=udp,cpu,tcp,tls,soak SECONDS=30 PACKETS=2000000 SOAK=600'
 	@echo 'make registry write erlang/hep_registry.erl again, from native/hep/src/registry.rs'
 	@echo 'make clean    remove what was built'
 
@@ -53,6 +54,10 @@ interop: setup
 bench: setup
 	@$(MAKE) --no-print-directory all
 	@sh bench/run.sh
+
+load: setup
+	@$(MAKE) --no-print-directory all
+	@sh bench/load/run.sh '$(LOAD)' '$(SECONDS)' '$(PACKETS)' '$(SOAK)'
 
 registry:
 	@cargo run --quiet --locked -p hep --example registry > erlang/hep_registry.erl.new

@@ -10,6 +10,8 @@
 -include("hep.hrl").
 
 -export([main/0]).
+%% For hep_load.
+-export([v3_packet/0, machine/0]).
 
 -define(RUNS, 25).
 -define(RUN_MICROSECONDS, 100_000).

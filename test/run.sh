@@ -36,6 +36,7 @@ counted() {
 }
 
 step 'Rust formatting' cargo fmt --all --check
+step 'Load generator formatting' cargo fmt --check --manifest-path bench/load_generator/Cargo.toml
 step 'Clippy' cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 step 'Rust docs' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps
 step 'Rust tests' cargo test --quiet --locked --workspace --exclude hep_floor_nif

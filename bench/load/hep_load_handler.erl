@@ -1,0 +1,65 @@
+%% @doc Counts the packets of a {@link hep_listener}, and on streams whether they come in order.
+%%
+%% The load generator writes the number of a packet, on its connection, into the capture id.
+-module(hep_load_handler).
+
+-behaviour(hep_handler).
+
+-include("hep.hrl").
+
+-export([new/0, count/2, add/3]).
+-export([init/1, handle_packets/2, handle_error/3, terminate/2]).
+
+-export_type([count/0]).
+
+-type count() :: packets | batches | out_of_order | errors | started.
+
+-record(state, {
+    counters :: counters:counters_ref(),
+    %% The number that must come next; `any' where packets may overtake each other.
+    next :: non_neg_integer() | any
+}).
+
+-define(COUNTS, #{packets => 1, batches => 2, out_of_order => 3, errors => 4, started => 5}).
+
+%% @doc What the handlers of one listener add up in.
+-spec new() -> counters:counters_ref().
+new() ->
+    counters:new(map_size(?COUNTS), [write_concurrency]).
+
+%% @doc How many there were: packets, calls with packets, packets that came out of order, calls with an error,
+%% handlers that were started.
+-spec count(count(), counters:counters_ref()) -> integer().
+count(What, Counters) ->
+    counters:get(Counters, map_get(What, ?COUNTS)).
+
+%% @doc Adds to a count.
+-spec add(count(), non_neg_integer(), counters:counters_ref()) -> ok.
+add(What, Number, Counters) ->
+    counters:add(Counters, map_get(What, ?COUNTS), Number).
+
+init({Counters, First}) ->
+    add(started, 1, Counters),
+    {ok, #state{counters = Counters, next = First}}.
+
+handle_packets(Packets, #state{counters = Counters, next = Next} = State) ->
+    add(batches, 1, Counters),
+    add(packets, length(Packets), Counters),
+    {ok, State#state{next = in_order(Packets, Next, Counters)}}.
+
+handle_error(_Reason, _Raw, #state{counters = Counters} = State) ->
+    add(errors, 1, Counters),
+    {ok, State}.
+
+terminate(_Reason, _State) ->
+    ok.
+
+in_order(_, any, _) ->
+    any;
+in_order([{#hep{node_id = Next}, _} | Packets], Next, Counters) ->
+    in_order(Packets, Next + 1, Counters);
+in_order([{#hep{node_id = Other}, _} | Packets], _, Counters) ->
+    add(out_of_order, 1, Counters),
+    in_order(Packets, Other + 1, Counters);
+in_order([], Next, _) ->
+    Next.

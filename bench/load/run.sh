@@ -1,0 +1,45 @@
+#!/bin/sh
+# Puts load on hep_listener: prints tables. `run.sh PARTS SECONDS PACKETS SOAK'; an empty argument is the default.
+# Linux only. Needs the library built (`make'). Leaves its own files in bench/.build and in Cargo's target.
+set -eu
+
+parts=${1:-udp,cpu,tcp,tls,soak} # which, and in which order
+seconds=${2:-30}                 # how long the steady load on UDP lasts; the other runs on UDP are no longer
+packets=${3:-2000000}            # how many are sent over TCP, and over TLS
+soak=${4:-600}                   # how many seconds the soak lasts
+
+cd "$(dirname "$0")/../.."
+build=bench/.build
+mkdir -p "$build"
+
+if [ ! -f ebin/hep_listener.beam ]; then
+    echo "load: ebin/hep_listener.beam is missing; run \`make' first" >&2
+    exit 1
+fi
+if [ "$(uname -s)" != Linux ]; then
+    echo "load: what the system tells is read as Linux writes it" >&2
+    exit 1
+fi
+
+target=${HEP_TARGET_DIR:-target}
+cargo build --quiet --release --locked --target-dir "$target" --manifest-path bench/load_generator/Cargo.toml
+cp "$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release/hep_load_generator" "$build/"
+erlc +warnings_as_errors -I include -pa ebin -o "$build" bench/hep_baseline.erl bench/hep_bench.erl bench/load/*.erl
+
+erl -noshell -pa ebin -pa "$build" -eval 'io:format("~ts~n", [hep_bench:machine()]), halt().'
+if [ "$(cat /proc/sys/net/core/rmem_max)" -lt 4194304 ]; then
+    echo 'net.core.rmem_max is below the 4 MiB that the listener asks for: bursts will be lost'
+fi
+
+failed=
+for part in $(echo "$parts" | tr ',' ' '); do
+    # Schedulers that wait in a loop for work would count as CPU time of packets.
+    case $part in
+        cpu) flags='+sbwt none +sbwtdcpu none +sbwtdio none' ;;
+        *) flags= ;;
+    esac
+    # shellcheck disable=SC2086
+    erl $flags -noshell -pa ebin -pa "$build" -run hep_load main -extra "$part" "$build" "$seconds" "$packets" "$soak" ||
+        failed="$failed $part"
+done
+[ -z "$failed" ] || { echo "load: failed:$failed" >&2; exit 1; }
