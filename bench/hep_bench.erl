@@ -53,7 +53,7 @@ contests() ->
     Decode = fun(Packet) -> hep:decode(Packet) end,
     BaseDecode = fun(Packet) -> hep_baseline:decode(Packet) end,
     Encode = fun(Hep) -> hep:encode(Hep) end,
-    BaseEncode = fun(Hep) -> hep_baseline:encode(Hep) end,
+    BaseEncode = fun(Hep) -> hep_baseline_encoder:encode(Hep) end,
     [
         #contest{
             what = "decode v3",
@@ -154,7 +154,7 @@ check(Packet) ->
 
 %% The bytes, whatever parts they come in. They are the packet again.
 check_encode(Hep) ->
-    case {hep_baseline:encode(Hep), hep:encode(Hep)} of
+    case {hep_baseline_encoder:encode(Hep), hep:encode(Hep)} of
         {{ok, Parts}, {ok, HepParts}} ->
             Bytes = iolist_to_binary(Parts),
             same(encode, Hep, Bytes, iolist_to_binary(HepParts)),

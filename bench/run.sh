@@ -21,6 +21,6 @@ case $(uname -s) in
 esac
 cp "$built/$library" "$build/hep_floor.so"
 
-erlc -I include -o "$build" bench/hep_baseline.erl bench/hep_json_baseline.erl bench/hep_floor.erl bench/hep_bench.erl bench/hep_port_bench.erl
+erlc -I include -o "$build" bench/*.erl
 erl -noshell -pa ebin -pa "$build" -run hep_bench main
 exec erl -noshell -pa ebin -pa "$build" -run hep_port_bench main
