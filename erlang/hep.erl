@@ -215,8 +215,8 @@ decode_with(Packet, Options) when byte_size(Packet) =< ?DATAGRAM ->
 decode_with(Packet, Options) ->
     hep_nif:decode_dirty(Packet, Options).
 
-%% @doc Encodes a packet: `[Header, Payload]', and what stands behind the payload if there is any. The payload
-%% is the packet's own binary, not a copy.
+%% @doc Encodes a packet: its header, in one or more pieces, the payload, and what stands behind it if there is
+%% any. The payload is the packet's own binary, not a copy.
 %%
 %% A packet without a time gets the time of encoding. Versions, families and payload types are taken by
 %% name and by number.

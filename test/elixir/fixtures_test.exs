@@ -205,8 +205,7 @@ defmodule HEP.FixturesTest do
   end
 
   defp check_encode({:ok, written}, decoded, options, file) do
-    [_header, payload | _trailer] = written
-    if options[:compress] in [nil, :none], do: assert(payload == decoded.payload, file)
+    if options[:compress] in [nil, :none], do: assert(decoded.payload in written, file)
     assert {:ok, again} = HEP.decode(IO.iodata_to_binary(written)), file
 
     # Version 1 has no time, and a packet without one gets the time of encoding.

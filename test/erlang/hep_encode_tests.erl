@@ -110,7 +110,7 @@ forms_of_a_chunk_test() ->
 
 %%% Sharing
 
-%% The payload in the answer is the record's own binary; what stands behind it comes third.
+%% The payload in the answer is the record's own binary, between the header's pieces and what stands behind it.
 payload_is_not_copied_test_() ->
     Payload = binary:copy(<<"x">>, 1000),
     [
@@ -118,10 +118,11 @@ payload_is_not_copied_test_() ->
             Hep = (hep(Version))#hep{payload = Payload, chunks = Chunks},
             [
                 begin
-                    {ok, [_, Part | _] = Parts} = Encode(Hep),
+                    {ok, Parts} = Encode(Hep),
                     ?assertEqual(Count, length(Parts)),
                     ?assert(lists:all(fun is_binary/1, Parts)),
-                    ?assert(erts_debug:same(Payload, Part))
+                    Place = length(Parts) - length([vendor || {{9, 1}, _} <- Chunks]),
+                    ?assert(erts_debug:same(Payload, lists:nth(Place, Parts)))
                 end
              || Encode <- Encoders
             ]
@@ -129,11 +130,31 @@ payload_is_not_copied_test_() ->
      || {Version, Chunks, Count, Encoders} <- [
             {1, [], 2, encoders()},
             {2, [], 2, encoders()},
-            {3, [], 2, [fun hep_v3_encoder:encode/1 | encoders()]},
-            {3, [{{0, 17}, <<"id">>}], 2, [fun hep_v3_encoder:encode/1 | encoders()]},
-            {3, [{{9, 1}, <<"vendor">>}], 3, [fun hep_v3_encoder:encode/1 | encoders()]}
+            {3, [], 3, [fun hep_v3_encoder:encode/1 | encoders()]},
+            {3, [{{0, 17}, <<"id">>}], 3, [fun hep_v3_encoder:encode/1 | encoders()]},
+            {3, [{{9, 1}, <<"vendor">>}], 4, [fun hep_v3_encoder:encode/1 | encoders()]}
         ]
     ].
+
+%% A header comes in pieces of 64 bytes, or in one when it is long.
+header_in_pieces_test() ->
+    [
+        begin
+            Name = binary:copy(<<"x">>, Size),
+            Hep = (hep:new())#hep{timestamp = {0, 0, 0}, payload = <<"p">>, chunks = [{{0, 19}, Name}]},
+            {ok, Parts} = hep:encode(Hep),
+            {Pieces, [<<"p">>]} = lists:split(length(Parts) - 1, Parts),
+            Header = 6 + 2 * 10 + 7 + 6 + Size + 6,
+            ?assertEqual(Header, iolist_size(Pieces)),
+            ?assertEqual(pieces(Header), [byte_size(Piece) || Piece <- Pieces]),
+            ?assertMatch(#hep{chunks = [{{0, 19}, {Size, Name}}]}, hep_packets:decoded(bytes({ok, Parts})))
+        end
+     || Size <- lists:seq(1, 300)
+    ].
+
+pieces(Size) when Size > 256 -> [Size];
+pieces(Size) when Size > 64 -> [64 | pieces(Size - 64)];
+pieces(Size) -> [Size].
 
 encoders() ->
     [fun hep:encode/1, fun(Hep) -> hep:encode(Hep, #{}) end].

@@ -99,7 +99,7 @@ second(Term, {error, _}) -> {error, {invalid_hep, Term}}.
 
 is_answer({ok, Parts}) ->
     Size = iolist_size(Parts),
-    lists:member(length(Parts), [2, 3]) andalso lists:all(fun is_binary/1, Parts) andalso Size =< ?LIMIT;
+    lists:member(length(Parts), lists:seq(2, 6)) andalso lists:all(fun is_binary/1, Parts) andalso Size =< ?LIMIT;
 is_answer({error, Reason}) ->
     is_reason(Reason) andalso is_list(hep:format_error(Reason)).
 

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::frame::{self, Chunk};
+use crate::header::Header;
 use crate::packet::{Family, Packet, is_kept};
 use crate::registry::{GenericChunk, MAGIC, PayloadType};
 use crate::{Timestamp, Version, quirks};
@@ -49,10 +50,10 @@ pub struct EncodeOptions<'a> {
 }
 
 /// A written packet in three parts, to be sent one behind the other. The payload is the packet's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Encoded<'a> {
     /// All that stands before the payload.
-    pub header: Vec<u8>,
+    pub header: Header,
     /// The payload, compressed where that was asked for.
     pub payload: Cow<'a, [u8]>,
     /// All that stands behind it: the vendors' chunks.
@@ -63,7 +64,7 @@ impl Encoded<'_> {
     /// The packet in one piece.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        [&self.header[..], &self.payload, &self.trailer].concat()
+        [self.header.as_bytes(), &self.payload, &self.trailer].concat()
     }
 }
 
@@ -120,21 +121,39 @@ pub(crate) fn encode<'a>(
     options: &EncodeOptions<'_>,
     now: impl FnOnce() -> Timestamp,
 ) -> Result<Encoded<'a>, EncodeError> {
+    let mut encoded = Encoded::default();
+    encode_into(&mut encoded, packet, options, now)?;
+    Ok(encoded)
+}
+
+/// Writes a packet into `encoded`.
+#[inline]
+pub(crate) fn encode_into<'a>(
+    encoded: &mut Encoded<'a>,
+    packet: &'a Packet<'_>,
+    options: &EncodeOptions<'_>,
+    now: impl FnOnce() -> Timestamp,
+) -> Result<(), EncodeError> {
     let family = family(packet)?;
     let timestamp = packet.timestamp.unwrap_or_else(now);
-    let encoded = match packet.version {
-        Version::V1 | Version::V2 => fixed(packet, timestamp, options)?,
-        Version::V3 => framed(packet, family, timestamp, options)?,
-    };
-    total(&encoded).map(|_| encoded)
+    encoded.payload = Cow::Borrowed(packet.payload.as_bytes());
+    match packet.version {
+        Version::V1 | Version::V2 => fixed(&mut encoded.header, packet, timestamp, options)?,
+        Version::V3 => framed(encoded, packet, family, timestamp, options)?,
+    }
+    total(encoded).map(|_| ())
+}
+
+/// Begins a frame of version 3, whose length is not known yet.
+fn begin_frame(header: &mut Header) {
+    header.put_slice(MAGIC);
+    header.put([0, 0]);
 }
 
 /// Writes the total length into the header of version 3.
 fn state_total(encoded: &mut Encoded<'_>) -> Result<(), EncodeError> {
     let total = total(encoded)?;
-    if let Some(length) = encoded.header.get_mut(MAGIC.len()..frame::HEADER.into()) {
-        length.copy_from_slice(&total.to_be_bytes());
-    }
+    encoded.header.put_at(MAGIC.len(), total.to_be_bytes());
     Ok(())
 }
 
@@ -163,11 +182,12 @@ fn family(packet: &Packet<'_>) -> Result<Option<Family>, EncodeError> {
 }
 
 /// Versions 1 and 2. The addresses are of one family.
-fn fixed<'a>(
-    packet: &'a Packet<'_>,
+fn fixed(
+    header: &mut Header,
+    packet: &Packet<'_>,
     timestamp: Timestamp,
     options: &EncodeOptions<'_>,
-) -> Result<Encoded<'a>, EncodeError> {
+) -> Result<(), EncodeError> {
     let number = packet.payload_type;
     if PayloadType::from(number) != PayloadType::Sip {
         return Err(EncodeError::UnsupportedPayloadType(number));
@@ -193,35 +213,33 @@ fn fixed<'a>(
     }
 
     let documented = is_v2 && options.v2_style == V2Style::Documented;
-    let mut header = Vec::with_capacity(quirks::documented_length(Version::V2, family).into());
     let counted = if documented { Version::V2 } else { Version::V1 };
-    header.extend([
+    header.put([
         packet.version.number(),
         quirks::documented_length(counted, family),
         family.number(),
         protocol,
     ]);
-    header.extend(src_port.to_be_bytes());
-    header.extend(dst_port.to_be_bytes());
-    extend_address(&mut header, src_ip);
-    extend_address(&mut header, dst_ip);
+    header.put(src_port.to_be_bytes());
+    header.put(dst_port.to_be_bytes());
+    for address in [src_ip, dst_ip] {
+        match address {
+            IpAddr::V4(address) => header.put(address.octets()),
+            IpAddr::V6(address) => header.put(address.octets()),
+        }
+    }
     if let Some(id) = id {
         let Timestamp { seconds, microseconds } = readable(timestamp)?;
-        match options.v2_style {
-            V2Style::Documented => {
-                header.extend(seconds.to_be_bytes());
-                header.extend(microseconds.to_be_bytes());
-                header.extend(id.to_be_bytes());
-            }
-            V2Style::C => {
-                header.extend(seconds.to_le_bytes());
-                header.extend(microseconds.to_le_bytes());
-                header.extend(id.to_le_bytes());
-            }
-        }
-        header.extend([0, 0]);
+        let (seconds, microseconds, id) = match options.v2_style {
+            V2Style::Documented => (seconds.to_be_bytes(), microseconds.to_be_bytes(), id.to_be_bytes()),
+            V2Style::C => (seconds.to_le_bytes(), microseconds.to_le_bytes(), id.to_le_bytes()),
+        };
+        header.put(seconds);
+        header.put(microseconds);
+        header.put(id);
+        header.put([0, 0]);
     }
-    Ok(Encoded { header, payload: Cow::Borrowed(packet.payload.as_bytes()), trailer: Vec::new() })
+    Ok(())
 }
 
 /// The time as it will be read.
@@ -229,150 +247,146 @@ fn readable(timestamp: Timestamp) -> Result<Timestamp, EncodeError> {
     quirks::unswappable_timestamp(timestamp).ok_or(EncodeError::Unsupported(Field::Timestamp))
 }
 
-fn extend_address(bytes: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => bytes.extend(address.octets()),
-        IpAddr::V6(address) => bytes.extend(address.octets()),
-    }
-}
-
 /// Version 3: the generic chunks in the order of their ids, then the payload, then the vendors' chunks.
-fn framed<'a>(
-    packet: &'a Packet<'_>,
+fn framed(
+    encoded: &mut Encoded<'_>,
+    packet: &Packet<'_>,
     family: Option<Family>,
     timestamp: Timestamp,
     options: &EncodeOptions<'_>,
-) -> Result<Encoded<'a>, EncodeError> {
-    let mut writer = Writer::new(kept_generic(packet, options)?);
+) -> Result<(), EncodeError> {
+    begin_frame(&mut encoded.header);
+    let mut writer = Writer { header: &mut encoded.header, kept: SmallVec::new(), written: 0 };
+    writer.keep(packet, options)?;
     if let Some(family) = family {
-        writer.own(GenericChunk::ProtocolFamily, &[family.number()])?;
+        writer.own(GenericChunk::ProtocolFamily, [family.number()])?;
     }
     match packet.protocol.map(|protocol| (u8::try_from(protocol), protocol)) {
-        Some((Ok(protocol), _)) => writer.own(GenericChunk::Protocol, &[protocol])?,
+        Some((Ok(protocol), _)) => writer.own(GenericChunk::Protocol, [protocol])?,
         // Rule Q4: there are senders of two bytes.
-        Some((Err(_), protocol)) => writer.own(GenericChunk::Protocol, &protocol.to_be_bytes())?,
+        Some((Err(_), protocol)) => writer.own(GenericChunk::Protocol, protocol.to_be_bytes())?,
         None => {}
     }
     for (chunk, address) in
         [(GenericChunk::Ipv4Source, packet.src_ip), (GenericChunk::Ipv4Destination, packet.dst_ip)]
     {
         if let Some(IpAddr::V4(address)) = address {
-            writer.own(chunk, &address.octets())?;
+            writer.own(chunk, address.octets())?;
         }
     }
     for (chunk, address) in
         [(GenericChunk::Ipv6Source, packet.src_ip), (GenericChunk::Ipv6Destination, packet.dst_ip)]
     {
         if let Some(IpAddr::V6(address)) = address {
-            writer.own(chunk, &address.octets())?;
+            writer.own(chunk, address.octets())?;
         }
     }
     if let Some(port) = packet.src_port {
-        writer.own(GenericChunk::SourcePort, &port.to_be_bytes())?;
+        writer.own(GenericChunk::SourcePort, port.to_be_bytes())?;
     }
     if let Some(port) = packet.dst_port {
-        writer.own(GenericChunk::DestinationPort, &port.to_be_bytes())?;
+        writer.own(GenericChunk::DestinationPort, port.to_be_bytes())?;
     }
     let timestamp = readable(timestamp)?;
-    writer.own(GenericChunk::Seconds, &timestamp.seconds.to_be_bytes())?;
-    writer.own(GenericChunk::Microseconds, &timestamp.microseconds.to_be_bytes())?;
-    writer.own(GenericChunk::PayloadType, &[packet.payload_type])?;
+    writer.own(GenericChunk::Seconds, timestamp.seconds.to_be_bytes())?;
+    writer.own(GenericChunk::Microseconds, timestamp.microseconds.to_be_bytes())?;
+    writer.own(GenericChunk::PayloadType, [packet.payload_type])?;
     if let Some(id) = packet.capture_id {
-        writer.own(GenericChunk::CaptureId, &id.to_be_bytes())?;
+        writer.own(GenericChunk::CaptureId, id.to_be_bytes())?;
     }
     writer.kept_below(u32::from(u16::MAX).saturating_add(1))?;
-    let mut header = writer.bytes;
 
-    let (id, payload) = match pack(packet.payload.as_bytes(), options.compress) {
+    let mut id = GenericChunk::Payload;
+    if packet.payload.is_compressed() {
         // As it came: `Packet::inflate` was not called.
-        _ if packet.payload.is_compressed() => {
-            (GenericChunk::CompressedPayload, Cow::Borrowed(packet.payload.as_bytes()))
-        }
-        Cow::Borrowed(plain) => (GenericChunk::Payload, Cow::Borrowed(plain)),
-        Cow::Owned(smaller) => (GenericChunk::CompressedPayload, Cow::Owned(smaller)),
-    };
-    extend_chunk_header(&mut header, 0, id.into(), payload.len())?;
+        id = GenericChunk::CompressedPayload;
+    } else if let Some(smaller) = pack(packet.payload.as_bytes(), options.compress) {
+        id = GenericChunk::CompressedPayload;
+        encoded.payload = Cow::Owned(smaller);
+    }
+    put_chunk_header(&mut encoded.header, 0, id.into(), encoded.payload.len())?;
 
-    let mut trailer = Vec::new();
     for chunk in packet.chunks.iter().filter(|chunk| chunk.vendor != 0) {
-        extend_chunk(&mut trailer, chunk.vendor, chunk.id, chunk.value)?;
+        let trailer = &mut encoded.trailer;
+        trailer.extend(chunk_header(chunk.vendor, chunk.id, chunk.value.len(), trailer.len())?);
+        trailer.extend_from_slice(chunk.value);
     }
-    let mut encoded = Encoded { header, payload, trailer };
-    state_total(&mut encoded)?;
-    Ok(encoded)
-}
-
-type Generic<'a> = SmallVec<[(u16, &'a [u8]); 8]>;
-
-/// The generic chunks among the packet's `chunks`, in the order of their ids.
-fn kept_generic<'a>(packet: &'a Packet<'_>, options: &EncodeOptions<'a>) -> Result<Generic<'a>, EncodeError> {
-    let auth_key = u16::from(GenericChunk::AuthKey);
-    let mut kept = Generic::new();
-    for &Chunk { vendor, id, value } in packet.chunks.iter().filter(|chunk| chunk.vendor == 0) {
-        if !is_kept(id, value) {
-            return Err(EncodeError::InvalidChunk { vendor, id });
-        }
-        if id != auth_key || options.auth_key.is_none() {
-            kept.push((id, value));
-        }
-    }
-    kept.extend(options.auth_key.map(|key| (auth_key, key)));
-    kept.sort_by_key(|&(id, _)| id);
-    Ok(kept)
+    state_total(encoded)
 }
 
 /// Writes generic chunks in the order of their ids: fields' own, and between them the kept ones.
-struct Writer<'a> {
-    bytes: Vec<u8>,
-    kept: Generic<'a>,
+struct Writer<'h, 'a> {
+    header: &'h mut Header,
+    kept: SmallVec<[(u16, &'a [u8]); 8]>,
     written: usize,
 }
 
-impl<'a> Writer<'a> {
-    /// Room for the chunks of all fields.
-    const USUAL: usize = 160;
-
-    fn new(kept: Generic<'a>) -> Self {
-        let mut bytes = Vec::with_capacity(Self::USUAL);
-        bytes.extend(MAGIC);
-        bytes.extend([0, 0]);
-        Self { bytes, kept, written: 0 }
+impl<'a> Writer<'_, 'a> {
+    /// The generic chunks among the packet's `chunks`, in the order of their ids.
+    fn keep(&mut self, packet: &'a Packet<'_>, options: &EncodeOptions<'a>) -> Result<(), EncodeError> {
+        let auth_key = u16::from(GenericChunk::AuthKey);
+        for &Chunk { vendor, id, value } in packet.chunks.iter().filter(|chunk| chunk.vendor == 0) {
+            if !is_kept(id, value) {
+                return Err(EncodeError::InvalidChunk { vendor, id });
+            }
+            if id != auth_key || options.auth_key.is_none() {
+                self.kept.push((id, value));
+            }
+        }
+        self.kept.extend(options.auth_key.map(|key| (auth_key, key)));
+        self.kept.sort_by_key(|&(id, _)| id);
+        Ok(())
     }
 
-    fn own(&mut self, chunk: GenericChunk, value: &[u8]) -> Result<(), EncodeError> {
+    #[inline]
+    fn own<const WIDTH: usize>(
+        &mut self,
+        chunk: GenericChunk,
+        value: [u8; WIDTH],
+    ) -> Result<(), EncodeError> {
         let id = u16::from(chunk);
         self.kept_below(id.into())?;
-        extend_chunk(&mut self.bytes, 0, id, value)
+        put_chunk_header(self.header, 0, id, WIDTH)?;
+        self.header.put(value);
+        Ok(())
     }
 
+    #[inline]
     fn kept_below(&mut self, limit: u32) -> Result<(), EncodeError> {
         while let Some(&(id, value)) = self.kept.get(self.written).filter(|&&(id, _)| u32::from(id) < limit) {
-            extend_chunk(&mut self.bytes, 0, id, value)?;
+            put_chunk(self.header, 0, id, value)?;
             self.written = self.written.saturating_add(1);
         }
         Ok(())
     }
 }
 
-fn extend_chunk(bytes: &mut Vec<u8>, vendor: u16, id: u16, value: &[u8]) -> Result<(), EncodeError> {
-    extend_chunk_header(bytes, vendor, id, value.len())?;
-    bytes.extend_from_slice(value);
+fn put_chunk(header: &mut Header, vendor: u16, id: u16, value: &[u8]) -> Result<(), EncodeError> {
+    put_chunk_header(header, vendor, id, value.len())?;
+    header.put_slice(value);
     Ok(())
 }
 
-fn extend_chunk_header(bytes: &mut Vec<u8>, vendor: u16, id: u16, width: usize) -> Result<(), EncodeError> {
-    let size = bytes.len().saturating_add(width).saturating_add(frame::HEADER.into());
+#[inline]
+fn put_chunk_header(header: &mut Header, vendor: u16, id: u16, width: usize) -> Result<(), EncodeError> {
+    header.put(chunk_header(vendor, id, width, header.len())?);
+    Ok(())
+}
+
+/// The header of a chunk behind others of `size` bytes.
+#[inline]
+fn chunk_header(vendor: u16, id: u16, width: usize, size: usize) -> Result<[u8; 6], EncodeError> {
+    let size = size.saturating_add(width).saturating_add(frame::HEADER.into());
     // Nothing beyond the limit is written, however many chunks there are.
     u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })?;
     let length = u16::try_from(width).ok().and_then(|width| width.checked_add(frame::HEADER));
     let length = length.ok_or(EncodeError::TooLarge { size })?;
     let [[v0, v1], [i0, i1], [l0, l1]] = [vendor, id, length].map(u16::to_be_bytes);
-    bytes.extend_from_slice(&[v0, v1, i0, i1, l0, l1]);
-    Ok(())
+    Ok([v0, v1, i0, i1, l0, l1])
 }
 
-fn pack(payload: &[u8], compress: Compress) -> Cow<'_, [u8]> {
-    let packed = match compress {
+fn pack(payload: &[u8], compress: Compress) -> Option<Vec<u8>> {
+    match compress {
         Compress::None => None,
         Compress::Zlib => {
             let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
@@ -382,6 +396,5 @@ fn pack(payload: &[u8], compress: Compress) -> Cow<'_, [u8]> {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
             encoder.write_all(payload).and_then(|()| encoder.finish()).ok()
         }
-    };
-    packed.map_or(Cow::Borrowed(payload), Cow::Owned)
+    }
 }

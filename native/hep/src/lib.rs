@@ -47,6 +47,7 @@ mod encode;
 mod error;
 mod fixed;
 mod frame;
+mod header;
 mod inflate;
 mod json;
 mod options;
@@ -58,6 +59,7 @@ pub mod registry;
 pub use encode::{Compress, EncodeError, EncodeOptions, Encoded, Field, V2Style};
 pub use error::DecodeError;
 pub use frame::Chunk;
+pub use header::Header;
 pub use json::{JsonError, OneOrMany, OwnedPacket, from_json, to_json};
 pub use options::{CaptureId, HeaderLength, Options, V2Order};
 pub use packet::{Family, Kept, Packet, Payload};
@@ -104,6 +106,20 @@ pub fn encode<'a>(
     now: impl FnOnce() -> Timestamp,
 ) -> Result<Encoded<'a>, EncodeError> {
     encode::encode(packet, options, now)
+}
+
+/// As [`encode()`], into a place of the caller's, so that nothing is moved once it is written.
+///
+/// # Errors
+/// [`EncodeError`] names the field that cannot be written; what has been written until then means nothing.
+#[inline]
+pub fn encode_into<'a>(
+    encoded: &mut Encoded<'a>,
+    packet: &'a Packet<'_>,
+    options: &EncodeOptions<'_>,
+    now: impl FnOnce() -> Timestamp,
+) -> Result<(), EncodeError> {
+    encode::encode_into(encoded, packet, options, now)
 }
 
 /// A version of the protocol.

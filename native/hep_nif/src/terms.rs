@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 use hep_term::{Atom, TermBuilder, TermReader, Terms, split_key};
 use rustler::sys::{
     ErlNifBinary, ErlNifEnv, ErlNifTerm, enif_get_list_cell, enif_get_tuple, enif_get_uint64,
-    enif_inspect_binary, enif_is_binary, enif_is_empty_list, enif_make_atom_len, enif_make_list_from_array,
-    enif_make_new_binary, enif_make_sub_binary, enif_make_tuple_from_array, enif_make_uint64,
+    enif_inspect_binary, enif_is_binary, enif_make_atom_len, enif_make_list_from_array, enif_make_new_binary,
+    enif_make_sub_binary, enif_make_tuple_from_array, enif_make_uint64,
 };
 use rustler::{Binary, Env, Term, schedule};
 
@@ -38,8 +38,22 @@ pub(crate) struct NifTerm(ErlNifTerm);
 /// Terms that are the same in every call: they have no part on a heap.
 struct Immediates {
     atoms: [NifTerm; Atom::ALL.len()],
-    /// The integers from 0 to 255: most of what a packet's header has.
-    octets: [NifTerm; 256],
+    nil: NifTerm,
+    integers: Integers,
+}
+
+/// The integers below [`Integers::COUNT`], which are nearly all that a packet's header has: made and read
+/// without a call of the NIF API.
+///
+/// Their terms are words that lie evenly apart. That is not taken for granted: each of them is made once, at
+/// load, and if one does not lie where it should, none is known here.
+struct Integers {
+    /// The term of 0.
+    zero: usize,
+    /// The terms lie `1 << shift` apart.
+    shift: u32,
+    /// How many are known: all of them, or none.
+    known: usize,
 }
 
 static IMMEDIATES: OnceLock<Immediates> = OnceLock::new();
@@ -53,8 +67,52 @@ pub(crate) fn load(env: Env<'_>, _info: Term<'_>) -> bool {
 fn immediates(env: Env<'_>) -> &'static Immediates {
     IMMEDIATES.get_or_init(|| Immediates {
         atoms: Atom::ALL.map(|atom| make_atom(env, atom)),
-        octets: std::array::from_fn(|octet| make_integer(env, u64::try_from(octet).unwrap_or(0))),
+        nil: make_list(env, &[]),
+        integers: Integers::learn(env),
     })
+}
+
+impl Integers {
+    /// Covers the parts of an `erlang:timestamp()`.
+    const COUNT: usize = 1 << 20;
+
+    fn learn(env: Env<'_>) -> Self {
+        let term = |value: usize| u64::try_from(value).map_or(0, |value| make_integer(env, value).word());
+        let zero = term(0);
+        let shift = term(1).wrapping_sub(zero).trailing_zeros();
+        let all = Self { zero, shift, known: Self::COUNT };
+        let holds =
+            (0..Self::COUNT).all(|value| all.term(value).is_some_and(|word| word.word() == term(value)));
+        if holds { all } else { Self { known: 0, ..all } }
+    }
+
+    #[inline]
+    fn term(&self, value: usize) -> Option<NifTerm> {
+        let word = self.zero.wrapping_add(value.unbounded_shl(self.shift));
+        (value < self.known).then(|| NifTerm::of_word(word))
+    }
+
+    #[inline]
+    fn value(&self, term: NifTerm) -> Option<usize> {
+        // What does not lie a multiple of the distance behind 0 gets its highest bits set.
+        let value = term.word().wrapping_sub(self.zero).rotate_right(self.shift);
+        (value < self.known).then_some(value)
+    }
+}
+
+impl NifTerm {
+    #[inline]
+    const fn word(self) -> usize {
+        // SAFETY: a term is a word, as `erl_nif.h` declares it.
+        unsafe { std::mem::transmute::<ErlNifTerm, usize>(self.0) }
+    }
+
+    /// For words that are terms.
+    #[inline]
+    const fn of_word(word: usize) -> Self {
+        // SAFETY: see `word`.
+        Self(unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) })
+    }
 }
 
 /// The terms of one call.
@@ -161,10 +219,10 @@ impl TermBuilder for NifTerms<'_> {
 
     #[inline]
     fn integer(&self, value: u64) -> NifTerm {
-        match usize::try_from(value).ok().and_then(|value| self.immediates.octets.get(value)) {
-            Some(&octet) => octet,
-            None => make_integer(self.env, value),
-        }
+        usize::try_from(value)
+            .ok()
+            .and_then(|value| self.immediates.integers.term(value))
+            .unwrap_or_else(|| make_integer(self.env, value))
     }
 
     #[inline]
@@ -180,11 +238,9 @@ impl TermBuilder for NifTerms<'_> {
     }
 
     #[inline]
-    fn list(&self, elements: Terms<NifTerm>) -> NifTerm {
+    fn list(&self, elements: &mut Terms<NifTerm>) -> NifTerm {
         self.elements.set(self.elements.get().saturating_add(elements.len()));
-        let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
-        // SAFETY: `elements` are at least `length` terms of this call, and a `NifTerm` is nothing but a term.
-        NifTerm(unsafe { enif_make_list_from_array(self.raw, elements.as_ptr().cast(), length) })
+        make_list(self.env, elements)
     }
 
     #[inline]
@@ -245,6 +301,9 @@ impl TermReader for NifTerms<'_> {
 
     #[inline]
     fn unsigned(&self, term: NifTerm) -> Option<u64> {
+        if let Some(value) = self.immediates.integers.value(term) {
+            return u64::try_from(value).ok();
+        }
         let mut value = 0;
         // SAFETY: `term` is a term of this call, and `value` is writable.
         (unsafe { enif_get_uint64(self.raw, term.0, &raw mut value) } != 0).then_some(value)
@@ -262,8 +321,7 @@ impl TermReader for NifTerms<'_> {
         while unsafe { enif_get_list_cell(self.raw, rest, &raw mut head, &raw mut rest) } != 0 {
             visit(NifTerm(head))?;
         }
-        // SAFETY: `rest` is a term of this call.
-        (unsafe { enif_is_empty_list(self.raw, rest) } != 0).then_some(())
+        (NifTerm(rest) == self.immediates.nil).then_some(())
     }
 
     #[inline]
@@ -295,6 +353,13 @@ fn tuple_elements(env: Env<'_>, term: NifTerm) -> Option<&[NifTerm]> {
         let arity = usize::try_from(arity).ok()?;
         if arity == 0 { Some(&[]) } else { Some(slice::from_raw_parts(elements.assume_init().cast(), arity)) }
     }
+}
+
+/// A list of terms of `env`.
+fn make_list(env: Env<'_>, elements: &[NifTerm]) -> NifTerm {
+    let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
+    // SAFETY: `elements` are at least `length` terms of `env`, and a `NifTerm` is nothing but a term.
+    NifTerm(unsafe { enif_make_list_from_array(env.as_c_arg(), elements.as_ptr().cast(), length) })
 }
 
 fn make_integer(env: Env<'_>, value: u64) -> NifTerm {

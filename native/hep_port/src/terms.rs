@@ -167,8 +167,8 @@ impl TermBuilder for EtfTerms<'_> {
         })
     }
 
-    fn list(&self, elements: Terms<Made>) -> Made {
-        self.make(|bytes| put_list(bytes, elements.len(), |bytes| put_made(bytes, &elements)))
+    fn list(&self, elements: &mut Terms<Made>) -> Made {
+        self.make(|bytes| put_list(bytes, elements.len(), |bytes| put_made(bytes, elements)))
     }
 
     fn key(&self, vendor: u16, id: u16) -> Made {

@@ -151,8 +151,8 @@ pub trait TermBuilder {
     /// A tuple.
     fn tuple<const N: usize>(&self, elements: [Self::Term; N]) -> Self::Term;
 
-    /// A proper list.
-    fn list(&self, elements: Terms<Self::Term>) -> Self::Term;
+    /// A proper list. It takes the elements out of where they were collected.
+    fn list(&self, elements: &mut Terms<Self::Term>) -> Self::Term;
 
     /// The binary `<<Vendor:16, Id:16>>`.
     fn key(&self, vendor: u16, id: u16) -> Self::Term;

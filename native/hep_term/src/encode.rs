@@ -1,18 +1,26 @@
 //! From a `#hep{}` to the bytes of a packet.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
 
 use hep::{
-    Chunk, Compress, EncodeError, EncodeOptions, Family, Field, Kept, Packet, Payload, Timestamp, Version,
+    Chunk, Compress, EncodeError, EncodeOptions, Encoded, Family, Field, Kept, Packet, Payload, Timestamp,
+    Version,
 };
 
-use crate::{Atom, Scheduler, TermReader, ok};
+use crate::{Atom, Scheduler, TermReader, Terms, ok, refused};
 
-/// `{ok, [Header, Payload]}` or `{ok, [Header, Payload, Trailer]}`, `{error, Reason}`, see
-/// `hep:encode_reason()`; `dirty` where a normal scheduler is not enough.
+/// The largest binary that the BEAM keeps on a process's heap: a larger one is allocated apart, and freed one
+/// by one, which takes longer than all that is written into it.
+const HEAP_BINARY: usize = 64;
+/// In how many of them a header comes at the most. A larger one comes in one piece.
+const PIECES: usize = 4;
+
+/// `{ok, Parts}` or `{error, Reason}`, see `hep:encode_reason()`; `dirty` where a normal scheduler is not
+/// enough.
 ///
-/// The payload is the record's own binary unless it had to be compressed.
+/// The parts are the header in pieces, the payload, and what stands behind it if there is any. The payload is
+/// the record's own binary unless it had to be compressed.
 pub fn encode<B: TermReader>(
     builder: &B,
     record: B::Input,
@@ -23,25 +31,10 @@ pub fn encode<B: TermReader>(
     if scheduler == Scheduler::Normal && options.compress != Compress::None {
         return builder.atom(Atom::Dirty);
     }
-    if !is_walked(builder, record, scheduler) {
-        return builder.atom(Atom::Dirty);
-    }
-    match written(builder, record, options, now) {
+    match written(builder, record, options, now, scheduler) {
         Ok(parts) => ok(builder, parts),
-        Err(reason) => builder.tuple([builder.atom(Atom::Error), reason]),
+        Err(answer) => answer,
     }
-}
-
-/// Whether the scheduler may walk the record's chunks.
-fn is_walked<B: TermReader>(builder: &B, record: B::Input, scheduler: Scheduler) -> bool {
-    let mut chunks = 0_usize;
-    if let Some(fields) = Fields::of(builder, record) {
-        let _whole = builder.each(fields.chunks, |_| {
-            chunks = chunks.saturating_add(1);
-            scheduler.walks(chunks).then_some(())
-        });
-    }
-    scheduler.walks(chunks)
 }
 
 fn written<B: TermReader>(
@@ -49,23 +42,28 @@ fn written<B: TermReader>(
     record: B::Input,
     options: &EncodeOptions<'_>,
     now: impl FnOnce() -> Timestamp,
+    scheduler: Scheduler,
 ) -> Result<B::Term, B::Term> {
-    let Some(fields) = Fields::of(builder, record) else {
-        return Err(builder.tuple([builder.atom(Atom::InvalidHep), builder.keep(record)]));
-    };
-    let packet = fields.packet(builder)?;
-    let encoded =
-        hep::encode(&packet, options, now).map_err(|error| fields.reason(builder, error, packet.version))?;
-    let payload = match &encoded.payload {
+    let fields = Fields::required(builder, record)?;
+    let mut packet = Packet::new(fields.version(builder)?);
+    fields.read(builder, scheduler, &mut packet)?;
+    let mut encoded = Encoded::default();
+    hep::encode_into(&mut encoded, &packet, options, now)
+        .map_err(|error| fields.refused(builder, error, packet.version))?;
+    let mut parts = Terms::new();
+    let header = encoded.header.as_bytes();
+    let width = if header.len() > PIECES * HEAP_BINARY { header.len() } else { HEAP_BINARY };
+    for piece in header.chunks(width) {
+        parts.push(builder.binary(piece));
+    }
+    parts.push(match &encoded.payload {
         Cow::Borrowed(_) => builder.keep(fields.payload),
         Cow::Owned(smaller) => builder.binary(smaller),
-    };
-    let header = builder.binary(&encoded.header);
-    Ok(if encoded.trailer.is_empty() {
-        builder.list([header, payload].into_iter().collect())
-    } else {
-        builder.list([header, payload, builder.binary(&encoded.trailer)].into_iter().collect())
-    })
+    });
+    if !encoded.trailer.is_empty() {
+        parts.push(builder.binary(&encoded.trailer));
+    }
+    Ok(builder.list(&mut parts))
 }
 
 /// The terms of a `#hep{}`, by their names in the record.
@@ -86,6 +84,7 @@ pub(crate) struct Fields<T> {
 
 impl<T: Copy> Fields<T> {
     /// `None` when the term is no such record.
+    #[inline]
     pub(crate) fn of<B: TermReader<Input = T>>(builder: &B, record: T) -> Option<Self> {
         let [
             tag,
@@ -118,73 +117,113 @@ impl<T: Copy> Fields<T> {
         })
     }
 
-    /// The packet that the record stands for; the reason names the field that is wrong.
-    pub(crate) fn packet<'b, B: TermReader<Input = T>>(&self, builder: &'b B) -> Result<Packet<'b>, B::Term> {
-        let version = match builder.unsigned(self.version) {
-            Some(1) => Version::V1,
-            Some(2) => Version::V2,
-            Some(3) => Version::V3,
-            _ => return Err(invalid(builder, Atom::Version, self.version)),
-        };
-        let mut packet = Packet::new(version);
+    /// As [`of`](Self::of); what is no such record is answered with an error.
+    #[inline]
+    pub(crate) fn required<B: TermReader<Input = T>>(builder: &B, record: T) -> Result<Self, B::Term> {
+        Self::of(builder, record).ok_or_else(|| {
+            refused(builder, builder.tuple([builder.atom(Atom::InvalidHep), builder.keep(record)]))
+        })
+    }
+
+    /// The packet that the record stands for, or the answer: an error that names the field that is wrong, or
+    /// `dirty` where a normal scheduler is not enough for its chunks.
+    pub(crate) fn packet<'b, B: TermReader<Input = T>>(
+        &self,
+        builder: &'b B,
+        scheduler: Scheduler,
+    ) -> Result<Packet<'b>, B::Term> {
+        let mut packet = Packet::new(self.version(builder)?);
+        self.read(builder, scheduler, &mut packet)?;
+        Ok(packet)
+    }
+
+    #[inline]
+    fn version<B: TermReader<Input = T>>(&self, builder: &B) -> Result<Version, B::Term> {
+        match builder.unsigned(self.version) {
+            Some(1) => Ok(Version::V1),
+            Some(2) => Ok(Version::V2),
+            Some(3) => Ok(Version::V3),
+            _ => Err(invalid(builder, Atom::Version, self.version)),
+        }
+    }
+
+    /// Reads all but the version into a packet without facts.
+    #[inline]
+    fn read<'b, B: TermReader<Input = T>>(
+        &self,
+        builder: &'b B,
+        scheduler: Scheduler,
+        packet: &mut Packet<'b>,
+    ) -> Result<(), B::Term> {
         packet.family = self.family(builder)?;
         packet.payload_type = required(builder, Atom::PayloadType, self.payload_type)?;
         packet.protocol = optional(builder, Atom::Protocol, self.protocol)?;
-        packet.src_ip = address(builder, Atom::SrcIp, self.src_ip)?;
+        address(builder, Atom::SrcIp, self.src_ip, &mut packet.src_ip)?;
         packet.src_port = optional(builder, Atom::SrcPort, self.src_port)?;
-        packet.dst_ip = address(builder, Atom::DstIp, self.dst_ip)?;
+        address(builder, Atom::DstIp, self.dst_ip, &mut packet.dst_ip)?;
         packet.dst_port = optional(builder, Atom::DstPort, self.dst_port)?;
         packet.timestamp = time(builder, self.timestamp)?;
         packet.capture_id = optional(builder, Atom::NodeId, self.node_id)?;
-        packet.chunks = self.chunks(builder)?;
+        self.chunks(builder, scheduler, &mut packet.chunks)?;
         packet.payload = match builder.bytes(self.payload) {
             Some(bytes) => Payload::Plain(bytes),
             None => return Err(invalid(builder, Atom::Payload, self.payload)),
         };
-        Ok(packet)
+        Ok(())
     }
 
+    #[inline]
     fn family<B: TermReader<Input = T>>(&self, builder: &B) -> Result<Option<Family>, B::Term> {
         if builder.is_atom(self.family, Atom::Undefined) {
             return Ok(None);
         }
         let number = builder.unsigned(self.family).and_then(|number| u8::try_from(number).ok());
-        match number.and_then(Family::from_number) {
-            Some(family) => Ok(Some(family)),
-            None => {
-                Err(builder.tuple([builder.atom(Atom::UnknownProtocolFamily), builder.keep(self.family)]))
-            }
-        }
+        number.and_then(Family::from_number).map(Some).ok_or_else(|| {
+            let reason = [builder.atom(Atom::UnknownProtocolFamily), builder.keep(self.family)];
+            refused(builder, builder.tuple(reason))
+        })
     }
 
-    fn chunks<'b, B: TermReader<Input = T>>(&self, builder: &'b B) -> Result<Kept<'b>, B::Term> {
-        let mut chunks = Kept::new();
+    fn chunks<'b, B: TermReader<Input = T>>(
+        &self,
+        builder: &'b B,
+        scheduler: Scheduler,
+        chunks: &mut Kept<'b>,
+    ) -> Result<(), B::Term> {
         let mut size = 0_usize;
-        let mut wrong = None;
+        let mut answer = None;
         let walked = builder.each(self.chunks, |element| {
-            match record_chunk(builder, element) {
-                Some(chunk) => {
-                    size = size.saturating_add(chunk.value.len().max(1));
-                    chunks.push(chunk);
+            if let Some(chunk) = record_chunk(builder, element) {
+                size = size.saturating_add(chunk.value.len().max(1));
+                chunks.push(chunk);
+                // What is too large for a packet is too large for its chunks: no more of it is looked at.
+                if u16::try_from(size).is_err() {
+                    answer = Some(self.refused(builder, EncodeError::TooLarge { size }, Version::V3));
+                } else if !scheduler.walks(chunks.len()) {
+                    answer = Some(builder.atom(Atom::Dirty));
                 }
-                None => wrong = Some(invalid(builder, Atom::Chunks, element)),
+            } else {
+                answer = Some(invalid(builder, Atom::Chunks, element));
             }
-            // What is too large for a packet is too large for its chunks: no more of it is looked at.
-            (wrong.is_none() && u16::try_from(size).is_ok()).then_some(())
+            answer.is_none().then_some(())
         });
-        match (walked, wrong) {
-            (Some(()), None) => Ok(chunks),
-            (_, Some(reason)) => Err(reason),
-            (None, None) if u16::try_from(size).is_err() => {
-                Err(self.reason(builder, EncodeError::TooLarge { size }, Version::V3))
-            }
+        match (walked, answer) {
+            (Some(()), _) => Ok(()),
+            (None, Some(answer)) => Err(answer),
             (None, None) => Err(invalid(builder, Atom::Chunks, self.chunks)),
         }
     }
 
-    fn reason<B: TermReader<Input = T>>(&self, builder: &B, error: EncodeError, version: Version) -> B::Term {
+    /// The answer to a packet that cannot be written.
+    #[cold]
+    fn refused<B: TermReader<Input = T>>(
+        &self,
+        builder: &B,
+        error: EncodeError,
+        version: Version,
+    ) -> B::Term {
         let integer = |value: usize| builder.integer(u64::try_from(value).unwrap_or(u64::MAX));
-        match error {
+        let reason = match error {
             EncodeError::Missing(field) => {
                 builder.tuple([builder.atom(Atom::MissingField), builder.atom(atom(field))])
             }
@@ -198,7 +237,7 @@ impl<T: Copy> Fields<T> {
             }
             EncodeError::WrongFamily(field) => {
                 let address = if field == Field::SrcIp { self.src_ip } else { self.dst_ip };
-                invalid(builder, atom(field), address)
+                return invalid(builder, atom(field), address);
             }
             EncodeError::InvalidChunk { vendor, id } => {
                 let key = builder.tuple([vendor, id].map(|number| builder.integer(number.into())));
@@ -207,7 +246,8 @@ impl<T: Copy> Fields<T> {
             EncodeError::TooLarge { size } => {
                 builder.tuple([builder.atom(Atom::PacketTooLarge), integer(size)])
             }
-        }
+        };
+        refused(builder, reason)
     }
 }
 
@@ -227,16 +267,20 @@ const fn atom(field: Field) -> Atom {
     }
 }
 
-/// `{invalid_field, Field, Value}`
+/// `{error, {invalid_field, Field, Value}}`
+#[cold]
 fn invalid<B: TermReader>(builder: &B, field: Atom, value: B::Input) -> B::Term {
-    builder.tuple([builder.atom(Atom::InvalidField), builder.atom(field), builder.keep(value)])
+    let reason = [builder.atom(Atom::InvalidField), builder.atom(field), builder.keep(value)];
+    refused(builder, builder.tuple(reason))
 }
 
+#[inline]
 fn required<B: TermReader, N: TryFrom<u64>>(builder: &B, field: Atom, term: B::Input) -> Result<N, B::Term> {
     let number = builder.unsigned(term).and_then(|number| N::try_from(number).ok());
     number.ok_or_else(|| invalid(builder, field, term))
 }
 
+#[inline]
 fn optional<B: TermReader, N: TryFrom<u64>>(
     builder: &B,
     field: Atom,
@@ -245,32 +289,44 @@ fn optional<B: TermReader, N: TryFrom<u64>>(
     if builder.is_atom(term, Atom::Undefined) { Ok(None) } else { required(builder, field, term).map(Some) }
 }
 
-fn address<B: TermReader>(builder: &B, field: Atom, term: B::Input) -> Result<Option<IpAddr>, B::Term> {
+/// Reads an address into its place.
+fn address<B: TermReader>(
+    builder: &B,
+    field: Atom,
+    term: B::Input,
+    place: &mut Option<IpAddr>,
+) -> Result<(), B::Term> {
     if builder.is_atom(term, Atom::Undefined) {
-        return Ok(None);
+        return Ok(());
     }
-    let address = match builder.elements::<4>(term) {
-        Some(octets) => numbers::<_, u8, 4>(builder, octets).map(IpAddr::from),
-        None => builder
-            .elements::<8>(term)
-            .and_then(|segments| numbers::<_, u16, 8>(builder, segments))
-            .map(IpAddr::from),
+    *place = match builder.elements::<4>(term) {
+        Some(octets) => ipv4(builder, octets).map(IpAddr::V4),
+        None => builder.elements::<8>(term).and_then(|segments| ipv6(builder, segments)).map(IpAddr::V6),
     };
-    address.map(Some).ok_or_else(|| invalid(builder, field, term))
+    if place.is_some() { Ok(()) } else { Err(invalid(builder, field, term)) }
 }
 
-fn numbers<B: TermReader, N: TryFrom<u64> + Copy + Default, const COUNT: usize>(
-    builder: &B,
-    terms: [B::Input; COUNT],
-) -> Option<[N; COUNT]> {
-    let mut numbers = [N::default(); COUNT];
-    for (number, term) in numbers.iter_mut().zip(terms) {
-        *number = N::try_from(builder.unsigned(term)?).ok()?;
-    }
-    Some(numbers)
+/// Put together as one number: written octet by octet, it could not be read at once.
+#[inline]
+fn ipv4<B: TermReader>(builder: &B, octets: [B::Input; 4]) -> Option<Ipv4Addr> {
+    let bits = octets.into_iter().try_fold(0, |bits, octet| {
+        let octet = u8::try_from(builder.unsigned(octet)?).ok()?;
+        Some(bits << u8::BITS | u32::from(octet))
+    });
+    bits.map(Ipv4Addr::from_bits)
+}
+
+#[inline]
+fn ipv6<B: TermReader>(builder: &B, segments: [B::Input; 8]) -> Option<Ipv6Addr> {
+    let bits = segments.into_iter().try_fold(0, |bits, segment| {
+        let segment = u16::try_from(builder.unsigned(segment)?).ok()?;
+        Some(bits << u16::BITS | u128::from(segment))
+    });
+    bits.map(Ipv6Addr::from_bits)
 }
 
 /// `erlang:timestamp() | undefined`
+#[inline]
 fn time<B: TermReader>(builder: &B, term: B::Input) -> Result<Option<Timestamp>, B::Term> {
     if builder.is_atom(term, Atom::Undefined) {
         return Ok(None);
@@ -279,6 +335,7 @@ fn time<B: TermReader>(builder: &B, term: B::Input) -> Result<Option<Timestamp>,
 }
 
 /// `erlang:timestamp()`
+#[inline]
 pub(crate) fn timestamp<B: TermReader>(builder: &B, term: B::Input) -> Option<Timestamp> {
     /// It counts in millions of seconds.
     const MEGA: u64 = 1_000_000;
@@ -290,23 +347,32 @@ pub(crate) fn timestamp<B: TermReader>(builder: &B, term: B::Input) -> Option<Ti
     })
 }
 
-/// `{{VendorId, ChunkId}, {Length, Value}}` or `{{VendorId, ChunkId}, Value}`
-pub(crate) fn record_chunk<B: TermReader>(builder: &B, term: B::Input) -> Option<Chunk<'_>> {
-    let (vendor, id, value) = record_chunk_terms(builder, term)?;
-    Some(Chunk { vendor, id, value: builder.bytes(value)? })
+/// A chunk of the record. A length that is not the value's is none.
+#[inline]
+fn record_chunk<B: TermReader>(builder: &B, term: B::Input) -> Option<Chunk<'_>> {
+    let RecordChunk { vendor, id, length, value } = RecordChunk::of(builder, term)?;
+    let value = builder.bytes(value)?;
+    length.is_none_or(|length| length == value.len()).then_some(Chunk { vendor, id, value })
 }
 
-/// The vendor, the id and the value's term. A length that is not the value's is none.
-pub(crate) fn record_chunk_terms<B: TermReader>(builder: &B, term: B::Input) -> Option<(u16, u16, B::Input)> {
-    let [key, value] = builder.elements(term)?;
-    let [vendor, id] = builder.elements(key)?;
-    let number = |term| u16::try_from(builder.unsigned(term)?).ok();
-    let value = match builder.elements(value) {
-        None => value,
-        Some([length, value]) => {
-            let width = builder.bytes(value)?.len();
-            (usize::from(number(length)?) == width).then_some(value)?
-        }
-    };
-    Some((number(vendor)?, number(id)?, value))
+/// `{{VendorId, ChunkId}, {Length, Value}}` or `{{VendorId, ChunkId}, Value}`
+pub(crate) struct RecordChunk<T> {
+    pub(crate) vendor: u16,
+    pub(crate) id: u16,
+    pub(crate) length: Option<usize>,
+    pub(crate) value: T,
+}
+
+impl<T: Copy> RecordChunk<T> {
+    #[inline]
+    pub(crate) fn of<B: TermReader<Input = T>>(builder: &B, term: T) -> Option<Self> {
+        let [key, value] = builder.elements(term)?;
+        let [vendor, id] = builder.elements(key)?;
+        let number = |term| u16::try_from(builder.unsigned(term)?).ok();
+        let (length, value) = match builder.elements(value) {
+            Some([length, value]) => (Some(number(length)?.into()), value),
+            None => (None, value),
+        };
+        Some(Self { vendor: number(vendor)?, id: number(id)?, length, value })
+    }
 }

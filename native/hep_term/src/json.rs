@@ -4,7 +4,7 @@ use hep::{Chunk, OneOrMany, Options, Packet, Timestamp, Version};
 
 use crate::encode::Fields;
 use crate::record::record;
-use crate::{Atom, Scheduler, TermBuilder, TermReader, error, ok};
+use crate::{Atom, Scheduler, TermBuilder, TermReader, error, ok, refused};
 
 /// `{ok, Json} | {error, Reason}` of a packet, without terms in between; `dirty` where a normal
 /// scheduler is not enough.
@@ -32,14 +32,14 @@ fn refuses(scheduler: Scheduler, packet: &Packet<'_>) -> bool {
 /// `{ok, Json} | {error, Reason}` of a `#hep{}`; `dirty` where a normal scheduler is not
 /// enough.
 pub fn record_to_json<B: TermReader>(builder: &B, term: B::Input, scheduler: Scheduler) -> B::Term {
-    let refused = |reason| builder.tuple([builder.atom(Atom::Error), reason]);
-    let Some(fields) = Fields::of(builder, term) else {
-        return refused(builder.tuple([builder.atom(Atom::InvalidHep), builder.keep(term)]));
+    let fields = match Fields::required(builder, term) {
+        Ok(fields) => fields,
+        Err(answer) => return answer,
     };
-    match fields.packet(builder) {
+    match fields.packet(builder, scheduler) {
         Ok(packet) if refuses(scheduler, &packet) => builder.atom(Atom::Dirty),
         Ok(packet) => ok(builder, builder.binary(&hep::to_json(&packet))),
-        Err(reason) => refused(reason),
+        Err(answer) => answer,
     }
 }
 
@@ -91,7 +91,7 @@ pub fn from_json<B: TermBuilder>(builder: &B, json: &[u8], scheduler: Scheduler)
         Ok(OneOrMany::One(packet)) => ok(builder, record(builder, &packet.packet())),
         Ok(OneOrMany::Many(packets)) => {
             let records = packets.iter().map(|packet| record(builder, &packet.packet()));
-            ok(builder, builder.list(records.collect()))
+            ok(builder, builder.list(&mut records.collect()))
         }
         Err(wrong) => {
             let integer = |value: usize| builder.integer(u64::try_from(value).unwrap_or(u64::MAX));
@@ -101,7 +101,7 @@ pub fn from_json<B: TermBuilder>(builder: &B, json: &[u8], scheduler: Scheduler)
                 integer(wrong.column),
                 builder.binary(wrong.message.as_bytes()),
             ]);
-            builder.tuple([builder.atom(Atom::Error), reason])
+            refused(builder, reason)
         }
     }
 }

@@ -69,6 +69,11 @@ fn ok<B: TermBuilder>(builder: &B, value: B::Term) -> B::Term {
     builder.tuple([builder.atom(Atom::Ok), value])
 }
 
+/// `{error, Reason}`
+fn refused<B: TermBuilder>(builder: &B, reason: B::Term) -> B::Term {
+    builder.tuple([builder.atom(Atom::Error), reason])
+}
+
 /// `{error, Reason}`, see `hep:reason()`.
 fn error<B: TermBuilder>(builder: &B, input: &[u8], error: DecodeError) -> B::Term {
     let atom = |atom| builder.atom(atom);

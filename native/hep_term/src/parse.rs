@@ -35,6 +35,6 @@ fn state<B: TermBuilder>(
     Ok(Some(builder.tuple([
         builder.atom(Atom::Hep),
         builder.integer(parsed.version.number().into()),
-        builder.list(chunks),
+        builder.list(&mut chunks),
     ])))
 }

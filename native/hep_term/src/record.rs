@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use hep::{Chunk, Family, Options, Packet, Payload, Timestamp};
+use hep::{Chunk, Family, Options, Packet, Timestamp};
 
 use crate::{Atom, Scheduler, TermBuilder, error, ok};
 
@@ -14,14 +14,14 @@ pub fn decode<B: TermBuilder>(
     now: impl FnOnce() -> Timestamp,
     scheduler: Scheduler,
 ) -> B::Term {
-    match Packet::read(input, options, now) {
-        Ok(packet) if scheduler.refuses(&packet) => builder.atom(Atom::Dirty),
-        Ok(packet @ Packet { payload: Payload::Compressed { .. }, .. }) => {
-            match packet.inflate(options.max_inflated) {
-                Ok(packet) => ok(builder, record(builder, &packet)),
-                Err(reason) => error(builder, input, reason),
-            }
-        }
+    let read = Packet::read(input, options, now);
+    // By reference: a packet is large, and is not moved unless it has to be inflated.
+    match &read {
+        Ok(packet) if scheduler.refuses(packet) => return builder.atom(Atom::Dirty),
+        Ok(packet) if !packet.payload.is_compressed() => return ok(builder, record(builder, packet)),
+        _ => {}
+    }
+    match read.and_then(|packet| packet.inflate(options.max_inflated)) {
         Ok(packet) => ok(builder, record(builder, &packet)),
         Err(reason) => error(builder, input, reason),
     }
@@ -86,5 +86,5 @@ fn chunks<B: TermBuilder>(builder: &B, chunks: &[Chunk<'_>]) -> B::Term {
             builder.tuple([builder.integer(length), builder.binary(chunk.value)]),
         ])
     };
-    builder.list(chunks.iter().map(chunk).collect())
+    builder.list(&mut chunks.iter().map(chunk).collect())
 }

@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use hep::registry::{GenericChunk, Kind};
 
-use crate::encode::{Fields, record_chunk_terms, timestamp};
+use crate::encode::{Fields, RecordChunk, timestamp};
 use crate::record::inet;
 use crate::{Atom, Scheduler, TermBuilder, TermReader, Terms};
 
@@ -27,7 +27,7 @@ pub fn transform<B: TermReader>(builder: &B, chunks: B::Input, scheduler: Schedu
         Some(())
     });
     match walked {
-        Some(()) => Some(builder.list(properties)),
+        Some(()) => Some(builder.list(&mut properties)),
         None if budget.overdrawn => Some(builder.atom(Atom::Dirty)),
         None => None,
     }
@@ -79,7 +79,10 @@ pub fn transform_record<B: TermReader>(
     let mut budget = Budget::new(scheduler);
     let walked = builder.each(fields.chunks, |chunk| {
         budget.spend()?;
-        let (vendor, id, value) = record_chunk_terms(builder, chunk)?;
+        let RecordChunk { vendor, id, length, value } = RecordChunk::of(builder, chunk)?;
+        if length.is_some() && length != builder.bytes(value).map(<[u8]>::len) {
+            return None;
+        }
         if vendor == 0
             && let Some(property) = property(builder, id, value)
         {
@@ -92,8 +95,9 @@ pub fn transform_record<B: TermReader>(
     }
     walked?;
     properties.sort_by_key(|&(id, _)| id);
-    let properties: Terms<_> = properties.into_iter().map(|(_, property)| builder.tuple(property)).collect();
-    Some(builder.list(properties))
+    let mut properties: Terms<_> =
+        properties.into_iter().map(|(_, property)| builder.tuple(property)).collect();
+    Some(builder.list(&mut properties))
 }
 
 fn named<B: TermBuilder>(builder: &B, chunk: GenericChunk, value: B::Term) -> (u16, [B::Term; 2]) {
