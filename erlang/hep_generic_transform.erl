@@ -15,4 +15,4 @@ namespace() -> <<"generic">>.
 %% that is unknown or of a wrong width is `no_call'.
 -spec transform(hep:chunk_id(), binary()) -> {ok, binary(), term()} | no_call.
 transform(ChunkId, Value) ->
-    hep_nif:transform_chunk(ChunkId, Value, hep_registry:literals()).
+    hep_nif:transform_chunk(ChunkId, Value, hep_registry:names()).

@@ -21,18 +21,18 @@
 %% @doc Parses a packet. Whatever else comes in is an error too.
 -spec parse(Packet :: binary() | term()) -> {ok, hep:state()} | {error, invalid_packet, term()}.
 parse(Packet) when is_binary(Packet) ->
-    case chunks(Packet, hep_registry:literals()) of
+    case chunks(Packet, hep_registry:keys()) of
         {ok, _} = Ok -> Ok;
         {error, _} -> {error, invalid_packet, Packet}
     end;
 parse(Other) ->
     {error, invalid_packet, Other}.
 
-chunks(Packet, Literals) when byte_size(Packet) > ?DATAGRAM ->
-    hep_nif:parse_dirty(Packet, Literals);
-chunks(Packet, Literals) ->
-    case hep_nif:parse(Packet, Literals) of
-        dirty -> hep_nif:parse_dirty(Packet, Literals);
+chunks(Packet, Keys) when byte_size(Packet) > ?DATAGRAM ->
+    hep_nif:parse_dirty(Packet, Keys);
+chunks(Packet, Keys) ->
+    case hep_nif:parse(Packet, Keys) of
+        dirty -> hep_nif:parse_dirty(Packet, Keys);
         Result -> Result
     end.
 

@@ -8,15 +8,17 @@
 -export([encode/1, encode/2, encode_dirty/2]).
 -export([packet_to_json/2, packet_to_json_dirty/2, record_to_json/1, record_to_json_dirty/1]).
 -export([chunks_to_json/2, chunks_to_json_dirty/2, from_json/1, from_json_dirty/1]).
--export([transform/2, transform_dirty/2]).
+-export([transform/3, transform_dirty/3]).
+-export([transform_packet/2, transform_packet_dirty/2]).
 -export([transform_record/2, transform_record_dirty/2]).
 -export([transform_chunk/3]).
 
 -on_load(load/0).
 
 -type options() :: [{atom(), term()}].
-%% `hep_registry:literals()': binaries that go into the answer as they are.
--type literals() :: {tuple(), tuple()}.
+%% `hep_registry:names()' and `hep_registry:keys()': binaries that go into the answer as they are.
+-type names() :: tuple().
+-type keys() :: tuple().
 -type properties() :: [{binary(), term()}].
 
 -spec decode(binary()) -> {ok, hep:hep()} | {error, hep:reason()} | dirty.
@@ -31,12 +33,12 @@ decode(_Packet, _Options) ->
 decode_dirty(_Packet, _Options) ->
     erlang:nif_error(not_loaded).
 
--spec parse(binary(), literals()) -> {ok, hep:state()} | {error, hep:reason()} | dirty.
-parse(_Packet, _Literals) ->
+-spec parse(binary(), keys()) -> {ok, hep:state()} | {error, hep:reason()} | dirty.
+parse(_Packet, _Keys) ->
     erlang:nif_error(not_loaded).
 
--spec parse_dirty(binary(), literals()) -> {ok, hep:state()} | {error, hep:reason()}.
-parse_dirty(_Packet, _Literals) ->
+-spec parse_dirty(binary(), keys()) -> {ok, hep:state()} | {error, hep:reason()}.
+parse_dirty(_Packet, _Keys) ->
     erlang:nif_error(not_loaded).
 
 -spec encode(hep:hep()) -> {ok, iolist()} | {error, hep:encode_reason()} | dirty.
@@ -89,24 +91,34 @@ chunks_to_json_dirty(_Version, _Chunks) ->
 from_json_dirty(_Json) ->
     erlang:nif_error(not_loaded).
 
--spec transform([hep:parsed_chunk()], literals()) -> properties() | dirty.
-transform(_Chunks, _Literals) ->
+-spec transform([hep:parsed_chunk()], names(), keys()) -> properties() | dirty.
+transform(_Chunks, _Names, _Keys) ->
     erlang:nif_error(not_loaded).
 
--spec transform_dirty([hep:parsed_chunk()], literals()) -> properties().
-transform_dirty(_Chunks, _Literals) ->
+-spec transform_dirty([hep:parsed_chunk()], names(), keys()) -> properties().
+transform_dirty(_Chunks, _Names, _Keys) ->
     erlang:nif_error(not_loaded).
 
--spec transform_record(hep:hep(), literals()) -> properties() | dirty.
-transform_record(_Hep, _Literals) ->
+-spec transform_packet(binary(), names()) ->
+    {ok, hep:version(), properties()} | {error, hep:reason()} | dirty.
+transform_packet(_Packet, _Names) ->
     erlang:nif_error(not_loaded).
 
--spec transform_record_dirty(hep:hep(), literals()) -> properties().
-transform_record_dirty(_Hep, _Literals) ->
+-spec transform_packet_dirty(binary(), names()) ->
+    {ok, hep:version(), properties()} | {error, hep:reason()}.
+transform_packet_dirty(_Packet, _Names) ->
     erlang:nif_error(not_loaded).
 
--spec transform_chunk(hep:chunk_id(), binary(), literals()) -> {ok, binary(), term()} | no_call.
-transform_chunk(_ChunkId, _Value, _Literals) ->
+-spec transform_record(hep:hep(), names()) -> properties() | dirty.
+transform_record(_Hep, _Names) ->
+    erlang:nif_error(not_loaded).
+
+-spec transform_record_dirty(hep:hep(), names()) -> properties().
+transform_record_dirty(_Hep, _Names) ->
+    erlang:nif_error(not_loaded).
+
+-spec transform_chunk(hep:chunk_id(), binary(), names()) -> {ok, binary(), term()} | no_call.
+transform_chunk(_ChunkId, _Value, _Names) ->
     erlang:nif_error(not_loaded).
 
 load() ->

@@ -235,6 +235,90 @@ by_id(Properties) ->
     {value, Payload, Others} = lists:keytake(<<"payload">>, 1, Generic),
     lists:keyreplace(<<"generic">>, 1, Properties, {<<"generic">>, Others ++ [Payload]}).
 
+%%% Packets, in one step
+
+from_packet_test_() ->
+    Others = [<<>>, <<"HEP3">>, <<"HEP3", 6:16>>, <<"HEP3", 13:16, 11:48, 7>>],
+    [
+        {Name, fun() -> from_packet(Bytes) end}
+     || {Name, Bytes} <-
+            [{hep_fixtures:file(E), hep_fixtures:bytes(E)} || E <- hep_fixtures:entries(datagram)] ++
+                [{"other", Other} || Other <- Others]
+    ].
+
+%% The packet, and what is left of it when it is cut.
+from_packet(Bytes) ->
+    Sizes = lists:usort([byte_size(Bytes) | lists:seq(0, byte_size(Bytes), 7)]),
+    [same_in_one_step(Cut) || Size <- Sizes, Cut <- [binary:part(Bytes, 0, Size)]].
+
+same_in_one_step(Bytes) ->
+    Modules = [[], [hep_js_transform, hep_deaf_transform]],
+    case hep_multi_parser:parse(Bytes) of
+        {ok, State} ->
+            [
+                ?assertEqual(
+                    untimed(hep_transform:transform(M, State)),
+                    untimed(in_one_step(hep_transform:from_packet(M, Bytes)))
+                )
+             || M <- Modules
+            ],
+            ?assertEqual(
+                untimed(hep_transform:transform(State)),
+                untimed(in_one_step(hep_transform:from_packet(Bytes)))
+            );
+        {error, invalid_packet, Bytes} = Error ->
+            [?assertEqual(Error, hep_transform:from_packet(M, Bytes)) || M <- Modules],
+            ?assertEqual(Error, hep_transform:from_packet(Bytes))
+    end.
+
+in_one_step({ok, Transformed}) -> Transformed.
+
+%% The time of version 1 is that of parsing.
+untimed([{<<"hep">>, [{<<"version">>, 1}, {<<"generic">>, Generic}]}]) ->
+    {Times, Others} = lists:partition(
+        fun({Name, _}) ->
+            Name =:= <<"timestampSeconds">> orelse Name =:= <<"timestampMicroseconds">>
+        end,
+        Generic
+    ),
+    ?assertMatch([{_, S}, {_, M}] when is_integer(S) andalso is_integer(M), Times),
+    Others;
+untimed(Transformed) ->
+    Transformed.
+
+from_packet_every_named_chunk_test() ->
+    Chunks = [chunk(Id, Wire) || {Id, _, Wire, _} <- named()],
+    ?assertEqual(
+        {ok, [{<<"hep">>, [{<<"version">>, 3}, {<<"generic">>, [{N, V} || {_, N, _, V} <- named()]}]}]},
+        hep_transform:from_packet(frame(Chunks))
+    ),
+    [same_in_one_step(frame([chunk(Id, <<0:Width/unit:8>>)])) || {Id, _, _, _} <- named(), Width <- lists:seq(0, 17)].
+
+from_packet_large_test_() ->
+    Frames = [
+        frame([chunk(11, <<N>>) || N <- lists:seq(1, Count)])
+     || Count <- [1999, 2000, 2001, (65535 - 6) div 7]
+    ],
+    Behind = binary:copy(<<0>>, 70000),
+    [
+        {timeout, 30, fun() -> same_in_one_step(Bytes) end}
+     || Frame <- Frames, Bytes <- [Frame, <<Frame/binary, Behind/binary>>]
+    ].
+
+from_packet_of_other_terms_test() ->
+    [
+        begin
+            ?assertEqual({error, invalid_packet, Term}, hep_transform:from_packet(Term)),
+            ?assertEqual({error, invalid_packet, Term}, hep_transform:from_packet([], Term)),
+            ?assertEqual({error, invalid_packet, Term}, hep_transform:from_packet([hep_js_transform], Term))
+        end
+     || Term <- [undefined, [], "HEP3", {hep, 3, []}, 3, <<1:7>>]
+    ],
+    [
+        ?assertError(badarg, hep_transform:from_packet(Modules, Packet))
+     || Modules <- [undefined, hep_js_transform, #{}], Packet <- [<<>>, frame([])]
+    ].
+
 %%% Records
 
 %% Every fixture whose packet says each fact once, in the usual way, whatever the order.

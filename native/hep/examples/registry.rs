@@ -29,7 +29,7 @@ pub(crate) fn module() -> String {
          -export([protocol_family_name/1, protocol_family_number/1]).\n\
          -export([payload_type_name/1, payload_type_number/1]).\n\
          -export([vendor_name/1, vendor_number/1]).\n\
-         -export([magics/0, chunk_id/1, literals/0]).\n\
+         -export([magics/0, chunk_id/1, names/0, keys/0]).\n\
          -export_type([protocol_family/0, payload_type/0, vendor/0, chunk/0]).\n\n",
     );
     let sets = [
@@ -103,12 +103,14 @@ fn chunk_functions(chunks: &Entries) -> String {
     let keys: Vec<_> = (0..=last).map(|id| format!("<<0:16, {id}:16>>")).collect();
     let _ = write!(
         text,
-        "%% The names and the keys of the generic chunks, the chunk of id 0 first: literals, which cost nothing\n\
-         %% to hand to the codec and to put into terms.\n\
-         -spec literals() -> {{Names :: tuple(), Keys :: tuple()}}.\n\
-         literals() ->\n    {{{{{}}},\n     {{{}}}}}.\n",
-        names.join(",\n      "),
-        keys.join(",\n      ")
+        "%% The names of the generic chunks, the chunk of id 0 first, and their keys in the chunk view: literals,\n\
+         %% which cost nothing to hand to the codec and to put into terms.\n\
+         -spec names() -> tuple().\n\
+         names() ->\n    {{{}}}.\n\n\
+         -spec keys() -> tuple().\n\
+         keys() ->\n    {{{}}}.\n",
+        names.join(",\n     "),
+        keys.join(",\n     ")
     );
     text
 }

@@ -10,7 +10,7 @@ use hep::{EncodeOptions, Options};
 use hep_term::{Scheduler, now};
 use rustler::{Binary, Env, Error, NifResult, Term};
 
-use crate::terms::{NifTerm, NifTerms, load};
+use crate::terms::{NifTerms, load};
 
 rustler::init!("hep_nif", load = load);
 
@@ -36,28 +36,28 @@ fn decode_with<'a>(
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
     let packet = Binary::from_term(packet)?;
-    let terms = NifTerms::of_packet(env, &packet, None);
+    let terms = NifTerms::of_packet(env, &packet);
     Ok(terms.finish(hep_term::decode(&terms, packet.as_slice(), options, now, scheduler)))
 }
 
 #[rustler::nif]
-fn parse<'a>(env: Env<'a>, packet: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    parse_with(env, packet, literals, Scheduler::Normal)
+fn parse<'a>(env: Env<'a>, packet: Term<'a>, keys: Term<'a>) -> NifResult<Term<'a>> {
+    parse_with(env, packet, keys, Scheduler::Normal)
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn parse_dirty<'a>(env: Env<'a>, packet: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    parse_with(env, packet, literals, Scheduler::Dirty)
+fn parse_dirty<'a>(env: Env<'a>, packet: Term<'a>, keys: Term<'a>) -> NifResult<Term<'a>> {
+    parse_with(env, packet, keys, Scheduler::Dirty)
 }
 
 fn parse_with<'a>(
     env: Env<'a>,
     packet: Term<'a>,
-    literals: Term<'a>,
+    keys: Term<'a>,
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
     let packet = Binary::from_term(packet)?;
-    let terms = NifTerms::of_packet(env, &packet, Some(literals));
+    let terms = NifTerms::of_packet(env, &packet).with_keys(keys);
     Ok(terms.finish(hep_term::parse(&terms, packet.as_slice(), &Options::default(), now, scheduler)))
 }
 
@@ -82,7 +82,7 @@ fn encode_with<'a>(
     options: Option<Term<'a>>,
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
-    let terms = NifTerms::new(env, None);
+    let terms = NifTerms::new(env);
     let options = match options {
         Some(list) => hep_term::encode_options(&terms, list.into()).ok_or(Error::BadArg)?,
         None => EncodeOptions::default(),
@@ -107,19 +107,19 @@ fn packet_to_json_with<'a>(
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
     let packet = Binary::from_term(packet)?;
-    let terms = NifTerms::of_packet(env, &packet, None);
+    let terms = NifTerms::of_packet(env, &packet);
     Ok(terms.finish(hep_term::packet_to_json(&terms, packet.as_slice(), options, now, scheduler)))
 }
 
 #[rustler::nif]
 fn record_to_json<'a>(env: Env<'a>, record: Term<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env, None);
+    let terms = NifTerms::new(env);
     terms.finish(hep_term::record_to_json(&terms, record.into(), Scheduler::Normal))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn record_to_json_dirty<'a>(env: Env<'a>, record: Term<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env, None);
+    let terms = NifTerms::new(env);
     terms.finish(hep_term::record_to_json(&terms, record.into(), Scheduler::Dirty))
 }
 
@@ -139,7 +139,7 @@ fn chunks_to_json_with<'a>(
     chunks: Term<'a>,
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
-    let terms = NifTerms::new(env, None);
+    let terms = NifTerms::new(env);
     hep_term::chunks_to_json(&terms, version.into(), chunks.into(), scheduler)
         .map(|answer| terms.finish(answer))
         .ok_or(Error::BadArg)
@@ -147,51 +147,92 @@ fn chunks_to_json_with<'a>(
 
 #[rustler::nif]
 fn from_json<'a>(env: Env<'a>, json: Binary<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env, None);
+    let terms = NifTerms::new(env);
     terms.finish(hep_term::from_json(&terms, json.as_slice(), Scheduler::Normal))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn from_json_dirty<'a>(env: Env<'a>, json: Binary<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env, None);
+    let terms = NifTerms::new(env);
     terms.finish(hep_term::from_json(&terms, json.as_slice(), Scheduler::Dirty))
 }
 
 #[rustler::nif]
-fn transform<'a>(env: Env<'a>, chunks: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, literals, |terms| hep_term::transform(terms, chunks.into(), Scheduler::Normal))
+fn transform<'a>(env: Env<'a>, chunks: Term<'a>, names: Term<'a>, keys: Term<'a>) -> NifResult<Term<'a>> {
+    transform_with(env, chunks, names, keys, Scheduler::Normal)
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn transform_dirty<'a>(env: Env<'a>, chunks: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, literals, |terms| hep_term::transform(terms, chunks.into(), Scheduler::Dirty))
-}
-
-#[rustler::nif]
-fn transform_record<'a>(env: Env<'a>, record: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, literals, |terms| hep_term::transform_record(terms, record.into(), Scheduler::Normal))
-}
-
-#[rustler::nif(schedule = "DirtyCpu")]
-fn transform_record_dirty<'a>(env: Env<'a>, record: Term<'a>, literals: Term<'a>) -> NifResult<Term<'a>> {
-    transform_with(env, literals, |terms| hep_term::transform_record(terms, record.into(), Scheduler::Dirty))
+fn transform_dirty<'a>(
+    env: Env<'a>,
+    chunks: Term<'a>,
+    names: Term<'a>,
+    keys: Term<'a>,
+) -> NifResult<Term<'a>> {
+    transform_with(env, chunks, names, keys, Scheduler::Dirty)
 }
 
 fn transform_with<'a>(
     env: Env<'a>,
-    literals: Term<'a>,
-    view: impl FnOnce(&NifTerms<'a>) -> Option<NifTerm>,
+    chunks: Term<'a>,
+    names: Term<'a>,
+    keys: Term<'a>,
+    scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
-    let terms = NifTerms::new(env, Some(literals));
-    view(&terms).map(|properties| terms.finish(properties)).ok_or(Error::BadArg)
+    let terms = NifTerms::new(env).with_names(names).with_keys(keys);
+    let properties = hep_term::transform(&terms, chunks.into(), scheduler).ok_or(Error::BadArg)?;
+    Ok(terms.finish(properties))
 }
 
 #[rustler::nif]
-fn transform_chunk<'a>(env: Env<'a>, id: Term<'a>, value: Term<'a>, literals: Term<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env, Some(literals));
+fn transform_packet<'a>(env: Env<'a>, packet: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
+    transform_packet_with(env, packet, names, Scheduler::Normal)
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn transform_packet_dirty<'a>(env: Env<'a>, packet: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
+    transform_packet_with(env, packet, names, Scheduler::Dirty)
+}
+
+fn transform_packet_with<'a>(
+    env: Env<'a>,
+    packet: Term<'a>,
+    names: Term<'a>,
+    scheduler: Scheduler,
+) -> NifResult<Term<'a>> {
+    let packet = Binary::from_term(packet)?;
+    let terms = NifTerms::of_packet(env, &packet).with_names(names);
+    let options = Options::default();
+    Ok(terms.finish(hep_term::transform_packet(&terms, packet.as_slice(), &options, now, scheduler)))
+}
+
+#[rustler::nif]
+fn transform_record<'a>(env: Env<'a>, record: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
+    transform_record_with(env, record, names, Scheduler::Normal)
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn transform_record_dirty<'a>(env: Env<'a>, record: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
+    transform_record_with(env, record, names, Scheduler::Dirty)
+}
+
+fn transform_record_with<'a>(
+    env: Env<'a>,
+    record: Term<'a>,
+    names: Term<'a>,
+    scheduler: Scheduler,
+) -> NifResult<Term<'a>> {
+    let terms = NifTerms::new(env).with_names(names);
+    let properties = hep_term::transform_record(&terms, record.into(), scheduler).ok_or(Error::BadArg)?;
+    Ok(terms.finish(properties))
+}
+
+#[rustler::nif]
+fn transform_chunk<'a>(env: Env<'a>, id: Term<'a>, value: Term<'a>, names: Term<'a>) -> Term<'a> {
+    let terms = NifTerms::new(env).with_names(names);
     terms.finish(hep_term::transform_chunk(&terms, id.into(), value.into()))
 }
 
 fn options_of<'a>(env: Env<'a>, list: Term<'a>) -> NifResult<Options> {
-    hep_term::options(&NifTerms::new(env, None), list.into()).ok_or(Error::BadArg)
+    hep_term::options(&NifTerms::new(env), list.into()).ok_or(Error::BadArg)
 }

@@ -135,20 +135,16 @@ pub(crate) struct NifTerms<'a> {
 }
 
 impl<'a> NifTerms<'a> {
-    /// For terms made of terms. `literals` is `hep_registry:literals()`; without it the binaries are made.
-    pub(crate) fn new(env: Env<'a>, literals: Option<Term<'a>>) -> Self {
-        let literals = literals.and_then(|literals| tuple_elements(env, literals.into()));
-        let (names, keys) = match literals {
-            Some(&[names, keys]) => (tuple_elements(env, names), tuple_elements(env, keys)),
-            _ => (None, None),
-        };
+    /// For terms made of terms.
+    #[inline]
+    pub(crate) fn new(env: Env<'a>) -> Self {
         Self {
             env,
             raw: env.as_c_arg(),
             immediates: immediates(env),
             packet: None,
-            names: names.unwrap_or(&[]),
-            keys: keys.unwrap_or(&[]),
+            names: &[],
+            keys: &[],
             last_key: Cell::new(0),
             elements: Cell::new(0),
             inspected: Cell::new(0),
@@ -156,9 +152,22 @@ impl<'a> NifTerms<'a> {
     }
 
     /// For terms made of a packet.
-    pub(crate) fn of_packet(env: Env<'a>, packet: &Binary<'a>, literals: Option<Term<'a>>) -> Self {
+    #[inline]
+    pub(crate) fn of_packet(env: Env<'a>, packet: &Binary<'a>) -> Self {
         let packet = (packet.to_term(env).as_c_arg(), packet.as_slice());
-        Self { packet: Some(packet), ..Self::new(env, literals) }
+        Self { packet: Some(packet), ..Self::new(env) }
+    }
+
+    /// With `hep_registry:names()`; without it the names are made.
+    #[inline]
+    pub(crate) fn with_names(self, names: Term<'a>) -> Self {
+        Self { names: tuple_elements(self.env, names.into()).unwrap_or_default(), ..self }
+    }
+
+    /// With `hep_registry:keys()`; without it the keys are made.
+    #[inline]
+    pub(crate) fn with_keys(self, keys: Term<'a>) -> Self {
+        Self { keys: tuple_elements(self.env, keys.into()).unwrap_or_default(), ..self }
     }
 
     /// Hands the answer over, and tells the scheduler what it cost.

@@ -18,7 +18,7 @@ pub use json::{chunks_to_json, from_json, packet_to_json, record_to_json};
 pub use options::{encode_options, options};
 pub use parse::parse;
 pub use record::decode;
-pub use transform::{transform, transform_chunk, transform_record};
+pub use transform::{transform, transform_chunk, transform_packet, transform_record};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -3,10 +3,11 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use hep::registry::{GenericChunk, Kind};
+use hep::{DecodeError, Options, Parsed, Timestamp};
 
 use crate::encode::{Fields, RecordChunk, timestamp};
 use crate::record::inet;
-use crate::{Atom, Scheduler, TermBuilder, TermReader, Terms};
+use crate::{Atom, Scheduler, TermBuilder, TermReader, Terms, error};
 
 /// `[{Name, Value}]` of a list of `{<<VendorId:16, ChunkId:16>>, Value}`: the generic chunks that have
 /// a transformed form, in order. The atom `dirty` where a normal scheduler is not enough; `None` when
@@ -31,6 +32,44 @@ pub fn transform<B: TermReader>(builder: &B, chunks: B::Input, scheduler: Schedu
         None if budget.overdrawn => Some(builder.atom(Atom::Dirty)),
         None => None,
     }
+}
+
+/// `{ok, Version, [{Name, Value}]} | {error, Reason}` of a packet: what [`transform`] gives for its chunks,
+/// without a list of them in between; `dirty` where a normal scheduler is not enough.
+pub fn transform_packet<B: TermBuilder>(
+    builder: &B,
+    input: &[u8],
+    options: &Options,
+    now: impl FnOnce() -> Timestamp,
+    scheduler: Scheduler,
+) -> B::Term {
+    match hep::parse(input, options, now).and_then(|parsed| properties(builder, &parsed, scheduler)) {
+        Ok(answer) => answer,
+        Err(reason) => error(builder, input, reason),
+    }
+}
+
+fn properties<B: TermBuilder>(
+    builder: &B,
+    parsed: &Parsed<'_>,
+    scheduler: Scheduler,
+) -> Result<B::Term, DecodeError> {
+    let mut properties = Terms::new();
+    let mut budget = Budget::new(scheduler);
+    for chunk in parsed.chunks() {
+        let chunk = chunk?;
+        if budget.spend().is_none() {
+            return Ok(builder.atom(Atom::Dirty));
+        }
+        if chunk.vendor == 0
+            && let Some(info) = GenericChunk::info(chunk.id)
+            && let Some(value) = typed(builder, info.kind, chunk.value)
+        {
+            properties.push(builder.tuple([builder.name(chunk.id, info.name), value]));
+        }
+    }
+    let version = builder.integer(parsed.version.number().into());
+    Ok(builder.tuple([builder.atom(Atom::Ok), version, builder.list(&mut properties)]))
 }
 
 /// `{ok, Name, Value} | no_call` of one generic chunk.

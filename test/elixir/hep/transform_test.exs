@@ -100,6 +100,13 @@ defmodule HEP.TransformTest do
     assert Transform.transform([Vendor], state) == Transform.transform(state)
   end
 
+  test "a packet, in one step", %{state: state} do
+    bytes = Fixtures.read("captures/hep-js-v3/vendor-ext/001.bin")
+    assert Transform.from_packet(bytes) == {:ok, Transform.transform(state)}
+    assert Transform.from_packet([Vendor], bytes) == {:ok, Transform.transform([Vendor], state)}
+    assert Transform.from_packet([Vendor], nil) == {:error, :invalid_packet, nil}
+  end
+
   defp vendors(modules, state) do
     assert [{"hep", [{"version", 3}, {"generic", _} | vendors]}] =
              Transform.transform(modules, state)
