@@ -48,7 +48,9 @@ handle_cast(handed_over, #state{socket = Socket} = State) ->
     case inet:peername(Socket) of
         {ok, {Ip, Port}} -> secured(State#state{source = {hep_listener_intake:ip(Ip), Port}});
         {error, Reason} -> {stop, {shutdown, Reason}, State}
-    end.
+    end;
+handle_cast(_, State) ->
+    {noreply, State}.
 
 secured(#state{shared = #{transport := tls, tls := Options} = Shared, socket = Socket} = State) ->
     case ssl:handshake(Socket, Options, ?HANDSHAKE) of

@@ -7,7 +7,7 @@
 -export([loopback/1, udp/2, udp/3, tcp/1, tcp/2, tls/2, send/2, close/1]).
 -export([certificates/0]).
 -export([packet/1, number/1, take/1, take/2, flushed/0]).
--export([workers/1, connections/1]).
+-export([workers/1, connections/1, acceptors/1]).
 
 -define(DEADLINE, 15_000).
 -define(PAUSE, 1).
@@ -142,6 +142,10 @@ workers(Listener) ->
 %% Of TCP and TLS.
 connections(Listener) ->
     children(Listener, hep_listener_connection).
+
+%% What accepts connections.
+acceptors(Listener) ->
+    children(Listener, hep_listener_acceptor).
 
 children(Listener, Module) ->
     {links, Links} = process_info(Listener, links),
