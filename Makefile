@@ -64,4 +64,4 @@ registry:
 	@mv erlang/hep_registry.erl.new erlang/hep_registry.erl
 
 clean:
-	@rm -rf ebin priv _build target bench/.build
+	@rm -rf ebin priv _build target bench/.build examples/*/_build examples/*/_checkouts

@@ -60,7 +60,8 @@ defmodule HEP.MixProject do
       licenses: ["ISC"],
       links: %{"GitHub" => @source_url},
       # bench/floor_nif is a member of Cargo.toml's workspace: nothing builds without it.
-      files: ~w(erlang include lib native bench/floor_nif Cargo.toml Cargo.lock Makefile erlang.mk
+      files:
+        ~w(erlang include lib native guides bench/floor_nif Cargo.toml Cargo.lock Makefile erlang.mk
         rebar.config mix.exs .formatter.exs LICENSE README* CHANGELOG*)
     ]
   end

@@ -52,7 +52,9 @@ step 'Elixir compiler' env MIX_ENV=test mix compile --force --warnings-as-errors
 step 'ExUnit' env MIX_ENV=test mix test
 counted 'ExUnit' 's/^.*doctests, \([0-9]*\) tests, 0 failures.*/\1/p'
 counted 'ExUnit' 's/^\([0-9]*\) doctests.*/\1/p'
-step 'Example' make --no-print-directory run
+step 'make run' make --no-print-directory run
+step 'Examples' sh test/examples/run.sh
+counted 'Examples' 's/^ok .*/1/p'
 step 'Interoperation' make --no-print-directory interop
 counted 'Interoperation' 's/.*written by hep: \([0-9]*\) read right.*/\1/p'
 step 'Consumers' sh test/consumers/run.sh
