@@ -86,11 +86,14 @@ sized(Frame, Size, _) -> {ok, Frame, Size}.
 %% On a stream one wrong length takes all that follows with it.
 encoded(Bytes, Size, #settings{stream = true}) ->
     case start(Bytes) of
-        <<Magic:4/binary, Size:16, _/binary>> when Magic =:= <<"HEP3">>; Magic =:= <<"EEP3">> -> {ok, Bytes, Size};
-        <<Magic:4/binary, Total:16, _/binary>> when Magic =:= <<"HEP3">>; Magic =:= <<"EEP3">> ->
-            {error, {wrong_total_length, Total, Size}};
         <<Version, _/binary>> when Version =:= 1; Version =:= 2 ->
             {error, {unframed_version, Version}};
+        <<Magic:4/binary, Total:16, _/binary>> ->
+            case lists:member(Magic, hep_registry:magics()) of
+                true when Total =:= Size -> {ok, Bytes, Size};
+                true -> {error, {wrong_total_length, Total, Size}};
+                false -> {error, not_hep}
+            end;
         _ ->
             {error, not_hep}
     end;

@@ -17,6 +17,7 @@
 -module(hep_transform).
 
 -include("hep.hrl").
+-include("hep_datagram.hrl").
 
 -export([transform/1, transform/2]).
 -export([from_packet/1, from_packet/2]).
@@ -79,7 +80,7 @@ from_packet(Other) ->
     {error, invalid_packet, Other}.
 
 %% Beyond the size of a datagram even looking at a packet may take long.
-properties_of(Packet, Names) when byte_size(Packet) > 16#ffff ->
+properties_of(Packet, Names) when byte_size(Packet) > ?DATAGRAM ->
     hep_nif:transform_packet_dirty(Packet, Names);
 properties_of(Packet, Names) ->
     case hep_nif:transform_packet(Packet, Names) of

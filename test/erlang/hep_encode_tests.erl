@@ -5,7 +5,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 -import(hep_encoding, [
-    encoded/1, encoded/2, hep/1, ipv6/1, refused/2, refused/3, second_generation/1,
+    bytes/1, encoded/1, encoded/2, hep/1, ipv6/1, refused/2, refused/3, second_generation/1,
     second_generation/2
 ]).
 -import(hep_packets, [chunk/2, chunk/3, frame/1]).
