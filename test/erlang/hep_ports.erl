@@ -112,8 +112,9 @@ os_pid(Server) ->
     ]]),
     Pid.
 
+%% The program may just have ended.
 signal(Name, OsPid) ->
-    [] = os:cmd(lists:concat(["kill -", Name, " ", OsPid])),
+    _ = os:cmd(lists:concat(["kill -", Name, " ", OsPid])),
     ok.
 
 is_running(OsPid) ->
