@@ -81,6 +81,9 @@ is_tls(Options) ->
 %% The connection reads the socket as it must.
 is_tls_option({Name, _}) when Name =:= active; Name =:= handshake; Name =:= header; Name =:= mode; Name =:= packet ->
     false;
+%% OTP 25 would look for a cipher suite for ever.
+is_tls_option({versions, []}) ->
+    false;
 is_tls_option({Name, File}) when Name =:= certfile; Name =:= keyfile; Name =:= cacertfile ->
     is_pem(File);
 is_tls_option({cert, Certificates}) ->
