@@ -1,7 +1,7 @@
 %% @doc What the system and the runtime tell about this VM: memory, CPU time, dropped datagrams, logged errors.
 -module(hep_load_system).
 
--export([memory/0, cpu_ms/0, dropped/1, watch_log/0, errors_logged/0]).
+-export([memory/0, cpu_ms/0, waited_ms/0, dropped/1, watch_log/0, errors_logged/0]).
 -export([log/2]).
 
 -export_type([memory/0]).
@@ -23,6 +23,19 @@ rss() ->
 cpu_ms() ->
     {Milliseconds, _} = statistics(runtime),
     Milliseconds.
+
+%% @doc How long the threads were ready to run and had no core, in sum. Much of it means that others
+%% had the cores.
+-spec waited_ms() -> non_neg_integer().
+waited_ms() ->
+    Waited = [
+        begin
+            [_Ran, Nanoseconds | _] = string:lexemes(Text, " "),
+            binary_to_integer(Nanoseconds)
+        end
+     || File <- filelib:wildcard("/proc/self/task/*/schedstat"), {ok, Text} <- [file:read_file(File)]
+    ],
+    lists:sum(Waited) div 1_000_000.
 
 %% @doc Datagrams that the kernel dropped at the UDP sockets of a port.
 -spec dropped(inet:port_number()) -> non_neg_integer().

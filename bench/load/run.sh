@@ -24,7 +24,7 @@ fi
 target=${HEP_TARGET_DIR:-target}
 cargo build --quiet --release --locked --target-dir "$target" --manifest-path bench/load_generator/Cargo.toml
 cp "$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release/hep_load_generator" "$build/"
-erlc +warnings_as_errors -I include -pa ebin -o "$build" bench/hep_baseline.erl bench/hep_bench.erl bench/load/*.erl
+erlc +warnings_as_errors -I include -pa ebin -o "$build" bench/hep_bench.erl bench/load/*.erl
 
 erl -noshell -pa ebin -pa "$build" -eval 'io:format("~ts~n", [hep_bench:machine()]), halt().'
 if [ "$(cat /proc/sys/net/core/rmem_max)" -lt 4194304 ]; then
