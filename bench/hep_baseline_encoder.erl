@@ -82,6 +82,7 @@ node_id_v2(Id) -> throw({invalid_field, node_id, Id}).
 refuse_v2(#hep{payload_type = Type, chunks = Chunks} = Hep) ->
     _ = split(Chunks, [], []),
     _ = encode_v3(Hep#hep{chunks = []}),
+    _ = address(dst_ip, 4, written_family(Hep), Hep#hep.dst_ip),
     Type =/= ?SIP andalso throw({unsupported_payload_type, Type}),
     Needed = [
         {protocol, Hep#hep.protocol},
@@ -105,8 +106,7 @@ encode_v3(#hep{payload = Payload} = Hep) when is_binary(Payload) ->
         generic(Before),
         field8(protocol_family, 1, Family),
         protocol(Hep#hep.protocol),
-        address(src_ip, 3, Family, Hep#hep.src_ip),
-        address(dst_ip, 4, Family, Hep#hep.dst_ip),
+        addresses(Family, Hep),
         field16(src_port, 7, Hep#hep.src_port),
         field16(dst_port, 8, Hep#hep.dst_port),
         <<?HEADER(9, 4), Seconds:32, ?HEADER(10, 4), Microseconds:32>>,
@@ -147,6 +147,19 @@ payload_type(Type) -> throw({invalid_field, payload_type, Type}).
 node_id(undefined) -> [];
 node_id(Id) when ?IS_UINT(Id, 32) -> <<?HEADER(12, 4), Id:32>>;
 node_id(Id) -> throw({invalid_field, node_id, Id}).
+
+%% Where the packet states the family of its source, its destination may be of the other one.
+addresses(10, #hep{protocol_family = 10, src_ip = SrcIp, dst_ip = {_, _, _, _} = DstIp}) when
+    SrcIp =/= undefined
+->
+    Source = address(src_ip, 3, 10, SrcIp),
+    [address(dst_ip, 4, 2, DstIp) | Source];
+addresses(2, #hep{protocol_family = 2, src_ip = SrcIp, dst_ip = {_, _, _, _, _, _, _, _} = DstIp}) when
+    SrcIp =/= undefined
+->
+    [address(src_ip, 3, 2, SrcIp) | address(dst_ip, 4, 10, DstIp)];
+addresses(Family, #hep{src_ip = SrcIp, dst_ip = DstIp}) ->
+    [address(src_ip, 3, Family, SrcIp) | address(dst_ip, 4, Family, DstIp)].
 
 address(_, _, _, undefined) ->
     [];
