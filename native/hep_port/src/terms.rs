@@ -294,7 +294,7 @@ mod tests {
         }
         for size in [0, 1, 255, 256, 70000] {
             let numbers = List::from(vec![Term::from(FixInteger::from(7)); size]);
-            let made = |terms: &EtfTerms<'_>| terms.list((0..size).map(|_| terms.integer(7)).collect());
+            let made = |terms: &EtfTerms<'_>| terms.list(&mut (0..size).map(|_| terms.integer(7)).collect());
             assert_eq!(read(made), Some(numbers.into()));
             let bytes = vec![b'x'; size];
             assert_eq!(read(|terms| terms.binary(&bytes)), Some(Binary::from(bytes.clone()).into()));
