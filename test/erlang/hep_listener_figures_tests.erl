@@ -14,7 +14,7 @@ views_test_() ->
     {setup, fun datagrams/0, fun(_) -> ok end, fun(Datagrams) ->
         [
             {lists:flatten(io_lib:format("~p ~p ~p", [Transport, View, Decode])),
-                {timeout, 30, fun() ->
+                {timeout, 120, fun() ->
                     Packets = [Bytes || Bytes <- Datagrams, is_carried(Transport, Bytes), is_ok(Read(Bytes))],
                     view(#{transport => Transport, view => View, decode => Decode}, Packets, Read)
                 end}}
@@ -210,7 +210,7 @@ recbuf_test() ->
 %% A handler that sleeps: what there is no room for is counted, and nothing waits in the process.
 drops_test_() ->
     case filelib:is_regular("/proc/net/udp") of
-        true -> [{atom_to_list(Family), hep_net:quietly({timeout, 30, fun() -> drops(Family) end})} || Family <- [inet, inet6]];
+        true -> [{atom_to_list(Family), hep_net:quietly({timeout, 120, fun() -> drops(Family) end})} || Family <- [inet, inet6]];
         false -> []
     end.
 
@@ -256,7 +256,7 @@ telemetry_test_() ->
             {"TCP", fun tcp_events/0},
             {"TLS", fun tls_events/0},
             {"figures", fun figures_events/0},
-            {"drops", {timeout, 30, fun drop_events/0}}
+            {"drops", {timeout, 120, fun drop_events/0}}
         ])}.
 
 %% Tells the process that is registered.

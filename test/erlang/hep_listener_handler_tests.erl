@@ -11,7 +11,7 @@
 %%% Kinds
 
 kinds_test_() ->
-    [
+    hep_net:patiently([
         {lists:flatten(io_lib:format("~p, ~s", [Transport, Kind])), fun() ->
             Test = self(),
             listening(#{transport => Transport, handler => Handler(Test)}, fun(Listener, Port) ->
@@ -30,7 +30,7 @@ kinds_test_() ->
             {function, fun(Test) -> fun(P) -> Test ! {function, P} end end},
             {process, fun(Test) -> Test end}
         ]
-    ].
+    ]).
 
 %% A module alone has no arguments.
 no_arguments_test() ->
@@ -41,7 +41,7 @@ no_arguments_test() ->
 
 %% Each process that receives has a state of its own, which lasts.
 state_test_() ->
-    [{atom_to_list(Transport), fun() -> state(Transport) end} || Transport <- [udp, tcp]].
+    hep_net:patiently([{atom_to_list(Transport), fun() -> state(Transport) end} || Transport <- [udp, tcp]]).
 
 state(Transport) ->
     Test = self(),
@@ -94,7 +94,7 @@ errors_to_process_test() ->
 crashes_test_() ->
     hep_net:quietly([
         {lists:flatten(io_lib:format("~p: ~p ~p", [Transport, Callback, Kind])),
-            {timeout, 30, fun() -> crash(Transport, Callback, Wrong) end}}
+            {timeout, 120, fun() -> crash(Transport, Callback, Wrong) end}}
      || Transport <- [udp, tcp],
         Callback <- [handle_packets, handle_error],
         {Kind, Wrong} <- wrongs()
@@ -270,7 +270,7 @@ terminate_test_() ->
 
 %% What is sent waits in the kernel, not in the process, and comes when the handler goes on.
 slow_test_() ->
-    [{atom_to_list(Transport), {timeout, 60, fun() -> slow(Transport) end}} || Transport <- [udp, tcp]].
+    [{atom_to_list(Transport), {timeout, 120, fun() -> slow(Transport) end}} || Transport <- [udp, tcp]].
 
 slow(Transport) ->
     Test = self(),
@@ -306,7 +306,7 @@ numbers(Count) ->
 
 %% A process that does not read its messages makes the listener wait.
 process_test_() ->
-    [{atom_to_list(Transport), {timeout, 60, fun() -> process(Transport) end}} || Transport <- [udp, tcp]].
+    [{atom_to_list(Transport), {timeout, 120, fun() -> process(Transport) end}} || Transport <- [udp, tcp]].
 
 process(Transport) ->
     Test = self(),
@@ -344,7 +344,7 @@ passing(Test) ->
 
 %% It waits for one that reads nothing, and still ends when it shall.
 stuck_process_test_() ->
-    hep_net:quietly({timeout, 60, fun() ->
+    hep_net:quietly({timeout, 120, fun() ->
         Process = spawn_link(fun() -> receive go -> ok end end),
         [Process ! stuff || _ <- lists:seq(1, ?WAITING)],
         listening(#{handler => Process, shards => 4}, fun(Listener, Port) ->

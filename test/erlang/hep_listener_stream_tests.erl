@@ -11,7 +11,7 @@
 streams_test_() ->
     {setup, fun hep_net:certificates/0, fun(_) -> ok end, fun({Server, Client}) ->
         hep_net:quietly([
-            {lists:flatten(io_lib:format("~p: ~s", [maps:get(transport, Options), Name])), {timeout, 60, fun() ->
+            {lists:flatten(io_lib:format("~p: ~s", [maps:get(transport, Options), Name])), {timeout, 120, fun() ->
                 Test(Options, fun(Port) -> connected(Options, Port, Client) end)
             end}}
          || Options <- [#{transport => tcp}, #{transport => tls, tls => Server}], {Name, Test} <- tests()
@@ -419,7 +419,7 @@ descriptors() ->
 %%% TCP
 
 families_test_() ->
-    [
+    hep_net:patiently([
         {lists:flatten(io_lib:format("~p to ~p", [Family, Ip])), fun() ->
             hep_net:listening(#{transport => tcp, ip => Ip}, fun(_, Port) ->
                 Socket = hep_net:tcp(Family, Port),
@@ -434,4 +434,4 @@ families_test_() ->
             {{127, 0, 0, 1}, inet}, {{0, 0, 0, 0}, inet}, {{0, 0, 0, 0, 0, 0, 0, 1}, inet6},
             {{0, 0, 0, 0, 0, 0, 0, 0}, inet6}, {{0, 0, 0, 0, 0, 0, 0, 0}, inet}
         ]
-    ].
+    ]).

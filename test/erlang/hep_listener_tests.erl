@@ -118,7 +118,7 @@ stray_messages_test() ->
     end).
 
 supervised_test_() ->
-    hep_net:quietly({timeout, 30, fun() ->
+    hep_net:quietly({timeout, 120, fun() ->
         Test = self(),
         Specs = [
             hep_listener:child_spec(#{ip => {127, 0, 0, 1}, port => 0, handler => Test, transport => Transport, name => {local, Name}})
@@ -153,7 +153,7 @@ is_other(Pid, Before) -> Pid =/= Before.
 %% On a port of its own choice it comes back there, although it was killed.
 killed_test_() ->
     hep_net:quietly([
-        {timeout, 30, {lists:flatten(io_lib:format("~p", [Options])), fun() -> killed(Options) end}}
+        {timeout, 120, {lists:flatten(io_lib:format("~p", [Options])), fun() -> killed(Options) end}}
      || Options <- [#{}, #{shards => 2}, #{transport => tcp}]
     ]).
 
@@ -184,7 +184,7 @@ child_spec_test() ->
 %%% UDP
 
 families_test_() ->
-    [
+    hep_net:patiently([
         {lists:flatten(io_lib:format("~p to ~p", [Family, Ip])), fun() ->
             listening(#{ip => Ip}, fun(_, Port) ->
                 Before = erlang:system_time(microsecond),
@@ -203,7 +203,7 @@ families_test_() ->
             {{127, 0, 0, 1}, inet}, {{0, 0, 0, 0}, inet}, {{0, 0, 0, 0, 0, 0, 0, 1}, inet6},
             {{0, 0, 0, 0, 0, 0, 0, 0}, inet6}, {{0, 0, 0, 0, 0, 0, 0, 0}, inet}
         ]
-    ].
+    ]).
 
 sizes_test() ->
     listening(#{}, fun(Listener, Port) ->
@@ -228,7 +228,7 @@ memory_test() ->
     end).
 
 order_test_() ->
-    {timeout, 30, fun() ->
+    {timeout, 120, fun() ->
         listening(#{active => 7, read_packets => 20}, fun(_, Port) ->
             [
                 begin
@@ -261,7 +261,7 @@ batches(Left, Worker) ->
 
 %% The senders are spread over the processes, and nothing is lost.
 shards_test_() ->
-    {timeout, 30, fun() ->
+    {timeout, 120, fun() ->
         Test = self(),
         Handler = fun(Packets) -> Test ! {self(), length(Packets)} end,
         listening(#{shards => 4, handler => Handler}, fun(Listener, Port) ->
@@ -280,7 +280,7 @@ receivers(Left) -> receive {Pid, Count} -> [Pid | receivers(Left - Count)] end.
 
 %% A process that is killed leaves what the kernel holds to the next one.
 worker_killed_test_() ->
-    hep_net:quietly({timeout, 30, fun() ->
+    hep_net:quietly({timeout, 120, fun() ->
         Test = self(),
         Handler = fun(Packets) ->
             Test ! {self(), [number(Hep) || {Hep, _} <- Packets]},
@@ -301,7 +301,7 @@ numbers(Left) -> receive {_, Numbers} -> Numbers ++ numbers(Left - length(Number
 
 %% A process under full load answers the system, and ends when it shall.
 system_messages_test_() ->
-    {timeout, 30, fun() ->
+    {timeout, 120, fun() ->
         listening(#{handler => fun(_) -> ok end}, fun(Listener, Port) ->
             [Worker] = hep_net:workers(Listener),
             Sender = flood(Port),

@@ -8,7 +8,7 @@
 tls_test_() ->
     {setup, fun hep_net:certificates/0, fun(_) -> ok end, fun({Server, Client}) ->
         hep_net:quietly({inparallel, [
-            {Name, {timeout, 60, fun() -> Test(Server, Client) end}}
+            {Name, {timeout, 120, fun() -> Test(Server, Client) end}}
          || {Name, Test} <- [
                 {"TLS 1.2", fun(S, C) -> version('tlsv1.2', S, C) end},
                 {"TLS 1.3", fun(S, C) -> version('tlsv1.3', S, C) end},

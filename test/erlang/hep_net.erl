@@ -3,13 +3,15 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
--export([listening/2, until/1, until/2, quietly/1]).
+-export([listening/2, until/1, until/2, quietly/1, patiently/1]).
 -export([loopback/1, udp/2, udp/3, tcp/1, tcp/2, tls/2, send/2, close/1]).
 -export([certificates/0]).
 -export([packet/1, number/1, take/1, take/2, flushed/0]).
 -export([workers/1, connections/1, acceptors/1]).
 
--define(DEADLINE, 15_000).
+-define(DEADLINE, 30_000).
+%% In seconds.
+-define(PATIENCE, 120).
 -define(PAUSE, 1).
 
 %% Calls a function with a listener on loopback and its port, and stops it behind it. Its packets go to the
@@ -52,7 +54,16 @@ quietly(Tests) ->
             Level
         end,
         fun(Level) -> ok = logger:set_primary_config(level, Level) end,
-        Tests}.
+        patiently(Tests)}.
+
+%% Tests, each with time enough on a machine that has much else to do.
+patiently(Tests) when is_list(Tests) -> [patiently(Test) || Test <- Tests];
+patiently({inparallel, Tests}) -> {inparallel, patiently(Tests)};
+patiently({Name, {Line, Test}}) when is_integer(Line) -> {Name, patiently({Line, Test})};
+patiently({Line, Test}) when is_integer(Line) -> {timeout, ?PATIENCE, {Line, Test}};
+patiently({Name, Test}) when is_function(Test) -> {Name, patiently(Test)};
+patiently(Test) when is_function(Test) -> {timeout, ?PATIENCE, Test};
+patiently(Test) -> Test.
 
 %%% Senders
 
