@@ -39,6 +39,21 @@ defmodule HEP.ListenerTest do
     def terminate(reason, {test, _count}), do: send(test, {:terminate, reason})
   end
 
+  # For the view `{:transform, modules}`.
+  defmodule Vendor do
+    @behaviour HEP.Transform
+
+    @impl true
+    def vendor_id, do: 0xCAFE
+
+    @impl true
+    def namespace, do: "hep-js"
+
+    @impl true
+    def transform(1, text), do: {:ok, "text", text}
+    def transform(_id, _value), do: :no_call
+  end
+
   # With the defaults.
   defmodule Plain do
     use HEP.Handler
@@ -170,7 +185,7 @@ defmodule HEP.ListenerTest do
   end
 
   describe "views" do
-    for view <- [:decode, :parse, :transform, {:transform, [HEP.TransformTest.Vendor]}, :json] do
+    for view <- [:decode, :parse, :transform, {:transform, [HEP.ListenerTest.Vendor]}, :json] do
       @tag options: [view: view]
       test inspect(view), %{options: options} do
         {listener, send} = udp([handler: self()] ++ options)
