@@ -10,8 +10,8 @@
 %% says what a handler is and gets.
 %%
 %% <b>UDP.</b> One process per shard reads the socket, decodes and calls the handler. It reads on when the handler is
-%% done: a slow handler leaves datagrams in the kernel's buffer, and beyond that the kernel drops them, which
-%% {@link info/1} tells as `dropped'. A handler that crashes does not close the socket.
+%% done, by `{active, N}': a slow handler leaves datagrams in the kernel's buffer, and beyond that the kernel drops
+%% them, which {@link info/1} tells as `dropped'. A handler that crashes does not close the socket.
 %%
 %% <b>TCP, TLS.</b> One process per connection, with `{active, N}'. {@link hep_stream} divides the stream; versions 1
 %% and 2 cannot be divided and end the connection. So does what is not HEP, unless `resync' is set.
@@ -23,6 +23,8 @@
 %% For HEP.Listener, and for the acceptor.
 -export([start_link/2]).
 -export([admit/1, admitted/2]).
+%% For the shards.
+-export([borrow/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([options/0, listener/0, info/0]).
@@ -40,10 +42,9 @@
 %%   versions 1 and 2 have none. By default all packets pass</dd>
 %% <dt>`shards'</dt><dd>UDP: so many sockets on the port, each with a process; the system spreads the senders
 %%   over them. 1 by default</dd>
-%% <dt>`active'</dt><dd>UDP: the most datagrams in one call of the handler, 100 by default. TCP, TLS: the N of
-%%   `{active, N}', 10 by default</dd>
-%% <dt>`read_packets'</dt><dd>UDP: how many datagrams are read before the process sees to something else, 1000 by
-%%   default</dd>
+%% <dt>`active'</dt><dd>the N of `{active, N}', and with UDP the most datagrams in one call of the handler: 100 by
+%%   default for UDP, 10 for TCP and TLS</dd>
+%% <dt>`read_packets'</dt><dd>UDP: how many datagrams the system is asked for at a time, 100 by default</dd>
 %% <dt>`recbuf'</dt><dd>the kernel's buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may give less,
 %%   see `recbuf' in {@link info/1}</dd>
 %% <dt>`max_connections'</dt><dd>TCP, TLS: more are closed at once, and counted as `refused'. 10,000 by default</dd>
@@ -103,12 +104,16 @@
 -record(state, {
     options :: map(),
     figures :: hep_listener_figures:figures(),
-    sockets :: [socket:socket()] | gen_tcp:socket(),
+    %% Of UDP, the shards' sockets in order.
+    sockets :: [gen_udp:socket()] | gen_tcp:socket(),
     port :: inet:port_number(),
     supervisors :: [pid()],
     connections = #{} :: #{pid() => reference()},
-    %% What the kernel had dropped when it was looked at last.
-    dropped = 0 :: non_neg_integer() | unknown
+    %% Datagrams that a shard had not handled when it gave its socket back, in reverse.
+    left = [] :: [tuple()],
+    %% What the kernel has dropped, and what it said of each socket when it was looked at last.
+    dropped = 0 :: non_neg_integer() | unknown,
+    drops = #{} :: #{gen_udp:socket() => non_neg_integer()}
 }).
 
 %%% The API
@@ -164,13 +169,18 @@ admit(Listener) ->
 admitted(Listener, Connection) ->
     gen_server:call(Listener, {admitted, Connection}, infinity).
 
+%% @private Asks for a shard's socket: a cast `{lent, Socket}' brings it.
+-spec borrow(pid(), Shard :: pos_integer()) -> ok.
+borrow(Listener, Shard) ->
+    gen_server:cast(Listener, {borrow, Shard, self()}).
+
 %%% Callbacks
 
 %% @private
 init(#{transport := Transport, handler := Handler} = Options) ->
     process_flag(trap_exit, true),
     _ = is_pid(Handler) andalso monitor(process, Handler),
-    case open(Options, ?ATTEMPTS) of
+    case patiently(fun() -> open(Options) end, ?ATTEMPTS) of
         {ok, Sockets, Port} ->
             Figures = hep_listener_figures:new(),
             case start(Transport, Sockets, Options#{listener => self(), figures => Figures}) of
@@ -198,8 +208,8 @@ refused(Reason) ->
 
 start(udp, Sockets, Shared) ->
     Shards = [
-        #{id => Number, start => {hep_listener_udp, start_link, [Shared, Socket]}}
-     || {Number, Socket} <- lists:enumerate(Sockets)
+        #{id => Shard, start => {hep_listener_udp, start_link, [Shared, Shard]}}
+     || Shard <- lists:seq(1, length(Sockets))
     ],
     case hep_listener_sup:start_link(one_for_one, Shards) of
         {ok, Supervisor} -> {ok, [Supervisor]};
@@ -236,6 +246,19 @@ handle_call(_, _, State) ->
     {reply, {error, unknown_call}, State}.
 
 %% @private
+handle_cast({borrow, Shard, Pid}, #state{sockets = Sockets} = State) ->
+    Before = lists:nth(Shard, Sockets),
+    case reopened(Before, State) of
+        {ok, Socket} ->
+            _ = gen_udp:controlling_process(Socket, Pid),
+            gen_server:cast(Pid, {lent, Socket}),
+            {Own, Others} = lists:partition(fun(Left) -> element(2, Left) =:= Before end, State#state.left),
+            lists:foreach(fun(Left) -> Pid ! Left end, lists:reverse(Own)),
+            Now = [case Each of Before -> Socket; _ -> Each end || Each <- Sockets],
+            {noreply, State#state{sockets = Now, left = Others}};
+        {error, Reason} ->
+            {stop, {listen, udp, Reason}, State}
+    end;
 handle_cast(_, State) ->
     {noreply, State}.
 
@@ -250,6 +273,8 @@ handle_info(period, State) ->
     {Measurements, Metadata} = lists:partition(fun({_, Value}) -> is_integer(Value) end, maps:to_list(Info)),
     event(figures, maps:from_list(Measurements), maps:from_list(Metadata), State),
     {noreply, looked_later(Looked)};
+handle_info({udp, _, _, _, _} = Datagram, #state{left = Left} = State) ->
+    {noreply, State#state{left = [Datagram | Left]}};
 %% A supervisor that gave up, or another process that this one is linked to.
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
@@ -267,31 +292,27 @@ looked_later(State) ->
 
 %%% Sockets
 
-%% A listener that was killed may have left the port open for a moment.
-open(Options, Attempts) ->
-    case open(Options) of
+%% A process that was killed may have left the port open for a moment.
+patiently(Open, Attempts) ->
+    case Open() of
         {error, eaddrinuse} when Attempts > 1 ->
             timer:sleep(?ATTEMPT),
-            open(Options, Attempts - 1);
+            patiently(Open, Attempts - 1);
         Result ->
             Result
     end.
 
-open(#{transport := udp, shards := 1} = Options) ->
-    opened([open_udp(Options, [])]);
 open(#{transport := udp, shards := Shards} = Options) ->
-    Shared = [{{socket, reuseport}, true}],
-    case open_udp(Options, Shared) of
+    case open_udp(Options) of
         {ok, First} ->
-            {ok, #{port := Chosen}} = socket:sockname(First),
-            Others = [open_udp(Options#{port := Chosen}, Shared) || _ <- lists:seq(2, Shards)],
+            {ok, Chosen} = inet:port(First),
+            Others = [open_udp(Options#{port := Chosen}) || _ <- lists:seq(2, Shards)],
             opened([{ok, First} | Others]);
         {error, _} = Error ->
             Error
     end;
 open(#{ip := Ip, port := Port} = Options) ->
     Given = [{recbuf, Size} || #{recbuf := Size} <- [Options]],
-    Family = case family(Ip) of inet -> [inet]; inet6 -> [inet6, {ipv6_v6only, false}] end,
     Common = [
         binary,
         {ip, Ip},
@@ -301,7 +322,7 @@ open(#{ip := Ip, port := Port} = Options) ->
         {backlog, ?BACKLOG},
         {buffer, ?DATAGRAM}
     ],
-    case gen_tcp:listen(Port, Family ++ Common ++ Given) of
+    case gen_tcp:listen(Port, family(Ip) ++ Common ++ Given) of
         {ok, Socket} ->
             {ok, Chosen} = inet:port(Socket),
             {ok, Socket, Chosen};
@@ -314,46 +335,50 @@ opened(Results) ->
     Sockets = [Socket || {ok, Socket} <- Results],
     case [Error || {error, _} = Error <- Results] of
         [] ->
-            {ok, #{port := Port}} = socket:sockname(hd(Sockets)),
+            {ok, Port} = inet:port(hd(Sockets)),
             {ok, Sockets, Port};
         [Error | _] ->
             close(Sockets),
             Error
     end.
 
-open_udp(#{ip := Ip, port := Port, recbuf := Size}, Shared) ->
-    Family = family(Ip),
-    case socket:open(Family, dgram, udp) of
-        {ok, Socket} ->
-            Options =
-                Shared ++ [{{socket, rcvbuf}, Size}, {{otp, rcvbuf}, ?DATAGRAM}] ++
-                    [{{ipv6, v6only}, false} || Family =:= inet6],
-            case bound(Socket, #{family => Family, addr => Ip, port => Port}, Options) of
-                ok ->
-                    {ok, Socket};
-                {error, _} = Error ->
-                    close([Socket]),
-                    Error
-            end;
-        {error, _} = Error ->
-            Error
+%% A socket whose process was killed is closed: what the kernel held is lost with it.
+reopened(Socket, #state{options = Options, port = Port}) ->
+    case erlang:port_info(Socket) of
+        undefined -> patiently(fun() -> open_udp(Options#{port := Port}) end, ?ATTEMPTS);
+        _ -> {ok, Socket}
     end.
 
-bound(Socket, Address, []) ->
-    socket:bind(Socket, Address);
-bound(Socket, Address, [{Option, Value} | Options]) ->
-    case socket:setopt(Socket, Option, Value) of
-        ok -> bound(Socket, Address, Options);
+open_udp(#{ip := Ip, port := Port, recbuf := Size, read_packets := ReadPackets} = Options) ->
+    Common = [
+        binary,
+        {ip, Ip},
+        {active, false},
+        {recbuf, Size},
+        %% Behind `recbuf', which would make it as large.
+        {buffer, ?DATAGRAM},
+        {read_packets, ReadPackets}
+    ],
+    case gen_udp:open(Port, family(Ip) ++ Common ++ reuseport(Options)) of
         %% Some systems refuse what is too much for them, others give less.
-        {error, enobufs} when Option =:= {socket, rcvbuf}, Value > ?DATAGRAM ->
-            bound(Socket, Address, [{Option, max(Value div 2, ?DATAGRAM)} | Options]);
-        {error, Reason} -> {error, {Option, Reason}}
+        {error, enobufs} when Size > ?DATAGRAM -> open_udp(Options#{recbuf := max(Size div 2, ?DATAGRAM)});
+        Result -> Result
     end.
 
-family(Ip) when tuple_size(Ip) =:= 4 -> inet;
-family(_) -> inet6.
+%% SOL_SOCKET and SO_REUSEPORT; gen_udp has no name for it before OTP 26.
+reuseport(#{shards := 1}) -> [];
+reuseport(_) ->
+    {Level, Option} =
+        case os:type() of
+            {unix, linux} -> {1, 15};
+            _ -> {16#ffff, 16#200}
+        end,
+    [{raw, Level, Option, <<1:32/native>>}].
 
-close(Sockets) when is_list(Sockets) -> lists:foreach(fun(Socket) -> _ = socket:close(Socket) end, Sockets);
+family(Ip) when tuple_size(Ip) =:= 4 -> [inet];
+family(_) -> [inet6, {ipv6_v6only, false}].
+
+close(Sockets) when is_list(Sockets) -> lists:foreach(fun gen_udp:close/1, Sockets);
 close(Socket) -> gen_tcp:close(Socket).
 
 %%% Figures
@@ -366,22 +391,38 @@ all(#state{options = Options, figures = Figures, port = Port} = State) ->
     maps:merge(Always, own(State)).
 
 own(#state{options = #{transport := udp}, sockets = [Socket | _] = Sockets, dropped = Dropped}) ->
-    {ok, Recbuf} = socket:getopt(Socket, {socket, rcvbuf}),
+    Recbuf =
+        case inet:getopts(Socket, [recbuf]) of
+            {ok, [{recbuf, Size}]} -> Size;
+            _ -> unknown
+        end,
     #{shards => length(Sockets), recbuf => Recbuf, dropped => Dropped};
 own(#state{connections = Open}) ->
     #{connections => map_size(Open)}.
 
 %% What the kernel dropped since it was looked at last is told.
-look(#state{options = #{transport := udp}, sockets = Sockets, dropped = Before} = State) ->
-    case hep_listener_drops:count(Sockets) of
-        Now when is_integer(Now), is_integer(Before), Now > Before ->
-            logger:warning(#{what => hep_listener_dropped, port => State#state.port, datagrams => Now - Before}),
-            event(dropped, #{count => Now - Before}, #{}, State),
-            State#state{dropped = Now};
+look(#state{options = #{transport := udp}, sockets = Sockets, dropped = Dropped, drops = Before} = State) ->
+    case hep_listener_drops:counts(Sockets) of
+        unknown when map_size(Before) =:= 0 ->
+            State#state{dropped = unknown};
+        %% A socket is being opened again.
+        unknown ->
+            State;
         Now ->
-            State#state{dropped = Now}
+            New = lists:sum([Count - maps:get(Socket, Before, 0) || {Socket, Count} <- maps:to_list(Now)]),
+            told(New, State#state{dropped = total(Dropped, New), drops = Now})
     end;
 look(State) ->
+    State.
+
+total(unknown, New) -> New;
+total(Dropped, New) -> Dropped + New.
+
+told(0, State) ->
+    State;
+told(New, State) ->
+    logger:warning(#{what => hep_listener_dropped, port => State#state.port, datagrams => New}),
+    event(dropped, #{count => New}, #{}, State),
     State.
 
 event(Name, Measurements, Metadata, #state{options = #{transport := Transport}}) ->

@@ -1,32 +1,34 @@
 %% @private What the kernel dropped because a UDP socket's buffer was full, where the system tells (Linux).
 -module(hep_listener_drops).
 
--export([count/1]).
+-export([counts/1]).
 
 -define(TABLES, ["/proc/net/udp", "/proc/net/udp6"]).
 
--spec count([socket:socket()]) -> non_neg_integer() | unknown.
-count(Sockets) ->
-    Inodes = [inode(Socket) || Socket <- Sockets],
-    case [Rows || Table <- ?TABLES, {ok, Rows} <- [file:read_file(Table)]] of
-        [_ | _] = Tables -> sum(Inodes, [string:lexemes(Row, " ") || Rows <- Tables, Row <- binary:split(Rows, <<"\n">>, [global])]);
-        [] -> unknown
+%% @doc Of each socket, since it was opened; `unknown' when one is not found.
+-spec counts([gen_udp:socket()]) -> #{gen_udp:socket() => non_neg_integer()} | unknown.
+counts(Sockets) ->
+    Drops = maps:from_list(lists:append([rows(Text) || Table <- ?TABLES, {ok, Text} <- [file:read_file(Table)]])),
+    Found = [{Socket, Dropped} || Socket <- Sockets, {ok, Dropped} <- [maps:find(inode(Socket), Drops)]],
+    case length(Found) =:= length(Sockets) of
+        true -> maps:from_list(Found);
+        false -> unknown
     end.
 
-sum(Inodes, Rows) ->
+%% By inodes.
+rows(Text) ->
     %% sl, local, remote, st, queues, timer, retrnsmt, uid, timeout, inode, ref, pointer, drops
-    lists:sum([
-        binary_to_integer(Drops)
-     || [_, _, _, _, _, _, _, _, _, Inode, _, _, Drops] <- Rows, lists:member(Inode, Inodes)
-    ]).
+    [
+        {Inode, binary_to_integer(Drops)}
+     || Line <- binary:split(Text, <<"\n">>, [global]),
+        [_, _, _, _, _, _, _, _, _, Inode, _, _, Drops] <- [string:lexemes(Line, " ")]
+    ].
 
 inode(Socket) ->
-    maybe_inode(socket:getopt(Socket, {otp, fd})).
+    case inet:getfd(Socket) of
+        {ok, Descriptor} -> inode_of(file:read_link("/proc/self/fd/" ++ integer_to_list(Descriptor)));
+        {error, _} -> none
+    end.
 
-maybe_inode({ok, Descriptor}) ->
-    case file:read_link("/proc/self/fd/" ++ integer_to_list(Descriptor)) of
-        {ok, "socket:[" ++ Inode} -> list_to_binary(lists:droplast(Inode));
-        _ -> none
-    end;
-maybe_inode(_) ->
-    none.
+inode_of({ok, "socket:[" ++ Inode}) -> list_to_binary(lists:droplast(Inode));
+inode_of(_) -> none.

@@ -11,7 +11,7 @@
     decode => #{},
     auth_keys => [],
     shards => 1,
-    read_packets => 1000,
+    read_packets => 100,
     max_connections => 10_000,
     idle_timeout => infinity,
     resync => false,
@@ -44,7 +44,7 @@ is_right(auth_keys, Keys, _) -> Keys =:= [] orelse (all(fun is_key/1, Keys) anda
 is_right(shards, Shards, #{transport := Transport}) ->
     is_positive(Shards, 1024) andalso (Shards =:= 1 orelse Transport =:= udp);
 is_right(active, Number, _) -> is_positive(Number, 32767);
-is_right(read_packets, Number, _) -> is_positive(Number);
+is_right(read_packets, Number, _) -> is_positive(Number, 16#7fffffff);
 is_right(recbuf, Size, _) -> is_positive(Size, 16#7fffffff);
 is_right(max_connections, Number, _) -> is_positive(Number);
 is_right(idle_timeout, Time, _) -> Time =:= infinity orelse is_positive(Time, 16#ffffffff);

@@ -1,7 +1,8 @@
-%% @private Reads the datagrams of one socket of a {@link hep_listener}, and gives them to its handler.
+%% @private Receives the datagrams of one socket of a {@link hep_listener}, and gives them to its handler.
 %%
-%% The socket belongs to the listener: when this process ends, what the kernel holds waits for the next one. Datagrams
-%% are read when the handler is done with those before, so that none wait in the process.
+%% The socket is the listener's, which lends it: a process that ends in any other way than being killed gives it back,
+%% open, and what the kernel holds waits for the next one. `{active, N}' bounds what waits in the process while the
+%% handler is at work.
 -module(hep_listener_udp).
 
 -behaviour(gen_server).
@@ -11,25 +12,27 @@
 
 %% What a network may report to a socket that never sends: no reason to end.
 -define(TRANSIENT, [econnrefused, ehostunreach, enetunreach, eintr]).
+%% In words: room for a batch and its datagrams, so that nothing is moved while it is in hand.
+-define(SPACE, [{min_heap_size, 50_000}, {min_bin_vheap_size, 200_000}, {fullsweep_after, 20}]).
 
 -record(state, {
-    socket :: socket:socket(),
+    listener :: pid(),
+    %% None before the listener lends it.
+    socket :: gen_udp:socket() | undefined,
     intake :: hep_listener_intake:intake(),
-    %% The largest batch, and how many datagrams are read before another message is looked at.
-    active :: pos_integer(),
-    read_packets :: pos_integer()
+    active :: pos_integer()
 }).
 
--spec start_link(hep_listener_intake:shared(), socket:socket()) -> gen_server:start_ret().
-start_link(Shared, Socket) ->
-    gen_server:start_link(?MODULE, {Shared, Socket}, [{spawn_opt, [{fullsweep_after, 20}]}]).
+-spec start_link(hep_listener_intake:shared(), Shard :: pos_integer()) -> gen_server:start_ret().
+start_link(Shared, Shard) ->
+    gen_server:start_link(?MODULE, {Shared, Shard}, [{spawn_opt, ?SPACE}]).
 
-init({#{active := Active, read_packets := ReadPackets} = Shared, Socket}) ->
+init({#{listener := Listener, active := Active} = Shared, Shard}) ->
     process_flag(trap_exit, true),
     case hep_listener_intake:start(Shared) of
         {ok, Intake} ->
-            self() ! read,
-            {ok, #state{socket = Socket, intake = Intake, active = Active, read_packets = ReadPackets}};
+            ok = hep_listener:borrow(Listener, Shard),
+            {ok, #state{listener = Listener, intake = Intake, active = Active}};
         {error, Reason} ->
             {stop, {handler, Reason}}
     end.
@@ -37,51 +40,52 @@ init({#{active := Active, read_packets := ReadPackets} = Shared, Socket}) ->
 handle_call(_, _, State) ->
     {reply, ok, State}.
 
+handle_cast({lent, Socket}, State) ->
+    activated(State#state{socket = Socket});
 handle_cast(_, State) ->
     {noreply, State}.
 
-handle_info(read, State) ->
-    turn(State#state.read_packets, State);
-handle_info({'$socket', Socket, select, _}, #state{socket = Socket} = State) ->
-    turn(State#state.read_packets, State);
-handle_info({'$socket', Socket, abort, {_, Reason}}, #state{socket = Socket} = State) ->
-    {stop, {socket, Reason}, State};
-handle_info({'EXIT', _, normal}, State) ->
-    {noreply, State};
-handle_info({'EXIT', _, Reason}, State) ->
+handle_info({udp, Socket, Ip, Port, Bytes}, #state{socket = Socket, intake = Intake, active = Active} = State) ->
+    Batch = batch(Socket, Active - 1, packet(Ip, Port, Bytes, Intake)),
+    {noreply, State#state{intake = hep_listener_intake:deliver(Batch)}};
+handle_info({udp_passive, Socket}, #state{socket = Socket} = State) ->
+    activated(State);
+handle_info({udp_error, Socket, Reason}, #state{socket = Socket} = State) ->
+    case lists:member(Reason, ?TRANSIENT) of
+        true -> {noreply, State};
+        false -> {stop, {socket, Reason}, State}
+    end;
+handle_info({udp_closed, Socket}, #state{socket = Socket} = State) ->
+    {stop, {socket, closed}, State};
+handle_info({'EXIT', Other, Reason}, #state{socket = Socket} = State) when Reason =/= normal; Other =:= Socket ->
     {stop, Reason, State};
 handle_info(_, State) ->
     {noreply, State}.
 
-terminate(Reason, #state{intake = Intake}) ->
+terminate(Reason, #state{listener = Listener, socket = Socket, intake = Intake}) ->
+    _ = Socket =/= undefined andalso given_back(Socket, Listener),
     hep_listener_intake:stop(Reason, Intake).
 
-turn(Left, State) when Left =< 0 ->
-    self() ! read,
-    {noreply, State};
-turn(Left, #state{socket = Socket, active = Active, intake = Intake} = State) ->
-    {Result, Read} = batch(Socket, Active, Intake),
-    Next = State#state{intake = hep_listener_intake:deliver(Read)},
-    case Result of
-        more -> turn(Left - Active, Next);
-        empty -> {noreply, Next};
-        {error, Reason} -> {stop, {socket, Reason}, Next}
+%% What waits in this process goes with it.
+given_back(Socket, Listener) ->
+    _ = inet:setopts(Socket, [{active, false}]),
+    gen_udp:controlling_process(Socket, Listener).
+
+activated(#state{socket = Socket, active = Active} = State) ->
+    case inet:setopts(Socket, [{active, Active}]) of
+        ok -> {noreply, State};
+        {error, Reason} -> {stop, {socket, Reason}, State}
     end.
 
+%% With what has come in since.
 batch(_, 0, Intake) ->
-    {more, Intake};
+    Intake;
 batch(Socket, Left, Intake) ->
-    case socket:recvfrom(Socket, 0, [], nowait) of
-        {ok, {#{addr := Ip, port := Port}, Datagram}} ->
-            %% The socket's buffer has room for the largest.
-            Bytes = hep_stream:own(Datagram),
-            Meta = hep_listener_intake:meta({hep_listener_intake:ip(Ip), Port}, Bytes, Intake),
-            batch(Socket, Left - 1, hep_listener_intake:packet(Bytes, Meta, Intake));
-        {select, _} ->
-            {empty, Intake};
-        {error, Reason} ->
-            case lists:member(Reason, ?TRANSIENT) of
-                true -> batch(Socket, Left - 1, Intake);
-                false -> {{error, Reason}, Intake}
-            end
+    receive
+        {udp, Socket, Ip, Port, Bytes} -> batch(Socket, Left - 1, packet(Ip, Port, Bytes, Intake))
+    after 0 -> Intake
     end.
+
+packet(Ip, Port, Bytes, Intake) ->
+    Meta = hep_listener_intake:meta({hep_listener_intake:ip(Ip), Port}, Bytes, Intake),
+    hep_listener_intake:packet(Bytes, Meta, Intake).

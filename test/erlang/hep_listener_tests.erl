@@ -61,7 +61,7 @@ defaults_test() ->
     ?assertEqual(
         #{
             handler => self(), transport => udp, ip => {0, 0, 0, 0}, port => 9060, view => decode, decode => #{},
-            auth_keys => [], shards => 1, active => 100, read_packets => 1000, recbuf => 4194304,
+            auth_keys => [], shards => 1, active => 100, read_packets => 100, recbuf => 4194304,
             max_connections => 10000, idle_timeout => infinity, resync => false, tls => []
         },
         Options
@@ -278,23 +278,55 @@ shards_test_() ->
 receivers(0) -> [];
 receivers(Left) -> receive {Pid, Count} -> [Pid | receivers(Left - Count)] end.
 
-%% A process that is killed leaves what the kernel holds to the next one.
-worker_killed_test_() ->
+%% A process that ends leaves what the kernel holds to the next one.
+worker_ends_test_() ->
     hep_net:quietly({timeout, 120, fun() ->
-        Test = self(),
-        Handler = fun(Packets) ->
-            Test ! {self(), [number(Hep) || {Hep, _} <- Packets]},
-            number(element(1, hd(Packets))) =:= 0 andalso receive_go()
-        end,
-        listening(#{handler => Handler}, fun(Listener, Port) ->
-            hep_net:udp(Port, [packet(0)]),
-            First = receive {Pid, [0]} -> Pid end,
-            hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 100)]),
-            exit(First, kill),
-            ?assertEqual(lists:seq(1, 100), numbers(100)),
-            ?assertMatch([Second] when Second =/= First, hep_net:workers(Listener))
+        listening(#{handler => waiting_handler()}, fun(Listener, Port) ->
+            First = first(Port),
+            %% More than it may have in hand.
+            hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 250)]),
+            exit(First, reason),
+            First ! go,
+            ?assertEqual(lists:seq(1, 250), numbers(250)),
+            ?assertMatch([Second] when Second =/= First, hep_net:workers(Listener)),
+            ?assertMatch(#{received := 251, decoded := 251, dropped := 0}, hep_listener:info(Listener))
         end)
     end}).
+
+%% One that is killed closes the socket; the next one has the port again.
+worker_killed_test_() ->
+    hep_net:quietly({timeout, 120, fun() ->
+        [
+            listening(#{handler => waiting_handler(), shards => Shards}, fun(Listener, Port) ->
+                First = first(Port),
+                exit(First, kill),
+                until(fun() -> is_lent(hep_net:workers(Listener), Shards) end),
+                hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 10)]),
+                ?assertEqual(lists:seq(1, 10), numbers(10)),
+                ?assertEqual(Port, hep_listener:port(Listener)),
+                ?assertMatch(#{dropped := 0}, hep_listener:info(Listener))
+            end)
+         || Shards <- [1, 3]
+        ]
+    end}).
+
+%% Each has a socket.
+is_lent(Workers, Shards) ->
+    Links = [process_info(Worker, links) || Worker <- Workers],
+    length([Socket || {links, Pids} <- Links, Socket <- Pids, is_port(Socket)]) =:= Shards.
+
+%% Tells the numbers of its packets, and waits at number 0 until it may go on.
+waiting_handler() ->
+    Test = self(),
+    fun(Packets) ->
+        Test ! {self(), [number(Hep) || {Hep, _} <- Packets]},
+        number(element(1, hd(Packets))) =:= 0 andalso receive_go()
+    end.
+
+%% The process that is at packet 0.
+first(Port) ->
+    hep_net:udp(Port, [packet(0)]),
+    receive {Pid, [0]} -> Pid end.
 
 numbers(0) -> [];
 numbers(Left) -> receive {_, Numbers} -> Numbers ++ numbers(Left - length(Numbers)) after 10000 -> [] end.
