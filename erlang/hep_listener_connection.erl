@@ -6,6 +6,8 @@
 -export([start_link/2, handover/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
+%% How long the acceptor may take to hand the connection over, in milliseconds.
+-define(HANDOVER, 10_000).
 %% How long a TLS handshake may take, in milliseconds.
 -define(HANDSHAKE, 10_000).
 %% How long the other side of TLS may take to answer that the connection is closed, in milliseconds.
@@ -39,7 +41,7 @@ handover(Connection, Socket) ->
     gen_server:cast(Connection, handed_over).
 
 init({#{resync := Resync} = Shared, Socket}) ->
-    {ok, #state{shared = Shared, socket = Socket, stream = hep_stream:new(#{resync => Resync})}}.
+    {ok, #state{shared = Shared, socket = Socket, stream = hep_stream:new(#{resync => Resync})}, ?HANDOVER}.
 
 handle_call(_, _, State) ->
     {reply, ok, State}.
@@ -106,6 +108,9 @@ handle_info(idle, #state{shared = #{idle_timeout := Timeout, figures := Figures}
             hep_listener_figures:add(idle_closed, 1, Figures),
             closed(idle_timeout, State)
     end;
+%% The acceptor was killed meanwhile.
+handle_info(timeout, #state{intake = undefined} = State) ->
+    {stop, {shutdown, abandoned}, State};
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
 handle_info(_, State) ->

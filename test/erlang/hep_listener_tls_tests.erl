@@ -20,6 +20,7 @@ tls_test_() ->
                 {"HEP without TLS", fun plain/2},
                 {"a client that goes away", fun gone/2},
                 {"a client that stalls", fun stalls/2},
+                {"a connection that nobody hands over", fun abandoned/2},
                 {"stopped while a client stalls", fun stopped/2},
                 {"a client that does not read", fun unread/2}
             ]
@@ -177,6 +178,15 @@ stalls(Server, Client) ->
         ok = ssl:send(Socket, packet(2)),
         ?assertMatch([_], take(1)),
         ok = ssl:close(Socket)
+    end).
+
+%% The acceptor was killed in between.
+abandoned(Server, _) ->
+    listening(Server, fun(Listener, Port) ->
+        Socket = hep_net:tcp(Port),
+        {ok, Connection} = supervisor:start_child(hep_net:connections_supervisor(Listener), [Socket]),
+        Monitor = monitor(process, Connection),
+        receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual({shutdown, abandoned}, Reason) end
     end).
 
 %% Nobody is killed, and nobody waited for.

@@ -7,7 +7,7 @@
 -export([loopback/1, udp/2, udp/3, tcp/1, tcp/2, tls/2, send/2, close/1]).
 -export([certificates/0]).
 -export([packet/1, number/1, take/1, take/2, flushed/0]).
--export([workers/1, connections/1, acceptors/1]).
+-export([workers/1, connections/1, acceptors/1, connections_supervisor/1]).
 
 -define(DEADLINE, 30_000).
 %% In seconds.
@@ -158,13 +158,21 @@ connections(Listener) ->
 acceptors(Listener) ->
     children(Listener, hep_listener_acceptor).
 
+%% The one that has the connections' processes.
+connections_supervisor(Listener) ->
+    [Found] = [S || S <- supervisors(Listener), {ok, #{modules := [hep_listener_connection]}} <- [supervisor:get_childspec(S, connection)]],
+    Found.
+
 children(Listener, Module) ->
-    {links, Links} = process_info(Listener, links),
     [
         Pid
-     || Supervisor <- Links, is_pid(Supervisor), is_supervisor(Supervisor),
+     || Supervisor <- supervisors(Listener),
         {_, Pid, _, [M]} <- supervisor:which_children(Supervisor), is_pid(Pid), M =:= Module
     ].
+
+supervisors(Listener) ->
+    {links, Links} = process_info(Listener, links),
+    [Pid || Pid <- Links, is_pid(Pid), is_supervisor(Pid)].
 
 is_supervisor(Pid) ->
     proc_lib:translate_initial_call(Pid) =:= {supervisor, hep_listener_sup, 1}.
