@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the native parts into priv/. The one recipe: rebar3, Mix and make all call it.
 set -eu
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
 
 fail() {
     printf '%s\n' "hep: $1" >&2
