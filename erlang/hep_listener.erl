@@ -29,6 +29,7 @@
 
 -export_type([options/0, listener/0, info/0]).
 
+%% Options of a transport that is not the listener's are checked, and have no effect otherwise.
 %% <dl>
 %% <dt>`handler'</dt><dd>who gets the packets, see {@link hep_handler}; the only option that has no default</dd>
 %% <dt>`transport'</dt><dd>`udp' (default), `tcp' or `tls'</dd>
@@ -36,7 +37,8 @@
 %%   both families</dd>
 %% <dt>`port'</dt><dd>9060 by default; with 0 the system chooses, and {@link port/1} tells</dd>
 %% <dt>`view'</dt><dd>what the handler gets: `decode' (default), records; `parse', lists of chunks; `transform' or
-%%   `{transform, Modules}', readable lists; `json', the JSON text</dd>
+%%   `{transform, Modules}', readable lists; `json', the JSON text (which reads a packet twice). A module that raises
+%%   loses the packet, is logged and counts as a handler's crash</dd>
 %% <dt>`decode'</dt><dd>the options of `hep:decode/2'; they count for the views `decode' and `json'</dd>
 %% <dt>`auth_keys'</dt><dd>packets without one of these authenticate keys are counted as `unauthorised' and dropped;
 %%   versions 1 and 2 have none. By default all packets pass</dd>
@@ -88,7 +90,8 @@
 %% <dt>`connections', `accepted', `refused', `handshakes_failed', `idle_closed'</dt><dd>TCP, TLS: how many are open now;
 %%   how many were accepted, closed for `max_connections', ended in the TLS handshake, closed for `idle_timeout'</dd>
 %% <dt>`resyncs', `skipped_bytes'</dt><dd>how often, and over how many bytes, a stream was taken up again</dd>
-%% <dt>`handler_crashes', `handler_lost'</dt><dd>how often a handler raised, and how many packets it had in hand</dd>
+%% <dt>`handler_crashes', `handler_lost'</dt><dd>how often a handler, or a module of
+%%   `{transform, Modules}', raised, and how many packets it had in hand; these are in `decoded', too</dd>
 %% </dl>
 -type info() :: #{atom() => term()}.
 

@@ -8,8 +8,7 @@
 -opaque figures() :: counters:counters_ref().
 
 -type figure() ::
-    received
-    | bytes
+    bytes
     | unauthorised
     | accepted
     | refused
@@ -22,29 +21,28 @@
 
 %% Where each figure is counted.
 -define(FIGURES, #{
-    received => 1,
-    bytes => 2,
-    unauthorised => 3,
-    accepted => 4,
-    refused => 5,
-    handshakes_failed => 6,
-    idle_closed => 7,
-    resyncs => 8,
-    skipped_bytes => 9,
-    handler_crashes => 10,
-    handler_lost => 11
+    bytes => 1,
+    unauthorised => 2,
+    accepted => 3,
+    refused => 4,
+    handshakes_failed => 5,
+    idle_closed => 6,
+    resyncs => 7,
+    skipped_bytes => 8,
+    handler_crashes => 9,
+    handler_lost => 10
 }).
 %% What was rejected, by the names of hep:reason() and hep_stream:reason().
 -define(REASONS, #{
-    not_hep => 12,
-    truncated => 13,
-    unknown_protocol_family => 14,
-    invalid_header_length => 15,
-    invalid_total_length => 16,
-    truncated_chunk => 17,
-    invalid_chunk_length => 18,
-    invalid_chunk => 19,
-    unframed_version => 20
+    not_hep => 11,
+    truncated => 12,
+    unknown_protocol_family => 13,
+    invalid_header_length => 14,
+    invalid_total_length => 15,
+    truncated_chunk => 16,
+    invalid_chunk_length => 17,
+    invalid_chunk => 18,
+    unframed_version => 19
 }).
 %% Version 1 is behind it.
 -define(VERSION, 20).
@@ -74,17 +72,22 @@ rejected(Reason, Figures) -> counters:add(Figures, map_get(Reason, ?REASONS), 1)
 get(Figure, Figures) ->
     counters:get(Figures, map_get(Figure, ?FIGURES)).
 
-%% @doc All of them. Reasons and payload types that did not occur are left out.
+%% @doc All of them. Reasons and payload types that did not occur are left out. What was received is the sum of its
+%% parts, whenever it is looked at.
 -spec all(figures()) -> #{atom() => non_neg_integer() | #{term() => non_neg_integer()}}.
 all(Figures) ->
     Count = fun(_, Position) -> counters:get(Figures, Position) end,
+    Counts = maps:map(Count, ?FIGURES),
+    Rejected = maps:map(Count, ?REASONS),
     Versions = maps:from_list([{V, counters:get(Figures, ?VERSION + V)} || V <- [1, 2, 3]]),
-    Types = lists:foldl(fun(T, Counts) -> type(T, counters:get(Figures, ?TYPE + T), Counts) end, #{}, lists:seq(0, 255)),
-    (maps:map(Count, ?FIGURES))#{
-        decoded => lists:sum(maps:values(Versions)),
+    Types = lists:foldl(fun(T, Sums) -> type(T, counters:get(Figures, ?TYPE + T), Sums) end, #{}, lists:seq(0, 255)),
+    Decoded = lists:sum(maps:values(Versions)),
+    Counts#{
+        received => Decoded + map_get(unauthorised, Counts) + lists:sum(maps:values(Rejected)),
+        decoded => Decoded,
         versions => Versions,
         payload_types => Types,
-        rejected => maps:filter(fun(_, Rejected) -> Rejected > 0 end, maps:map(Count, ?REASONS))
+        rejected => maps:filter(fun(_, Number) -> Number > 0 end, Rejected)
     }.
 
 %% By name, where it has one. More than one number may have the same.

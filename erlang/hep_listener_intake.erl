@@ -28,8 +28,8 @@
     %% The batch, in reverse, and what it sums up to.
     packets = [] :: [{hep_handler:packet(), hep_handler:meta()}],
     errors = [] :: [{hep_handler:reason(), {binary(), hep_handler:meta()}}],
-    decoded = 0 :: non_neg_integer(),
     received = 0 :: non_neg_integer(),
+    decoded = 0 :: non_neg_integer(),
     bytes = 0 :: non_neg_integer()
 }).
 
@@ -51,19 +51,25 @@ meta(Source, Bytes, #intake{shared = #{transport := Transport}}) ->
         transport => Transport
     }.
 
-%% @doc Takes a datagram, or a packet of a stream, into the batch.
+%% @doc Takes a datagram, or a packet of a stream, into the batch. It is counted here, once and for all, so that the
+%% figures are right when the process ends before the batch is delivered.
 -spec packet(binary(), hep_handler:meta(), intake()) -> intake().
-packet(Bytes, Meta, #intake{received = Received, bytes = Sum, shared = Shared} = Intake) ->
+packet(Bytes, Meta, #intake{received = Received, bytes = Sum, shared = #{figures := Figures} = Shared} = Intake) ->
+    hep_listener_figures:add(bytes, byte_size(Bytes), Figures),
     Counted = Intake#intake{received = Received + 1, bytes = Sum + byte_size(Bytes)},
     case read(Bytes, Shared) of
         {ok, Packet, Version, Type} ->
-            hep_listener_figures:packet(Version, Type, maps:get(figures, Shared)),
-            Counted#intake{
-                packets = [{Packet, Meta} | Counted#intake.packets],
-                decoded = Counted#intake.decoded + 1
-            };
+            hep_listener_figures:packet(Version, Type, Figures),
+            Decoded = Counted#intake.decoded + 1,
+            Counted#intake{packets = [{Packet, Meta} | Counted#intake.packets], decoded = Decoded};
+        {crashed, Reason, Version, Type} ->
+            hep_listener_figures:packet(Version, Type, Figures),
+            crashed(1, Shared),
+            #{view := View, listener := Listener} = Shared,
+            logger:error(#{what => hep_transform_crashed, view => View, listener => Listener, reason => Reason}),
+            Counted#intake{decoded = Counted#intake.decoded + 1};
         unauthorised ->
-            hep_listener_figures:add(unauthorised, 1, maps:get(figures, Shared)),
+            hep_listener_figures:add(unauthorised, 1, Figures),
             event(unauthorised, #{count => 1}, #{source => maps:get(source, Meta)}, Shared),
             refused(unauthorised, Bytes, Meta, Counted);
         {error, Reason} ->
@@ -92,12 +98,11 @@ refused(Reason, Bytes, Meta, #intake{errors = Errors} = Intake) ->
 -spec deliver(intake()) -> intake().
 deliver(#intake{received = 0, errors = []} = Intake) ->
     Intake;
-deliver(#intake{shared = #{figures := Figures} = Shared, handler = Handler} = Intake) ->
+deliver(#intake{shared = Shared, handler = Handler} = Intake) ->
     #intake{received = Received, bytes = Bytes, decoded = Decoded} = Intake,
-    hep_listener_figures:add(received, Received, Figures),
-    hep_listener_figures:add(bytes, Bytes, Figures),
     event(packets, #{received => Received, decoded => Decoded, bytes => Bytes}, #{}, Shared),
-    After = handled(hep_handler:packets(packets(Intake), Handler), Decoded, Handler, Shared),
+    Packets = packets(Intake),
+    After = handled(hep_handler:packets(Packets, Handler), length(Packets), Handler, Shared),
     Last = lists:foldl(
         fun(Error, Next) -> handled(hep_handler:error(Error, Next), 0, Next, Shared) end,
         After,
@@ -118,11 +123,14 @@ errors(#intake{errors = Errors, shared = #{face := Face}}) ->
 %% Counted first: a handler that does not begin again ends the process.
 handled({ok, Handler}, _, _, _) ->
     Handler;
-handled({crashed, Reason}, Lost, Handler, #{figures := Figures} = Shared) ->
+handled({crashed, Reason}, Lost, Handler, Shared) ->
+    crashed(Lost, Shared),
+    hep_handler:again(Reason, Handler).
+
+crashed(Lost, #{figures := Figures} = Shared) ->
     hep_listener_figures:add(handler_crashes, 1, Figures),
     hep_listener_figures:add(handler_lost, Lost, Figures),
-    event(handler_crashed, #{lost => Lost}, #{}, Shared),
-    hep_handler:again(Reason, Handler).
+    event(handler_crashed, #{lost => Lost}, #{}, Shared).
 
 -spec stop(Reason :: term(), intake()) -> ok.
 stop(Reason, #intake{handler = Handler}) ->
@@ -164,11 +172,19 @@ read(Bytes, #{view := json, decode := Options} = Shared) ->
             Error
     end;
 read(Bytes, #{view := parse, auth_keys := Keys}) ->
-    parse(Bytes, Keys, fun(State) -> State end);
+    parse(Bytes, Keys, fun(State) -> {ok, State} end);
 read(Bytes, #{view := transform, auth_keys := Keys}) ->
-    parse(Bytes, Keys, fun hep_transform:transform/1);
+    parse(Bytes, Keys, fun(State) -> {ok, hep_transform:transform(State)} end);
 read(Bytes, #{view := {transform, Modules}, auth_keys := Keys}) ->
-    parse(Bytes, Keys, fun(State) -> hep_transform:transform(Modules, State) end).
+    parse(Bytes, Keys, fun(State) -> transform(Modules, State) end).
+
+%% The modules are the user's, as the handler is.
+transform(Modules, State) ->
+    try
+        {ok, hep_transform:transform(Modules, State)}
+    catch
+        Class:Reason:Stack -> {crashed, {Class, Reason, Stack}}
+    end.
 
 decode(Bytes, Options) when map_size(Options) =:= 0 -> hep:decode(Bytes);
 decode(Bytes, Options) -> hep:decode(Bytes, Options).
@@ -177,13 +193,15 @@ parse(Bytes, Keys, View) ->
     case hep_multi_parser:parse(Bytes) of
         {ok, State} ->
             case is_authorised(Keys, State) of
-                true -> {ok, View(State), hep:get_version(State), payload_type(State)};
+                true -> viewed(View(State), hep:get_version(State), payload_type(State));
                 false -> unauthorised
             end;
         {error, invalid_packet, _} ->
             %% Decoding says why.
             {error, _} = hep:decode(Bytes)
     end.
+
+viewed({What, Result}, Version, Type) -> {What, Result, Version, Type}.
 
 %% Any other width, and none, is that of a packet without it.
 payload_type(State) ->

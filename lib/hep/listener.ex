@@ -69,13 +69,17 @@ defmodule HEP.Listener do
     * `:decode` - `HEP.Packet` structs
     * `:parse` - lists of chunks, see `HEP.MultiParser`
     * `:transform`, `{:transform, modules}` - property lists with readable names, see `HEP.Transform`
-    * `:json` - the JSON text
+    * `:json` - the JSON text, which reads a packet twice
+
+  A module of `{:transform, modules}` that raises loses the packet, is logged and counts as a
+  handler's crash.
   """
   @typedoc since: "1.0.0"
   @type view :: :decode | :parse | :transform | {:transform, [module()]} | :json
 
   @typedoc """
-  How to listen:
+  How to listen. Options of a transport that is not the listener's are checked, and have no effect
+  otherwise.
 
     * `:handler` - who gets the packets; the only option without a default
     * `:transport` - `:udp` (default), `:tcp` or `:tls`
@@ -196,8 +200,8 @@ defmodule HEP.Listener do
       many are open now; how many were accepted, closed for `:max_connections`, ended in the TLS
       handshake, closed for `:idle_timeout`
     * `:resyncs`, `:skipped_bytes` - how often, and over how many bytes, a stream was taken up again
-    * `:handler_crashes`, `:handler_lost` - how often a handler raised, and how many packets it had
-      in hand
+    * `:handler_crashes`, `:handler_lost` - how often a handler, or a module of
+      `{:transform, modules}`, raised, and how many packets it had in hand; `:decoded` counts these, too
   """
   @doc since: "1.0.0"
   @spec info(GenServer.server()) :: :hep_listener.info()

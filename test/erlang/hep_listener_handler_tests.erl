@@ -266,6 +266,53 @@ terminate_test_() ->
      || Transport <- [udp, tcp], {Kind, Wrong} <- wrongs()
     ]).
 
+%% A transform that raises loses its packet, which counts as a handler's crash does, and no other.
+transform_crashes_test_() ->
+    hep_net:quietly([
+        {lists:flatten(io_lib:format("~p: ~s", [Transport, What])), fun() -> transform_crashes(Transport, What) end}
+     || Transport <- [udp, tcp], What <- [<<"error">>, <<"throw">>, <<"exit">>, <<"nonsense">>]
+    ]).
+
+transform_crashes(Transport, What) ->
+    listening(#{transport => Transport, view => {transform, [hep_wild_transform]}}, fun(Listener, Port) ->
+        Sender = sender(Transport, Port),
+        Sizes = [byte_size(wild(What)), byte_size(wild(<<"a">>))],
+        lists:foreach(
+            fun(Round) ->
+                say(Sender, [wild(What), wild(<<"a">>)]),
+                ?assertMatch([{[{<<"hep">>, _}], _}], hep_net:take(1)),
+                Twice = 2 * Round,
+                Bytes = Round * lists:sum(Sizes),
+                ?assertMatch(
+                    #{
+                        received := Twice, decoded := Twice, bytes := Bytes, versions := #{3 := Twice},
+                        handler_crashes := Round, handler_lost := Round
+                    },
+                    hep_listener:info(Listener)
+                )
+            end,
+            lists:seq(1, 15)
+        ),
+        quiet(Sender)
+    end).
+
+%% The sum is right when the process ends among the packets of a batch.
+killed_in_transform_test_() ->
+    hep_net:quietly(fun() ->
+        listening(#{transport => tcp, view => {transform, [hep_wild_transform]}}, fun(Listener, Port) ->
+            Sender = sender(tcp, Port),
+            say(Sender, [wild(<<"a">>), wild(<<"kill">>)]),
+            until(fun() -> maps:get(decoded, hep_listener:info(Listener)) =:= 1 end),
+            until(fun() -> maps:get(connections, hep_listener:info(Listener)) =:= 0 end),
+            #{received := Received, decoded := Decoded} = hep_listener:info(Listener),
+            ?assertEqual({1, 1}, {Received, Decoded}),
+            quiet(Sender)
+        end)
+    end).
+
+wild(What) ->
+    hep_packets:frame([hep_packets:chunk(7, 1, What)]).
+
 %%% Slow ones
 
 %% What is sent waits in the kernel, not in the process, and comes when the handler goes on.

@@ -1,0 +1,17 @@
+%% @doc Transforms the chunks of the vendor 7: does what they say, for the tests.
+-module(hep_wild_transform).
+
+-behaviour(hep_transform).
+
+-export([vendor_id/0, namespace/0, transform/2]).
+
+vendor_id() -> 7.
+
+namespace() -> <<"wild">>.
+
+transform(_, <<"error">>) -> error(wild);
+transform(_, <<"throw">>) -> throw(wild);
+transform(_, <<"exit">>) -> exit(wild);
+transform(_, <<"nonsense">>) -> wild;
+transform(_, <<"kill">>) -> exit(self(), kill);
+transform(Id, Value) -> {ok, integer_to_binary(Id), Value}.
