@@ -205,8 +205,8 @@ viewed({What, Result}, Version, Type) -> {What, Result, Version, Type}.
 
 %% Any other width, and none, is that of a packet without it.
 payload_type(State) ->
-    case hep:get_chunk(0, hep_registry:chunk_id(payload_type), State) of
-        {ok, <<Type>>} -> Type;
+    case last(payload_type, State) of
+        <<Type>> -> Type;
         _ -> #hep{version = 3}#hep.payload_type
     end.
 
@@ -222,10 +222,14 @@ is_authorised(Keys, Packet) ->
 key(#hep{} = Hep) ->
     hep:auth_key(Hep);
 key(State) ->
-    Id = <<0:16, (hep_registry:chunk_id(auth_key)):16>>,
+    last(auth_key, State).
+
+%% Of a generic chunk that is there more than once the last counts, and of empty ones none, as in decoding.
+last(Name, State) ->
+    Key = <<0:16, (hep_registry:chunk_id(Name)):16>>,
     lists:foldl(
         fun
-            ({Chunk, Key}, _) when Chunk =:= Id, Key =/= <<>> -> Key;
+            ({Chunk, Value}, _) when Chunk =:= Key, Value =/= <<>> -> Value;
             (_, Last) -> Last
         end,
         undefined,

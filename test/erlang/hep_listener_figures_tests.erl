@@ -178,6 +178,24 @@ counted(View) ->
 name({error, Reason}) when is_tuple(Reason) -> element(1, Reason);
 name({error, Reason}) -> Reason.
 
+%% Of a payload type that is there twice the same one counts in each view.
+payload_type_twice_test_() ->
+    [
+        {lists:flatten(io_lib:format("~p", [View])), fun() ->
+            listening(#{view => View}, fun(Listener, Port) ->
+                hep_net:udp(Port, [
+                    frame([chunk(11, <<1>>), chunk(11, <<5>>)]),
+                    frame([chunk(11, <<16>>), chunk(11, <<>>)]),
+                    frame([chunk(11, <<1>>), chunk(8, 11, <<2>>)])
+                ]),
+                [_, _, _] = take(3),
+                #{payload_types := Types} = hep_listener:info(Listener),
+                ?assertEqual(lists:sort([rtcp, sip, hep_registry:payload_type_name(16)]), lists:sort(maps:keys(Types)))
+            end)
+        end}
+     || View <- [decode, parse, transform, {transform, [hep_js_transform]}, json]
+    ].
+
 %% All figures that are documented, of each transport, and no other.
 names_test_() ->
     Always = [
