@@ -57,6 +57,8 @@
 %%   otherwise</dd>
 %% <dt>`name'</dt><dd>what the process is registered as, as for `gen_server:start_link/4'</dd>
 %% </dl>
+%% `auth_keys' and `tls' may be functions that give them: what is in a function no log shows. The listener itself
+%% keeps them so.
 -type options() :: #{
     handler := hep_handler:handler(),
     transport => udp | tcp | tls,
@@ -64,7 +66,7 @@
     port => inet:port_number(),
     view => decode | parse | transform | {transform, [module()]} | json,
     decode => hep:options(),
-    auth_keys => [binary()],
+    auth_keys => [binary()] | fun(() -> [binary()]),
     shards => 1..1024,
     active => 1..32767,
     read_packets => pos_integer(),
@@ -72,7 +74,7 @@
     max_connections => pos_integer(),
     idle_timeout => pos_integer() | infinity,
     resync => boolean(),
-    tls => [ssl:tls_server_option()],
+    tls => [ssl:tls_server_option()] | fun(() -> [ssl:tls_server_option()]),
     name => {local, atom()} | {global, term()} | {via, module(), term()}
 }.
 
@@ -131,18 +133,22 @@ start_link(Options) ->
     gen_server:start_ret() | {error, {bad_option, {atom(), term()} | term()}}.
 start_link(Options, Face) ->
     case hep_listener_options:check(Options) of
-        {ok, #{name := Name} = Checked} -> gen_server:start_link(Name, ?MODULE, Checked#{face => Face}, []);
-        {ok, Checked} -> gen_server:start_link(?MODULE, Checked#{face => Face}, []);
+        {ok, #{name := Name} = Checked} -> gen_server:start_link(Name, ?MODULE, shared(Checked, Face), []);
+        {ok, Checked} -> gen_server:start_link(?MODULE, shared(Checked, Face), []);
         {error, _} = Error -> Error
     end.
 
+shared(Options, Face) ->
+    (hep_secret:hide(hep_listener_options:secrets(), Options))#{face => Face}.
+
 %% @doc For a supervisor. Listeners of one supervisor have ids of their own by `name', or by transport, address and port.
+%% The supervisor's reports do not show `auth_keys' and `tls'.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     Where = [maps:get(Option, Options, default) || Option <- [transport, ip, port]],
     #{
         id => maps:get(name, Options, {?MODULE, Where}),
-        start => {?MODULE, start_link, [Options]},
+        start => {?MODULE, start_link, [hep_secret:hide(hep_listener_options:secrets(), Options)]},
         shutdown => infinity,
         type => supervisor
     }.

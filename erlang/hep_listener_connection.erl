@@ -55,7 +55,7 @@ handle_cast(_, State) ->
     {noreply, State}.
 
 secured(#state{shared = #{transport := tls, tls := Options} = Shared, socket = Socket} = State) ->
-    case ssl:handshake(Socket, Options, ?HANDSHAKE) of
+    case ssl:handshake(Socket, Options(), ?HANDSHAKE) of
         {ok, Secured} ->
             opened(State#state{socket = Secured});
         {error, Reason} ->

@@ -16,7 +16,7 @@
     transport := udp | tcp | tls,
     view := decode | parse | transform | {transform, [module()]} | json,
     decode := hep:options(),
-    auth_keys := [binary()],
+    auth_keys := fun(() -> [binary()]),
     handler := hep_handler:handler(),
     face := module() | none,
     atom() => term()
@@ -210,9 +210,12 @@ payload_type(State) ->
         _ -> #hep{version = 3}#hep.payload_type
     end.
 
-is_authorised([], _) ->
-    true;
 is_authorised(Keys, Packet) ->
+    has_one_of(Keys(), Packet).
+
+has_one_of([], _) ->
+    true;
+has_one_of(Keys, Packet) ->
     case key(Packet) of
         undefined -> false;
         %% All are compared, so that the time does not tell which.

@@ -1,7 +1,7 @@
 %% @private The options of {@link hep_listener}, looked at before anything is opened.
 -module(hep_listener_options).
 
--export([check/1]).
+-export([check/1, secrets/0]).
 
 -define(DEFAULTS, #{
     transport => udp,
@@ -23,15 +23,20 @@
 %% @doc With the defaults, or which one is wrong.
 -spec check(term()) -> {ok, map()} | {error, {bad_option, {atom(), term()} | term()}}.
 check(#{} = Options) ->
-    All = maps:merge(?DEFAULTS, Options),
+    Secrets = maps:with(secrets(), Options),
+    All = maps:merge(maps:merge(?DEFAULTS, Options), maps:map(fun(_, Value) -> hep_secret:show(Value) end, Secrets)),
     Wrong = [Option || {Name, Value} = Option <- lists:sort(maps:to_list(All)), not is_right(Name, Value, All)],
     case {Wrong, maps:is_key(handler, All)} of
-        {[Option | _], _} -> {error, {bad_option, Option}};
+        {[{Name, Value} | _], _} -> {error, {bad_option, {Name, maps:get(Name, Options, Value)}}};
         {[], false} -> {error, {bad_option, {handler, missing}}};
         {[], true} -> {ok, completed(All)}
     end;
 check(Options) ->
     {error, {bad_option, Options}}.
+
+%% @doc What nobody is to read in a log.
+-spec secrets() -> [atom()].
+secrets() -> [auth_keys, tls].
 
 is_right(handler, Handler, _) -> hep_handler:check(Handler);
 is_right(transport, Transport, _) -> lists:member(Transport, [udp, tcp, tls]);

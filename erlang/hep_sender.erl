@@ -75,6 +75,9 @@
 %% </dl>
 %% Bytes that are already encoded go out as they are: `capture_id', `node_name', `auth_key' and `encode' are not
 %% for them.
+%%
+%% `auth_key' and `tls' may be functions that give them: what is in a function no log shows. The sender itself keeps
+%% them so.
 -type options() :: #{
     name => {local, atom()} | {global, term()} | {via, module(), term()},
     transport => udp | tcp | tls,
@@ -88,10 +91,10 @@
     send_timeout => pos_integer(),
     capture_id => hep:uint32(),
     node_name => binary(),
-    auth_key => binary(),
+    auth_key => binary() | fun(() -> binary()),
     encode => hep:encode_options(),
     sndbuf => pos_integer(),
-    tls => [ssl:tls_client_option()]
+    tls => [ssl:tls_client_option()] | fun(() -> [ssl:tls_client_option()])
 }.
 
 %% A collector.
@@ -202,7 +205,7 @@ start_link(Options) ->
 server_options() ->
     [{spawn_opt, [{message_queue_data, off_heap}]}].
 
-%% @doc For a supervisor.
+%% @doc For a supervisor, whose reports do not show `auth_key' and `tls'.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     Id =
@@ -210,7 +213,7 @@ child_spec(Options) ->
             #{name := Name} -> Name;
             _ -> ?MODULE
         end,
-    #{id => Id, start => {?MODULE, start_link, [Options]}}.
+    #{id => Id, start => {?MODULE, start_link, [hep_secret:hide(hep_sender_options:secrets(), Options)]}}.
 
 %% @doc Ends the sender. What waits in its queues is lost, see {@link flush/2}; what was written still goes out, for
 %% which it takes up to two seconds when a collector does not read.

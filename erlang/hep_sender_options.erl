@@ -2,7 +2,7 @@
 %% The options of `hep_sender:start_link/1', checked and completed.
 -module(hep_sender_options).
 
--export([check/1]).
+-export([check/1, secrets/0]).
 
 %% A queue that the largest packet does not fit into would be of no use.
 -define(LARGEST, 65535).
@@ -13,12 +13,24 @@
 
 -spec check(term()) -> {ok, map()} | {error, error()}.
 check(Options) when is_map(Options) ->
-    case [Option || {Name, Value} = Option <- maps:to_list(Options), not is_valid(Name, Value)] of
-        [] -> check_transport(maps:merge(defaults(), Options));
-        [Wrong | _] -> bad(Wrong)
+    Shown = maps:map(fun(_, Value) -> hep_secret:show(Value) end, maps:with(secrets(), Options)),
+    All = maps:merge(Options, Shown),
+    case check_all(All) of
+        {error, {bad_option, {Name, _}}} when is_map_key(Name, Options) -> bad({Name, map_get(Name, Options)});
+        Result -> Result
     end;
 check(Options) ->
     bad(Options).
+
+%% What nobody is to read in a log.
+-spec secrets() -> [atom()].
+secrets() -> [auth_key, tls].
+
+check_all(Options) ->
+    case [Option || {Name, Value} = Option <- maps:to_list(Options), not is_valid(Name, Value)] of
+        [] -> check_transport(maps:merge(defaults(), Options));
+        [Wrong | _] -> bad(Wrong)
+    end.
 
 defaults() ->
     #{

@@ -106,6 +106,9 @@ defmodule HEP.Listener do
     * `:tls` - TLS: the options of `:ssl.handshake/3`, with a certificate. TLS 1.2 and 1.3 unless
       they say otherwise
     * `:name` - what the process is registered as, as for `GenServer.start_link/3`
+
+  `:auth_keys` and `:tls` may be functions that give them: what is in a function no log shows. The
+  listener itself keeps them so.
   """
   @typedoc since: "1.0.0"
   @type option ::
@@ -115,7 +118,7 @@ defmodule HEP.Listener do
           | {:port, :inet.port_number()}
           | {:view, view()}
           | {:decode, [HEP.option()]}
-          | {:auth_keys, [binary()]}
+          | {:auth_keys, [binary()] | (-> [binary()])}
           | {:shards, 1..1024}
           | {:active, 1..32_767}
           | {:read_packets, pos_integer()}
@@ -123,7 +126,7 @@ defmodule HEP.Listener do
           | {:max_connections, pos_integer()}
           | {:idle_timeout, pos_integer() | :infinity}
           | {:resync, boolean()}
-          | {:tls, [:ssl.tls_server_option()]}
+          | {:tls, [:ssl.tls_server_option()] | (-> [:ssl.tls_server_option()])}
           | {:name, GenServer.name()}
 
   @doc """
@@ -155,6 +158,7 @@ defmodule HEP.Listener do
   For a supervisor's children: `{HEP.Listener, options}`.
 
   Listeners of one supervisor have ids of their own by their names, or by transport, address and port.
+  The supervisor's reports do not show `:auth_keys` and `:tls`.
 
   ## Examples
 
@@ -168,7 +172,7 @@ defmodule HEP.Listener do
 
     %{
       id: Keyword.get(options, :name, {__MODULE__, where}),
-      start: {__MODULE__, :start_link, [options]},
+      start: {__MODULE__, :start_link, [:hep_secret.hide([:auth_keys, :tls], options)]},
       shutdown: :infinity,
       type: :supervisor
     }

@@ -38,6 +38,9 @@ defmodule HEP.Sender do
     * `:sndbuf` - the size of the socket's buffer in the system, in bytes
     * `:tls` - options of `:ssl.connect/4`. By default the collector must show a certificate for its
       host that the system's CA certificates vouch for
+
+  `:auth_key` and `:tls` may be functions that give them: what is in a function no log shows. The sender
+  itself keeps them so, and so does `child_spec/1`.
   """
   @moduledoc since: "1.0.0"
 
@@ -71,10 +74,10 @@ defmodule HEP.Sender do
           | {:send_timeout, pos_integer()}
           | {:capture_id, :hep.uint32()}
           | {:node_name, binary()}
-          | {:auth_key, binary()}
+          | {:auth_key, binary() | (-> binary())}
           | {:encode, [{:v2_style, :documented | :c} | {:compress, :none | :zlib | :gzip}]}
           | {:sndbuf, pos_integer()}
-          | {:tls, [:ssl.tls_client_option()]}
+          | {:tls, [:ssl.tls_client_option()] | (-> [:ssl.tls_client_option()])}
 
   @doc """
   Starts a sender. It returns before there is a connection.
@@ -116,7 +119,7 @@ defmodule HEP.Sender do
   @spec child_spec([option()]) :: Supervisor.child_spec()
   def child_spec(options) do
     name = Keyword.keyword?(options) && Keyword.get(options, :name)
-    %{id: name || __MODULE__, start: {__MODULE__, :start_link, [options]}}
+    %{id: name || __MODULE__, start: {__MODULE__, :start_link, [:hep_secret.hide([:auth_key, :tls], options)]}}
   end
 
   @doc """

@@ -22,10 +22,50 @@ tls_test_() ->
                 {"a client that stalls", fun stalls/2},
                 {"a connection that nobody hands over", fun abandoned/2},
                 {"stopped while a client stalls", fun stopped/2},
-                {"a client that does not read", fun unread/2}
+                {"a client that does not read", fun unread/2},
+                {"no log shows what is secret", fun secrets/2}
             ]
         ]})
     end}.
+
+%% Not the states that reports and crashes show, the listener's, its connections' and the supervisors' of both.
+secrets(Server, Client) ->
+    lists:foreach(
+        fun({Transport, Options}) ->
+            Given = Options#{transport => Transport, auth_keys => [<<"open-sesame">>]},
+            hep_net:listening(Given, fun(Listener, Port) ->
+                Socket = connected(Transport, Port, Client),
+                Key = hep_packets:chunk(14, <<"open-sesame">>),
+                ok = hep_net:send(Socket, [packet(1), hep_packets:frame([Key])]),
+                [_] = take(1),
+                {links, Links} = process_info(Listener, links),
+                Processes = [Listener | [Link || Link <- Links, is_pid(Link), Link =/= self()]],
+                Workers = hep_net:workers(Listener) ++ hep_net:connections(Listener),
+                ?assertEqual(1, length(Workers)),
+                hidden([sys:get_status(Process) || Process <- Processes ++ Workers]),
+                hidden(hep_listener:child_spec(Given#{handler => self()})),
+                hep_net:close(Socket)
+            end)
+        end,
+        [{tcp, #{}}, {tls, #{tls => [{password, "open-sesame"} | Server]}}]
+    ),
+    hep_net:listening(#{auth_keys => fun() -> [<<"open-sesame">>] end}, fun(Listener, _) ->
+        hidden([sys:get_status(Process) || Process <- [Listener | hep_net:workers(Listener)]])
+    end),
+    Wrong = fun() -> ["open-sesame"] end,
+    ?assertEqual({error, {bad_option, {auth_keys, Wrong}}}, hep_listener:start_link(#{handler => self(), auth_keys => Wrong})),
+    %% The supervisor starts it all the same.
+    #{start := {M, F, A}} = hep_listener:child_spec(#{
+        transport => tls, tls => Server, auth_keys => [<<"open-sesame">>], port => 0, handler => self()
+    }),
+    {ok, Started} = apply(M, F, A),
+    ok = hep_listener:stop(Started).
+
+connected(tcp, Port, _) -> hep_net:tcp(Port);
+connected(tls, Port, Client) -> {ok, Socket} = hep_net:tls(Port, Client), Socket.
+
+hidden(Term) ->
+    ?assertEqual(nomatch, string:find(lists:flatten(io_lib:format("~p", [Term])), "open-sesame")).
 
 listening(Server, Test) ->
     listening(Server, #{}, Test).

@@ -750,10 +750,16 @@ secrets_test() ->
         tls => [{cacerts, authorities()}, {password, "open-sesame"}],
         targets => [{?V4, free_port(tcp)}]
     },
-    with_sender(Options, fun(Sender) ->
-        Shown = lists:flatten(io_lib:format("~p", [sys:get_state(Sender)])),
+    Hidden = fun(Term) ->
+        Shown = lists:flatten(io_lib:format("~p", [Term])),
         ?assertEqual(nomatch, string:find(Shown, "open-sesame"))
-    end).
+    end,
+    with_sender(Options, fun(Sender) -> Hidden(sys:get_status(Sender)) end),
+    #{start := {hep_sender, start_link, [Given]}} = Spec = hep_sender:child_spec(Options),
+    Hidden(Spec),
+    with_sender(Given, fun(Sender) -> Hidden(sys:get_status(Sender)) end),
+    Wrong = fun() -> "open-sesame" end,
+    ?assertEqual({error, {bad_option, {auth_key, Wrong}}}, hep_sender:start_link(Options#{auth_key => Wrong})).
 
 %%% Options, one by one
 
