@@ -65,7 +65,10 @@ is_positive(Number, Most) -> is_positive(Number) andalso Number =< Most.
 
 is_transform(Module) ->
     is_atom(Module) andalso {module, Module} =:= code:ensure_loaded(Module) andalso
-        erlang:function_exported(Module, transform, 2).
+        lists:all(
+            fun({Name, Arity}) -> erlang:function_exported(Module, Name, Arity) end,
+            [{vendor_id, 0}, {namespace, 0}, {transform, 2}]
+        ).
 
 %% What decoding takes.
 is_decode(Options) ->

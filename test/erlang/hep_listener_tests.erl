@@ -25,7 +25,7 @@ wrong_options_test_() ->
             {#{}, transport, [sctp, "udp", <<"tcp">>]},
             {#{}, ip, ["127.0.0.1", {127, 0, 0}, {127, 0, 0, 256}, any, <<"::1">>, 0]},
             {#{}, port, [-1, 65536, "9060", 9060.0, any]},
-            {#{}, view, [record, {transform, nowhere}, {transform, [lists]}, {transform, [hep_transform | x]}, <<"json">>]},
+            {#{}, view, [record, {transform, nowhere}, {transform, [lists]}, {transform, [hep_transform]}, {transform, [hep_transform | x]}, <<"json">>]},
             {#{}, decode, [[], #{v2_order => middle}, #{nothing => true}, undefined, x]},
             {#{}, auth_keys, [<<"key">>, [<<>>], ["key"], [<<"key">> | x], [key], undefined]},
             {#{}, shards, [0, 1025, -1, 1.0, all]},
