@@ -150,7 +150,7 @@ child_spec(Options) ->
         id => maps:get(name, Options, {?MODULE, Where}),
         start => {?MODULE, start_link, [hep_secret:hide(hep_listener_options:secrets(), Options)]},
         shutdown => infinity,
-        type => supervisor
+        type => worker
     }.
 
 %% @doc Closes the port and all connections.

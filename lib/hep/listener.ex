@@ -174,7 +174,7 @@ defmodule HEP.Listener do
       id: Keyword.get(options, :name, {__MODULE__, where}),
       start: {__MODULE__, :start_link, [:hep_secret.hide([:auth_keys, :tls], options)]},
       shutdown: :infinity,
-      type: :supervisor
+      type: :worker
     }
   end
 

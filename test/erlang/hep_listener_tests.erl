@@ -179,7 +179,18 @@ child_spec_test() ->
      || Options <- [#{}, #{port => 1}, #{transport => tcp}, #{ip => {127, 0, 0, 1}}, #{name => {local, a}}]
     ],
     ?assertEqual(Ids, lists:uniq(Ids)),
-    ?assertMatch(#{start := {hep_listener, start_link, [_]}}, hep_listener:child_spec(#{handler => self()})).
+    ?assertMatch(
+        #{start := {hep_listener, start_link, [_]}, type := worker, shutdown := infinity},
+        hep_listener:child_spec(#{handler => self()})
+    ).
+
+%% What goes through a tree of supervisors asks no listener for children.
+count_children_test() ->
+    Spec = hep_listener:child_spec(#{ip => {127, 0, 0, 1}, port => 0, handler => self()}),
+    {ok, Supervisor} = hep_listener_sup:start_link(one_for_one, [Spec]),
+    ?assertMatch([{_, _, worker, [hep_listener]}], supervisor:which_children(Supervisor)),
+    unlink(Supervisor),
+    hep_listener_sup:stop(Supervisor).
 
 %%% UDP
 

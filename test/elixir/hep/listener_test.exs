@@ -287,7 +287,7 @@ defmodule HEP.ListenerTest do
             do: {Listener, [handler: self(), ip: ip] ++ options}
 
       {:ok, supervisor} = Supervisor.start_link(children, strategy: :one_for_one)
-      assert [{_, _, :supervisor, _}, _] = Supervisor.which_children(supervisor)
+      assert [{_, _, :worker, _}, _] = Supervisor.which_children(supervisor)
       Supervisor.stop(supervisor)
     end
 
