@@ -15,6 +15,8 @@
 %% are lost (and counted), those behind them are not.
 -module(hep_handler).
 
+-export([format_error/1]).
+%% For the listener.
 -export([check/1, start/2, packets/2, error/2, again/2, stop/2]).
 
 -export_type([handler/0, packet/0, meta/0, reason/0]).
@@ -39,6 +41,7 @@
 }.
 
 %% Why bytes are no packet: of decoding, of dividing a stream, or without one of the listener's `auth_keys'.
+%% {@link format_error/1} puts it into a sentence.
 -type reason() :: hep:reason() | {stream, hep_stream:error()} | unauthorised.
 
 -callback init(Args :: term()) -> {ok, State :: term()} | {error, Reason :: term()}.
@@ -60,6 +63,13 @@
 
 -opaque started() :: #handler{}.
 -export_type([started/0]).
+
+%% @doc Says in a sentence what a reason of `handle_error/3', or of `hep_error', means. Raises `badarg' for what is no
+%% reason.
+-spec format_error(reason()) -> string().
+format_error({stream, Error}) -> lists:flatten(hep_stream:format_error(Error));
+format_error(unauthorised) -> "none of the authenticate keys";
+format_error(Reason) -> hep:format_error(Reason).
 
 %% @private
 -spec check(term()) -> boolean().

@@ -39,7 +39,5 @@ defmodule HEP.DecodeError do
   @doc since: "1.0.0"
   @impl true
   @spec message(t()) :: String.t()
-  def message(%__MODULE__{reason: {:stream, error}}), do: HEP.Stream.format_error(error)
-  def message(%__MODULE__{reason: :unauthorised}), do: "none of the authenticate keys"
-  def message(%__MODULE__{reason: reason}), do: List.to_string(:hep.format_error(reason))
+  def message(%__MODULE__{reason: reason}), do: List.to_string(:hep_handler.format_error(reason))
 end

@@ -89,6 +89,18 @@ errors_to_process_test() ->
         end
     end).
 
+%% Whatever a handler may get has a sentence.
+format_error_test_() ->
+    [
+        {Sentence, ?_assertEqual(Sentence, hep_handler:format_error(Reason))}
+     || {Reason, Sentence} <- [
+            {unauthorised, "none of the authenticate keys"},
+            {{stream, {35, {truncated, 4}}}, "offset 35: the packet breaks off after 4 bytes"},
+            {{stream, {0, not_hep}}, "offset 0: " ++ hep:format_error(not_hep)},
+            {{invalid_total_length, 5}, hep:format_error({invalid_total_length, 5})}
+        ]
+    ] ++ [?_assertError(badarg, hep_handler:format_error(nothing))].
+
 %%% Crashes
 
 crashes_test_() ->

@@ -7,7 +7,7 @@
 -define(WIDTH, 72).
 
 %% @doc `From' says who sent the datagram.
--spec packet(unicode:chardata(), non_neg_integer(), {ok, hep_transform:transformed()} | {error, hep:reason()}) ->
+-spec packet(unicode:chardata(), non_neg_integer(), {ok, hep_transform:transformed()} | {error, hep_handler:reason()}) ->
     unicode:chardata().
 packet(From, Size, {ok, [{<<"hep">>, [{<<"version">>, Version} | Namespaces]}]}) ->
     [
@@ -15,7 +15,7 @@ packet(From, Size, {ok, [{<<"hep">>, [{<<"version">>, Version} | Namespaces]}]})
         | [namespace(Namespace) || Namespace <- Namespaces]
     ];
 packet(From, Size, {error, Reason}) ->
-    io_lib:format("~n-- ~ts: ~b bytes refused: ~ts~n", [From, Size, hep:format_error(Reason)]).
+    io_lib:format("~n-- ~ts: ~b bytes refused: ~ts~n", [From, Size, hep_handler:format_error(Reason)]).
 
 namespace({Name, Properties}) ->
     [["   ", Name, $\n] | [property(Property) || Property <- Properties]].
