@@ -321,7 +321,9 @@ share(Shared) ->
 handle_call(info, _From, State) ->
     {reply, describe(State), State};
 handle_call({flush, Timeout}, From, #state{flushes = Flushes} = State) ->
-    {noreply, settle(State#state{flushes = [{From, flush_timer(Timeout)} | Flushes]})}.
+    {noreply, settle(State#state{flushes = [{From, flush_timer(Timeout)} | Flushes]})};
+handle_call(_, _, State) ->
+    {reply, {error, unknown_call}, State}.
 
 flush_timer(infinity) -> undefined;
 flush_timer(Timeout) -> erlang:start_timer(Timeout, self(), flush).

@@ -904,6 +904,16 @@ child_spec_test() ->
 init(Specification) ->
     {ok, Specification}.
 
+%% Whatever else comes is no reason to end, and what waits goes on waiting.
+stray_messages_test() ->
+    with_sender(#{transport => tcp, targets => [{?V4, free_port(tcp)}]}, fun(Sender) ->
+        ok = hep_sender:send(Sender, numbered(1)),
+        Sender ! stray,
+        gen_server:cast(Sender, stray),
+        ?assertEqual({error, unknown_call}, gen_server:call(Sender, stray)),
+        ?assertMatch(#{queued := 1}, hep_sender:info(Sender))
+    end).
+
 %% Whoever started the sender takes it, and its connections, along.
 ends_with_its_parent_test() ->
     Collector = listen(tcp, ?V4),
