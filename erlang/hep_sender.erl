@@ -177,8 +177,8 @@
     strategy :: all | failover,
     counters :: atomics:atomics_ref(),
     routes :: [hep_sender_route:route()],
-    %% Who waits for the queues to become empty, and the timer of each.
-    flushes = [] :: [{gen_server:from(), reference() | undefined}]
+    %% Who waits until what is queued has gone, the timer of each, and how far that is in each route.
+    flushes = [] :: [{gen_server:from(), reference() | undefined, [non_neg_integer()]}]
 }).
 
 %%% The sender
@@ -268,7 +268,10 @@ refusal({datagram_too_large, _}) -> ?TOO_LARGE;
 refusal({unframed_version, _}) -> ?UNFRAMED;
 refusal(_) -> ?INVALID.
 
-%% @doc Waits until all packets that the caller has sent were written, or dropped.
+%% @doc Waits until all packets that the caller has sent were written, or dropped, and with them all that others had
+%% sent by then. What is sent later is not waited for.
+%%
+%% With the strategy `all' that means by each target: one that is down keeps the caller waiting until the time is over.
 -spec flush(sender(), timeout()) -> ok | {error, timeout}.
 flush(Sender, Timeout) when Timeout =:= infinity; is_integer(Timeout), Timeout >= 0 ->
     gen_server:call(Sender, {flush, Timeout}, infinity).
@@ -320,8 +323,9 @@ share(Shared) ->
 %% @private
 handle_call(info, _From, State) ->
     {reply, describe(State), State};
-handle_call({flush, Timeout}, From, #state{flushes = Flushes} = State) ->
-    {noreply, settle(State#state{flushes = [{From, flush_timer(Timeout)} | Flushes]})};
+handle_call({flush, Timeout}, From, #state{flushes = Flushes, routes = Routes} = State) ->
+    Positions = [hep_sender_route:position(Route) || Route <- Routes],
+    {noreply, settle(State#state{flushes = [{From, flush_timer(Timeout), Positions} | Flushes]})};
 handle_call(_, _, State) ->
     {reply, {error, unknown_call}, State}.
 
@@ -336,12 +340,13 @@ handle_cast(_, State) ->
 handle_info({packet, Frame, Size}, #state{counters = Counters} = State) ->
     Entries = [{Size, Frame} | more(?BURST)],
     arrived(length(Entries), lists:sum([Bytes || {Bytes, _} <- Entries]), Counters),
-    {noreply, each(fun(Route) -> hep_sender_route:in(Entries, Route) end, State)};
+    %% What is dropped is not waited for.
+    {noreply, settle(each(fun(Route) -> hep_sender_route:in(Entries, Route) end, State))};
 handle_info({link, Link, Event}, State) ->
     {noreply, settle(each(fun(Route) -> hep_sender_route:link_event(Link, Event, Route) end, State))};
 handle_info({'EXIT', Pid, Reason}, #state{routes = Routes} = State) ->
     case lists:any(fun(Route) -> hep_sender_route:has_link(Pid, Route) end, Routes) of
-        true -> {noreply, each(fun(Route) -> hep_sender_route:link_ended(Pid, Reason, Route) end, State)};
+        true -> {noreply, settle(each(fun(Route) -> hep_sender_route:link_ended(Pid, Reason, Route) end, State))};
         %% Others that are linked to this process take it with them, as they would any process.
         false when Reason =:= normal -> {noreply, State};
         false -> {stop, Reason, State}
@@ -372,26 +377,30 @@ each(Change, #state{routes = Routes} = State) ->
 
 %%% Calls
 
-%% Answers those who wait for the queues to become empty, if they are.
+%% Answers those who wait for what has gone by now.
 settle(#state{flushes = []} = State) ->
     State;
 settle(#state{flushes = Flushes, routes = Routes} = State) ->
-    case lists:all(fun(Route) -> hep_sender_route:queued(Route) =:= 0 end, Routes) of
-        true ->
-            lists:foreach(fun flushed/1, Flushes),
-            State#state{flushes = []};
-        false ->
-            State
-    end.
+    {Flushed, Others} = lists:partition(
+        fun({_, _, Positions}) ->
+            lists:all(
+                fun({Position, Route}) -> hep_sender_route:has_passed(Position, Route) end,
+                lists:zip(Positions, Routes)
+            )
+        end,
+        Flushes
+    ),
+    lists:foreach(fun flushed/1, Flushed),
+    State#state{flushes = Others}.
 
-flushed({From, Timer}) ->
+flushed({From, Timer, _}) ->
     _ = Timer =/= undefined andalso erlang:cancel_timer(Timer),
     gen_server:reply(From, ok).
 
 %% Answers the one whose time is over.
 late(Timer, #state{flushes = Flushes} = State) ->
-    {Late, Others} = lists:partition(fun({_, Other}) -> Other =:= Timer end, Flushes),
-    lists:foreach(fun({From, _}) -> gen_server:reply(From, {error, timeout}) end, Late),
+    {Late, Others} = lists:partition(fun({_, Other, _}) -> Other =:= Timer end, Flushes),
+    lists:foreach(fun({From, _, _}) -> gen_server:reply(From, {error, timeout}) end, Late),
     State#state{flushes = Others}.
 
 describe(#state{transport = Transport, strategy = Strategy, routes = Routes, counters = Counters}) ->

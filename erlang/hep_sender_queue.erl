@@ -2,7 +2,7 @@
 %% The packets that wait for a collector: bounded in packets and in bytes, the oldest go first.
 -module(hep_sender_queue).
 
--export([new/2, in/2, back/2, batch/2, packets/1, bytes/1]).
+-export([new/2, in/2, back/2, batch/2, oldest/1, packets/1, bytes/1]).
 
 -export_type([queue/0, entry/0, dropped/0]).
 
@@ -16,8 +16,8 @@
 
 -opaque queue() :: #queue{}.
 
-%% A packet as it goes out, and its size.
--type entry() :: {Size :: non_neg_integer(), Frame :: iodata()}.
+%% A packet, and its size.
+-type entry() :: {Size :: non_neg_integer(), Packet :: term()}.
 
 %% What had to go.
 -type dropped() :: {Packets :: non_neg_integer(), Bytes :: non_neg_integer()}.
@@ -70,6 +70,9 @@ batch(_, Queue, Batch) ->
 out(#queue{entries = Entries, packets = Packets, bytes = Bytes} = Queue) ->
     {{value, {Size, _} = Entry}, Rest} = queue:out(Entries),
     {Entry, Queue#queue{entries = Rest, packets = Packets - 1, bytes = Bytes - Size}}.
+
+-spec oldest(queue()) -> {value, entry()} | empty.
+oldest(#queue{entries = Entries}) -> queue:peek(Entries).
 
 -spec packets(queue()) -> non_neg_integer().
 packets(#queue{packets = Packets}) -> Packets.

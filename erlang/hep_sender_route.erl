@@ -4,7 +4,7 @@
 -module(hep_sender_route).
 
 -export([routes/1, in/2, link_event/3, link_ended/3, timeout/3, has_link/2, stop/1]).
--export([queued/1, totals/1, targets/1]).
+-export([position/1, has_passed/2, totals/1, targets/1]).
 
 -export_type([route/0]).
 
@@ -33,7 +33,10 @@
 }).
 
 -record(route, {
+    %% Of `{Number, Frame}'.
     queue :: hep_sender_queue:queue(),
+    %% How many packets have come in; it is the number of the last.
+    last = 0 :: non_neg_integer(),
     %% In the order of the options.
     targets :: [#target{}],
     batch_bytes :: pos_integer(),
@@ -80,10 +83,13 @@ link_options(Options) ->
 %%% Packets
 
 %% Puts packets into the queue, and sends what can be sent.
--spec in([hep_sender_queue:entry()], route()) -> route().
-in(Entries, #route{queue = Queue} = Route) ->
+-spec in([{Size :: non_neg_integer(), Frame :: iodata()}], route()) -> route().
+in(Frames, #route{queue = Queue, last = Before} = Route) ->
+    {Entries, Last} = lists:mapfoldl(
+        fun({Size, Frame}, Number) -> {{Size, {Number + 1, Frame}}, Number + 1} end, Before, Frames
+    ),
     {Dropped, Longer} = hep_sender_queue:in(Entries, Queue),
-    pump(dropped(Dropped, Route#route{queue = Longer})).
+    pump(dropped(Dropped, Route#route{queue = Longer, last = Last})).
 
 %% Gives the first target that is up its next batch, unless it is still at the last.
 pump(#route{targets = Targets} = Route) ->
@@ -97,7 +103,7 @@ next(#target{link = Link} = Target, #route{queue = Queue, batch_bytes = Bytes} =
         {[], _} ->
             Route;
         {Batch, Rest} ->
-            ok = hep_sender_link:batch(Link, [Frame || {_, Frame} <- Batch]),
+            ok = hep_sender_link:batch(Link, [Frame || {_, {_, Frame}} <- Batch]),
             change(Target#target{under_way = Batch}, Route#route{queue = Rest})
     end.
 
@@ -170,8 +176,20 @@ down(Reason, #target{state = State, under_way = UnderWay} = Target, #route{queue
         attempts = Attempts + 1,
         last_error = Reason
     },
-    {Dropped, Longer} = hep_sender_queue:back(UnderWay, Queue),
+    {Dropped, Longer} = back(UnderWay, [], Queue),
     dropped(Dropped, change(Down, Route#route{queue = Longer})).
+
+%% In its order: another target may have given back an older batch before.
+back([], _, Queue) ->
+    {{0, 0}, Queue};
+back([{_, {Number, _}} | _] = Batch, Older, Queue) ->
+    case hep_sender_queue:oldest(Queue) of
+        {value, {_, {Before, _}}} when Before < Number ->
+            {Some, Rest} = hep_sender_queue:batch(1, Queue),
+            back(Batch, Older ++ Some, Rest);
+        _ ->
+            hep_sender_queue:back(Older ++ Batch, Queue)
+    end.
 
 reason({shutdown, Reason}) -> Reason;
 reason(Reason) -> Reason.
@@ -230,8 +248,20 @@ await(Link, Monitor, Deadline) ->
 
 %%% Figures
 
+%% How many packets have come in by now.
+-spec position(route()) -> non_neg_integer().
+position(#route{last = Last}) -> Last.
+
+%% Whether all packets that had come in by then were sent, or dropped.
+-spec has_passed(Position :: non_neg_integer(), route()) -> boolean().
+has_passed(Position, #route{queue = Queue, targets = Targets}) ->
+    Waiting = [Number || #target{under_way = [{_, {Number, _}} | _]} <- Targets],
+    case hep_sender_queue:oldest(Queue) of
+        {value, {_, {Number, _}}} -> lists:min([Number | Waiting]) > Position;
+        empty -> Waiting =:= [] orelse lists:min(Waiting) > Position
+    end.
+
 %% The packets that wait or are being written.
--spec queued(route()) -> non_neg_integer().
 queued(#route{queue = Queue, targets = Targets}) ->
     hep_sender_queue:packets(Queue) + sum(fun(#target{under_way = UnderWay}) -> length(UnderWay) end, Targets).
 

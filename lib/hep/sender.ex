@@ -150,7 +150,11 @@ defmodule HEP.Sender do
   def send(sender, packet), do: :hep_sender.send(sender, packet)
 
   @doc """
-  Waits until all packets that the caller has sent were written, or dropped.
+  Waits until all packets that the caller has sent were written, or dropped, and with them all that
+  others had sent by then. What is sent later is not waited for.
+
+  With the strategy `:all` that means by each target: one that is down keeps the caller waiting until
+  the time is over.
   """
   @doc since: "1.0.0"
   @spec flush(sender(), timeout()) :: :ok | {:error, :timeout}

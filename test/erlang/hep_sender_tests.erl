@@ -941,6 +941,57 @@ flush_test() ->
         ?assertError(function_clause, hep_sender:flush(Sender, -1))
     end).
 
+%% What others send later is not waited for.
+flush_among_others_test() ->
+    with_sender(#{transport => tcp, targets => [{?V4, free_port(tcp)}], queue => 5}, fun(Sender) ->
+        [ok = hep_sender:send(Sender, numbered(N)) || N <- [1, 2, 3]],
+        Flush = flushing(Sender, ?PATIENCE),
+        [ok = hep_sender:send(Sender, numbered(N)) || N <- [4, 5, 6, 7]],
+        %% The first two are dropped by now, the third waits.
+        ?assertMatch(#{queued := 5, dropped := 2}, hep_sender:info(Sender)),
+        ?assertEqual(waiting, flushed(Flush, 0)),
+        ok = hep_sender:send(Sender, numbered(8)),
+        ?assertEqual(ok, flushed(Flush, ?PATIENCE)),
+        ?assertMatch(#{queued := 5, dropped := 3}, hep_sender:info(Sender))
+    end).
+
+%% What is being written is older than what is dropped meanwhile.
+flush_under_way_test_() ->
+    {timeout, 60, fun() ->
+        Collector = listen(tcp, ?V4),
+        Options = #{transport => tcp, targets => [{?V4, port(Collector)}], queue => 500, send_timeout => 60000},
+        with_sender(Options, fun(Sender) ->
+            Connection = accept(Collector),
+            Before = fill(Sender, 1),
+            Flush = flushing(Sender, ?PATIENCE),
+            lists:foreach(
+                fun(N) ->
+                    ok = hep_sender:send(Sender, numbered(N, 500)),
+                    N rem 200 =:= 0 andalso hep_sender:info(Sender)
+                end,
+                lists:seq(Before, Before + 3000)
+            ),
+            ?assertMatch(#{dropped := Dropped} when Dropped > 500, hep_sender:info(Sender)),
+            ?assertEqual(waiting, flushed(Flush, 100)),
+            #{sent := Sent, queued := Queued} = hep_sender:info(Sender),
+            _ = frames(Sent + Queued, Connection),
+            ?assertEqual(ok, flushed(Flush, ?PATIENCE))
+        end)
+    end}.
+
+%% A flush of another process, which has reached the sender.
+flushing(Sender, Timeout) ->
+    Test = self(),
+    Process = spawn_link(fun() -> Test ! {self(), hep_sender:flush(Sender, Timeout)} end),
+    wait(fun() -> process_info(Process, status) =:= {status, waiting} end),
+    _ = hep_sender:info(Sender),
+    Process.
+
+flushed(Process, Timeout) ->
+    receive {Process, Result} -> Result
+    after Timeout -> waiting
+    end.
+
 %%% Events
 
 telemetry_test_() ->
