@@ -68,7 +68,8 @@ generic(State) ->
     end.
 
 %% @doc Parses a packet and transforms its generic chunks, in one step: what {@link transform/1} gives for
-%% {@link hep_multi_parser:parse/1}, in half the time. Whatever else comes in is an error too.
+%% {@link hep_multi_parser:parse/1}, faster, without a list of
+%% chunks in between. Whatever else comes in is an error too.
 -spec from_packet(Packet :: binary() | term()) ->
     {ok, transformed()} | {error, invalid_packet, term()}.
 from_packet(Packet) when is_binary(Packet) ->
