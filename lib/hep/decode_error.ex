@@ -16,8 +16,8 @@ defmodule HEP.DecodeError do
     * `{:invalid_chunk, vendor_id, chunk_id, value_length, value}` - a known chunk of a wrong width,
       an unknown protocol family, a compressed payload that is broken or inflates beyond the limit
     * `{:invalid_json, line, column, message}` - of `HEP.from_json/1`: the text is no JSON, or not that
-      of packets. The place is where that showed, lines and columns from 1, columns in bytes; column
-      0 is before a line's first byte
+      of packets. The place is the first byte of what is wrong, or where that shows in text that is no
+      JSON, as `t::hep_json.reason/0` says; lines and columns count from 1, columns in bytes
     * `{:stream, {offset, reason}}` - of a connection of `HEP.Listener`: it is that of `HEP.Stream`
     * `:unauthorised` - of `HEP.Listener`: a packet without one of its authenticate keys
   """
