@@ -251,10 +251,12 @@ ask(Server, Wired) ->
             end
     end.
 
-%% A program that answers what is no term is broken: its server ends it.
+%% The program's answer, or its word that the answer would be beyond the longest frame: no call answers that. A
+%% program that answers what is no term is broken: its server ends it.
 term(Server, Port, Answer) ->
-    try
-        {answer, binary_to_term(Answer)}
+    try binary_to_term(Answer) of
+        {error, {too_large, _}} = Error -> Error;
+        Term -> {answer, Term}
     catch
         error:badarg ->
             ok = gen_server:cast(Server, {broken, Port}),

@@ -308,6 +308,26 @@ longest_frame_test_() ->
             ?assertEqual({error, not_hep}, hep_port:decode(Port, <<>>))
         end)}.
 
+%% A program whose longest frame is shorter, so that its answers are soon beyond it.
+answer_beyond_the_longest_frame_test_() ->
+    hep_ports:with_script("exec " ++ hep_nif_path:program() ++ " 1000", #{}, fun(Port) ->
+        Empty = frame([chunk(9, Id, <<>>) || Id <- lists:seq(1, 100)]),
+        Addresses = [chunk(3, <<192, 0, 2, 1>>) || _ <- lists:seq(1, 40)],
+        {ok, Transformable} = hep_multi_parser:parse(frame(Addresses)),
+        {ok, Base64} = hep_multi_parser:parse(frame(chunk(15, binary:copy(<<255>>, 900)))),
+        [
+            ?assertMatch({_, {error, {too_large, Bytes}}} when Bytes > 1000, {Request, Answer})
+         || {Request, Answer} <- [
+                {parse, hep_port:parse(Port, Empty)},
+                {decode, hep_port:decode(Port, Empty)},
+                {transform, hep_port:transform(Port, Transformable)},
+                {to_json, hep_port:to_json(Port, Base64)},
+                {batch, hep_port:batch(Port, [{parse, Empty}, {parse, <<>>}])}
+            ]
+        ],
+        ?assertEqual([{error, not_hep}], hep_port:batch(Port, [{decode, <<>>}]))
+    end).
+
 %%% Without the NIF
 
 nif_is_never_loaded_test_() ->
