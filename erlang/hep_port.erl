@@ -70,6 +70,8 @@
     program :: file:filename_all(),
     timeout :: pos_integer(),
     port :: port(),
+    %% The number that the operating system has for the program.
+    os_pid :: non_neg_integer() | undefined,
     next = 0 :: non_neg_integer(),
     %% The requests under way: who asked (nobody any more after a timeout), the timer of the answer, which goes on
     %% after a timeout, the size.
@@ -270,7 +272,13 @@ init(#{program := Program, timeout := Timeout}) ->
     process_flag(trap_exit, true),
     case open(Program) of
         {ok, Port} ->
-            {ok, #state{program = Program, timeout = Timeout, port = Port, alive = now_ms()}};
+            {ok, #state{
+                program = Program,
+                timeout = Timeout,
+                port = Port,
+                os_pid = os_pid(Port),
+                alive = now_ms()
+            }};
         {error, Reason} -> {stop, Reason}
     end.
 
@@ -340,7 +348,9 @@ handle_info({timeout, _Timer, Id}, #state{waiting = Waiting} = State) ->
     end;
 handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
     restart({exit_status, Status}, State);
-handle_info({'EXIT', Port, Reason}, #state{port = Port} = State) ->
+handle_info({'EXIT', Port, Reason}, #state{port = Port, os_pid = OsPid} = State) ->
+    %% Its exit status was not seen: the program has closed its input, but may live on.
+    ok = signal_kill(OsPid),
     restart(Reason, State);
 handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid) ->
     {stop, Reason, State};
@@ -375,7 +385,9 @@ restart(Reason, #state{waiting = Waiting, program = Program} = State) ->
     Now = now_ms(),
     Ends = [Now | [End || End <- State#state.ends, Now - End < ?PERIOD]],
     case length(Ends) =< ?INTENSITY andalso open(Program) of
-        {ok, Port} -> {noreply, Answered#state{port = Port, ends = Ends, alive = Now}};
+        {ok, Port} ->
+            Fresh = Answered#state{port = Port, os_pid = os_pid(Port), ends = Ends, alive = Now},
+            {noreply, Fresh};
         {error, Error} -> {stop, Error, Answered};
         false -> {stop, {program_ends, Reason}, Answered}
     end.
@@ -383,12 +395,25 @@ restart(Reason, #state{waiting = Waiting, program = Program} = State) ->
 %% To close the port closes the program's input, which one that is stuck does not see. The port is open, so the
 %% number is that of a program that has not ended, or has only just.
 kill(Port) ->
+    ok = signal_kill(os_pid(Port)),
+    close(Port).
+
+%% `undefined' when the port is closed.
+os_pid(Port) ->
+    case erlang:port_info(Port, os_pid) of
+        {os_pid, OsPid} -> OsPid;
+        undefined -> undefined
+    end.
+
+signal_kill(undefined) ->
+    ok;
+signal_kill(OsPid) ->
     _ =
-        case {os:type(), erlang:port_info(Port, os_pid)} of
-            {{unix, _}, {os_pid, Program}} -> os:cmd("kill -KILL " ++ integer_to_list(Program));
+        case os:type() of
+            {unix, _} -> os:cmd("kill -KILL " ++ integer_to_list(OsPid));
             _ -> []
         end,
-    close(Port).
+    ok.
 
 close(Port) ->
     try port_close(Port) of

@@ -221,6 +221,22 @@ sent(Tags) ->
             sent(Tags)
     end.
 
+%% One that closes its input and its output, and lives on.
+program_that_turns_away_test_() ->
+    with_script("exec 0<&- 1>&-; exec sleep 20", #{}, fun(Port) ->
+        Program = os_pid(Port),
+        ?assertEqual({error, port_restarted}, until_restarted(Port, 100)),
+        ended(Program),
+        ?assertNotEqual(Program, os_pid(Port))
+    end).
+
+%% The first request may come before the input is closed.
+until_restarted(Port, Times) when Times > 0 ->
+    case hep_port:decode(Port, <<"x">>) of
+        {error, timeout} -> until_restarted(Port, Times - 1);
+        Answer -> Answer
+    end.
+
 %% After a few restarts it is the supervisor's turn.
 program_that_ends_at_once_test_() ->
     quietly(fun() ->
