@@ -352,7 +352,7 @@ handle_info({'EXIT', Port, Reason}, #state{port = Port, os_pid = OsPid} = State)
     %% Its exit status was not seen: the program has closed its input, but may live on.
     ok = signal_kill(OsPid),
     restart(Reason, State);
-handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid) ->
+handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid), Reason =/= normal ->
     {stop, Reason, State};
 handle_info(_, State) ->
     {noreply, State}.

@@ -347,6 +347,24 @@ program_ends_with_its_owner_test_() ->
         ended(Last)
     end).
 
+%%% Processes linked to the server
+
+%% Their ends end it, unless they are normal.
+linked_process_ends_test_() ->
+    quietly(fun() ->
+        {ok, Port} = hep_port:start_link(#{}),
+        ends_linked(Port, normal),
+        ?assertEqual({error, not_hep}, hep_port:decode(Port, <<"x">>)),
+        Program = os_pid(Port),
+        ends_linked(Port, reason),
+        ?assertEqual(reason, exit_of(Port)),
+        ended(Program)
+    end).
+
+ends_linked(Server, Reason) ->
+    {_, Monitor} = spawn_monitor(fun() -> link(Server), exit(Reason) end),
+    receive {'DOWN', Monitor, _, _, _} -> ok end.
+
 %%% Starting
 
 supervised_test_() ->
