@@ -87,12 +87,15 @@
 %%% The server
 
 %% @doc Starts the program and the process that owns it.
--spec start_link(options()) -> gen_server:start_ret().
+%%
+%% A wrong or unknown option is `{bad_option, {Name, Value}}', and what is no map `{bad_option, Options}'.
+-spec start_link(options()) ->
+    gen_server:start_ret() | {error, {bad_option, {atom(), term()} | term()}}.
 start_link(Options) ->
-    Checked = check(Options),
-    case maps:find(name, Checked) of
-        {ok, Name} -> gen_server:start_link(Name, ?MODULE, Checked, []);
-        error -> gen_server:start_link(?MODULE, Checked, [])
+    case check(Options) of
+        {ok, #{name := Name} = Checked} -> gen_server:start_link(Name, ?MODULE, Checked, []);
+        {ok, Checked} -> gen_server:start_link(?MODULE, Checked, []);
+        {error, _} = Error -> Error
     end.
 
 %% @doc For a supervisor.
@@ -105,18 +108,20 @@ child_spec(Options) ->
 stop(Server) ->
     gen_server:stop(Server).
 
-check(Options) when is_map(Options) ->
-    maps:foreach(fun check/2, Options),
-    maps:merge(#{program => hep_nif_path:program(), timeout => ?TIMEOUT}, Options);
+check(#{} = Options) ->
+    case [Option || Option <- lists:sort(maps:to_list(Options)), not is_right(Option)] of
+        [] -> {ok, maps:merge(#{program => hep_nif_path:program(), timeout => ?TIMEOUT}, Options)};
+        [Option | _] -> {error, {bad_option, Option}}
+    end;
 check(Options) ->
-    erlang:error({bad_option, Options}).
+    {error, {bad_option, Options}}.
 
-check(name, {local, Name}) when is_atom(Name) -> ok;
-check(name, {global, _}) -> ok;
-check(name, {via, Module, _}) when is_atom(Module) -> ok;
-check(program, Path) when is_list(Path); is_binary(Path) -> ok;
-check(timeout, Time) when is_integer(Time), Time > 0 -> ok;
-check(Name, Value) -> erlang:error({bad_option, {Name, Value}}).
+is_right({name, {local, Name}}) -> is_atom(Name);
+is_right({name, {global, _}}) -> true;
+is_right({name, {via, Module, _}}) -> is_atom(Module);
+is_right({program, Path}) -> is_list(Path) orelse is_binary(Path);
+is_right({timeout, Time}) -> is_integer(Time) andalso Time > 0;
+is_right(_) -> false.
 
 %%% Calls
 

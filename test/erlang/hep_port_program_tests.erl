@@ -401,11 +401,12 @@ init(Specification) ->
 
 wrong_options_test() ->
     [
-        ?assertError({bad_option, Wrong}, hep_port:start_link(Options))
+        ?assertEqual({error, {bad_option, Wrong}}, hep_port:start_link(Options))
      || {Wrong, Options} <- [
             {x, x},
             {[], []},
             {{foo, 1}, #{foo => 1}},
+            {{foo, 1}, #{foo => 1, timeout => 0}},
             {{timeout, 0}, #{timeout => 0}},
             {{timeout, infinity}, #{timeout => infinity}},
             {{timeout, 1.5}, #{timeout => 1.5}},
