@@ -223,7 +223,7 @@ sent(Tags) ->
 
 %% One that closes its input and its output, and lives on.
 program_that_turns_away_test_() ->
-    with_script("exec 0<&- 1>&-; exec sleep 20", #{}, fun(Port) ->
+    with_script("exec 0<&- 1>&-; exec sleep 20", #{timeout => 1000}, fun(Port) ->
         Program = os_pid(Port),
         ?assertEqual({error, port_restarted}, until_restarted(Port, 100)),
         ended(Program),
