@@ -222,6 +222,25 @@ atoms_test_() ->
         ]
     end).
 
+%% So do the terms in which a list of small integers, some of them negative, may stand.
+wrong_values_test_() ->
+    with_port(fun(Port) ->
+        [
+            alike(Port, {encode, Hep})
+         || Wrong <- [
+                [-1, 2],
+                #{a => [-1, 2]},
+                #{[-1, 2] => "ab", "ab" => #{}},
+                [[-1, 2] | x],
+                [x | {[-1]}],
+                ["ab" | #{a => "ab"}],
+                [1 | 2],
+                {[-1], [[-1, -256]]}
+            ],
+            Hep <- [(record(3))#hep{src_ip = Wrong}, (record(3))#hep{chunks = Wrong}, Wrong]
+        ]
+    end).
+
 %% What the program cannot read takes no other request of its batch with it, and is a badarg at the most.
 batch_with_an_unreadable_term_test_() ->
     with_port(fun(Port) ->

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use eetf::{Atom as EtfAtom, BigInteger, Binary, FixInteger, List, Term, Tuple};
+use eetf::{Atom as EtfAtom, BigInteger, Binary, FixInteger, ImproperList, List, Map, Term, Tuple};
 use hep_term::{Atom, TermBuilder, TermReader, Terms};
 
 /// The tags of the format. See "External Term Format" in the user's guide of ERTS.
@@ -17,6 +17,7 @@ mod tag {
     pub(super) const LIST: u8 = 108;
     pub(super) const BINARY: u8 = 109;
     pub(super) const SMALL_BIG: u8 = 110;
+    pub(super) const MAP: u8 = 116;
     pub(super) const SMALL_ATOM_UTF8: u8 = 119;
 }
 
@@ -86,6 +87,18 @@ fn put_term(bytes: &mut Vec<u8>, term: &Term) {
             put_all(bytes, elements);
         }
         Term::List(List { elements }) => put_list(bytes, elements.len(), |bytes| put_all(bytes, elements)),
+        Term::ImproperList(ImproperList { elements, last }) => {
+            put_sized(bytes, tag::LIST, elements.len());
+            put_all(bytes, elements);
+            put_term(bytes, last);
+        }
+        Term::Map(Map { map }) => {
+            put_sized(bytes, tag::MAP, map.len());
+            for (key, value) in map {
+                put_term(bytes, key);
+                put_term(bytes, value);
+            }
+        }
         Term::Binary(Binary { bytes: value }) => put_binary(bytes, value),
         other => {
             let start = bytes.len();
@@ -240,7 +253,15 @@ pub(crate) fn without_strings(term: Term) -> Term {
     match term {
         Term::ByteList(bytes) => List::from(bytes).into(),
         Term::List(List { elements }) => List::from(all_without_strings(elements)).into(),
+        Term::ImproperList(ImproperList { elements, last }) => {
+            let last = Box::new(without_strings(*last));
+            ImproperList { elements: all_without_strings(elements), last }.into()
+        }
         Term::Tuple(Tuple { elements }) => Tuple::from(all_without_strings(elements)).into(),
+        Term::Map(Map { map }) => {
+            let pairs = map.into_iter().map(|(key, value)| (without_strings(key), without_strings(value)));
+            Map { map: pairs.collect() }.into()
+        }
         other => other,
     }
 }
@@ -273,7 +294,10 @@ mod tests {
         let tuple = Term::from(Tuple::from(elements));
         let binary = Term::from(Binary::from(vec![1, 2, 3]));
         let float = Term::from(eetf::Float { value: 1.5 });
-        for term in [list, tuple, binary, float] {
+        let map = Term::from(Map::from([(list.clone(), tuple.clone()), (tuple.clone(), list.clone())]));
+        let last = Box::new(tuple.clone());
+        let improper = Term::from(ImproperList { elements: vec![list.clone(), map.clone()], last });
+        for term in [list, tuple, binary, float, map, improper] {
             let (request, room) = (term.clone(), Cell::default());
             let terms = EtfTerms::new(&request, &room);
             let mut bytes = Vec::new();
