@@ -52,6 +52,8 @@
 -export([get_version/1, get_chunk/3, get_chunks/1]).
 %% For hep_port.
 -export([numbered/1]).
+%% For hep_json.
+-export([payload_size/1]).
 %% Explains a badarg of this module to the shell (error_info of erlang:error/3).
 -export([format_error/2]).
 
@@ -187,13 +189,8 @@
 %% 32) NUL bytes that OpenSIPS appends to the text of versions 1 and 2; {@link hep_multi_parser:parse/1} keeps
 %% them.
 -spec decode(Packet :: binary()) -> {ok, t()} | {error, reason()}.
-decode(Packet) when is_binary(Packet), byte_size(Packet) =< ?DATAGRAM ->
-    case hep_nif:decode(Packet) of
-        dirty -> hep_nif:decode_dirty(Packet, []);
-        Result -> Result
-    end;
 decode(Packet) when is_binary(Packet) ->
-    hep_nif:decode_dirty(Packet, []);
+    ?CODEC(byte_size(Packet), hep_nif:decode(Packet), hep_nif:decode_dirty(Packet, []));
 decode(Packet) ->
     erlang:error(badarg, [Packet], [{error_info, #{}}]).
 
@@ -202,18 +199,11 @@ decode(Packet) ->
 -spec decode(Packet :: binary(), options()) -> {ok, t()} | {error, reason()}.
 decode(Packet, Options) ->
     try
-        decode_with(Packet, maps:to_list(Options))
+        List = maps:to_list(Options),
+        ?CODEC(byte_size(Packet), hep_nif:decode(Packet, List), hep_nif:decode_dirty(Packet, List))
     catch
         error:_ -> erlang:error(badarg, [Packet, Options], [{error_info, #{}}])
     end.
-
-decode_with(Packet, Options) when byte_size(Packet) =< ?DATAGRAM ->
-    case hep_nif:decode(Packet, Options) of
-        dirty -> hep_nif:decode_dirty(Packet, Options);
-        Result -> Result
-    end;
-decode_with(Packet, Options) ->
-    hep_nif:decode_dirty(Packet, Options).
 
 %% @doc Encodes a packet: its header, in one or more pieces, the payload, and what stands behind it if there is
 %% any. The payload is the packet's own binary, not a copy.
@@ -223,10 +213,7 @@ decode_with(Packet, Options) ->
 -spec encode(t()) -> {ok, iolist()} | {error, encode_reason()}.
 encode(Hep) ->
     Numbered = numbered(Hep),
-    case hep_nif:encode(Numbered) of
-        dirty -> hep_nif:encode_dirty(Numbered, []);
-        Result -> Result
-    end.
+    ?CODEC(payload_size(Hep), hep_nif:encode(Numbered), hep_nif:encode_dirty(Numbered, [])).
 
 %% @doc Encodes a packet. Raises `badarg' when an option is wrong.
 -spec encode(t(), encode_options()) -> {ok, iolist()} | {error, encode_reason()}.
@@ -238,10 +225,12 @@ encode(Hep, Options) ->
     end.
 
 encode_with(Hep, Options) ->
-    case hep_nif:encode(Hep, Options) of
-        dirty -> hep_nif:encode_dirty(Hep, Options);
-        Result -> Result
-    end.
+    ?CODEC(payload_size(Hep), hep_nif:encode(Hep, Options), hep_nif:encode_dirty(Hep, Options)).
+
+%% @private How many bytes a packet that is to be written is about. What is none is for the codec to refuse.
+-spec payload_size(hep() | term()) -> non_neg_integer().
+payload_size(#hep{payload = Payload}) when is_binary(Payload) -> byte_size(Payload);
+payload_size(_) -> 0.
 
 %% @private The record with numbers in place of names. What is no name stays for the codec to refuse.
 -spec numbered(hep() | term()) -> hep() | term().

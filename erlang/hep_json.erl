@@ -11,6 +11,7 @@
 -module(hep_json).
 
 -include("hep.hrl").
+-include("hep_datagram.hrl").
 
 -export([encode/1, from_packet/1, from_packet/2, decode/1]).
 %% For the Elixir API.
@@ -49,20 +50,22 @@ object(State) ->
     Version = hep:get_version(State),
     Chunks = hep:get_chunks(State),
     {ok, Json} =
-        case hep_nif:chunks_to_json(Version, Chunks) of
-            dirty -> hep_nif:chunks_to_json_dirty(Version, Chunks);
-            Result -> Result
-        end,
+        ?CODEC(
+            0,
+            hep_nif:chunks_to_json(Version, Chunks),
+            hep_nif:chunks_to_json_dirty(Version, Chunks)
+        ),
     Json.
 
 %% @private The JSON of a decoded packet, or why there is none.
 -spec encode_record(hep:hep()) -> {ok, binary()} | {error, hep:encode_reason()}.
 encode_record(Hep) ->
     Numbered = hep:numbered(Hep),
-    case hep_nif:record_to_json(Numbered) of
-        dirty -> hep_nif:record_to_json_dirty(Numbered);
-        Result -> Result
-    end.
+    ?CODEC(
+        hep:payload_size(Hep),
+        hep_nif:record_to_json(Numbered),
+        hep_nif:record_to_json_dirty(Numbered)
+    ).
 
 %% @doc The JSON of a packet as it came from the network, in one step.
 -spec from_packet(Packet :: binary()) -> {ok, binary()} | {error, hep:reason()}.
@@ -74,10 +77,11 @@ from_packet(Packet) ->
 from_packet(Packet, Options) ->
     try
         List = maps:to_list(Options),
-        case hep_nif:packet_to_json(Packet, List) of
-            dirty -> hep_nif:packet_to_json_dirty(Packet, List);
-            Result -> Result
-        end
+        ?CODEC(
+            byte_size(Packet),
+            hep_nif:packet_to_json(Packet, List),
+            hep_nif:packet_to_json_dirty(Packet, List)
+        )
     catch
         error:_ -> erlang:error(badarg, [Packet, Options], [{error_info, #{module => hep}}])
     end.
@@ -86,8 +90,7 @@ from_packet(Packet, Options) ->
 %%
 %% Nothing is passed over: fields that there are not, fields given twice and times that disagree are errors.
 -spec decode(Json :: binary()) -> {ok, hep:hep() | [hep:hep()]} | {error, reason()}.
-decode(Json) ->
-    case hep_nif:from_json(Json) of
-        dirty -> hep_nif:from_json_dirty(Json);
-        Result -> Result
-    end.
+decode(Json) when is_binary(Json) ->
+    ?CODEC(byte_size(Json), hep_nif:from_json(Json), hep_nif:from_json_dirty(Json));
+decode(_) ->
+    erlang:error(badarg).

@@ -28,13 +28,8 @@ parse(Packet) when is_binary(Packet) ->
 parse(Other) ->
     {error, invalid_packet, Other}.
 
-chunks(Packet, Keys) when byte_size(Packet) > ?DATAGRAM ->
-    hep_nif:parse_dirty(Packet, Keys);
 chunks(Packet, Keys) ->
-    case hep_nif:parse(Packet, Keys) of
-        dirty -> hep_nif:parse_dirty(Packet, Keys);
-        Result -> Result
-    end.
+    ?CODEC(byte_size(Packet), hep_nif:parse(Packet, Keys), hep_nif:parse_dirty(Packet, Keys)).
 
 %% @private
 -spec parse(hep:version(), term()) -> {ok, hep:state()} | {error, invalid_packet, term()}.

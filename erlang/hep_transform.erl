@@ -54,18 +54,16 @@ transform(_, _) ->
 
 generic(#hep{} = Hep) ->
     Names = hep_registry:names(),
-    case hep_nif:transform_record(Hep, Names) of
-        dirty -> hep_nif:transform_record_dirty(Hep, Names);
-        Properties -> Properties
-    end;
+    ?CODEC(0, hep_nif:transform_record(Hep, Names), hep_nif:transform_record_dirty(Hep, Names));
 generic(State) ->
     Chunks = hep:get_chunks(State),
     Names = hep_registry:names(),
     Keys = hep_registry:keys(),
-    case hep_nif:transform(Chunks, Names, Keys) of
-        dirty -> hep_nif:transform_dirty(Chunks, Names, Keys);
-        Properties -> Properties
-    end.
+    ?CODEC(
+        0,
+        hep_nif:transform(Chunks, Names, Keys),
+        hep_nif:transform_dirty(Chunks, Names, Keys)
+    ).
 
 %% @doc Parses a packet and transforms its generic chunks, in one step: what {@link transform/1} gives for
 %% {@link hep_multi_parser:parse/1}, faster, without a list of
@@ -80,14 +78,12 @@ from_packet(Packet) when is_binary(Packet) ->
 from_packet(Other) ->
     {error, invalid_packet, Other}.
 
-%% Beyond the size of a datagram even looking at a packet may take long.
-properties_of(Packet, Names) when byte_size(Packet) > ?DATAGRAM ->
-    hep_nif:transform_packet_dirty(Packet, Names);
 properties_of(Packet, Names) ->
-    case hep_nif:transform_packet(Packet, Names) of
-        dirty -> hep_nif:transform_packet_dirty(Packet, Names);
-        Result -> Result
-    end.
+    ?CODEC(
+        byte_size(Packet),
+        hep_nif:transform_packet(Packet, Names),
+        hep_nif:transform_packet_dirty(Packet, Names)
+    ).
 
 %% @doc Parses a packet and transforms its generic chunks, and those of the modules' vendors: {@link
 %% transform/2} of {@link hep_multi_parser:parse/1}.
