@@ -277,6 +277,30 @@ big_packets_test_() ->
         [alike(Port, {What, Hep#hep{timestamp = {1, 2, 3}}}) || What <- [transform, to_json, encode]]
     end).
 
+%% More than a packet holds, at a byte's border and not.
+many_bytes_test_() ->
+    with_port(fun(Port) ->
+        [many_bytes(Port, Large) || Large <- [fun aligned/1, fun unaligned/1]]
+    end).
+
+many_bytes(Port, Large) ->
+    Parsed = {hep, 3, [{<<0:16, 15:16>>, Large(60000)} || _ <- lists:seq(1, 20)]},
+    [alike(Port, {What, Parsed}) || What <- [transform, to_json]],
+    Hep = record(3),
+    Chunked = Hep#hep{chunks = [{{9, 1}, Large(60000)} || _ <- lists:seq(1, 20)]},
+    Long = Hep#hep{chunks = [{{9, 1}, {60000, Large(60000)}} || _ <- lists:seq(1, 20)]},
+    Paid = Hep#hep{chunks = [{{0, 17}, Large(1100000)}], payload = Large(2000000)},
+    [alike(Port, {What, H}) || What <- [encode, transform, to_json], H <- [Chunked, Long, Paid]],
+    Key = #{auth_key => Large(1100000)},
+    [alike(Port, {encode, H, Key}) || H <- [Hep, Hep#hep{payload = Large(2000000)}]].
+
+aligned(Size) ->
+    <<0:Size/unit:8>>.
+
+unaligned(Size) ->
+    <<_:1, Binary:Size/binary, _/bitstring>> = <<0:1, 0:Size/unit:8, 0:7>>,
+    Binary.
+
 %%% Batches
 
 batch_test_() ->

@@ -36,8 +36,8 @@ fn decode_with<'a>(
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
     let packet = Binary::from_term(packet)?;
-    let terms = NifTerms::of_packet(env, &packet);
-    Ok(terms.finish(hep_term::decode(&terms, packet.as_slice(), options, now, scheduler)))
+    let terms = NifTerms::of_packet(env, &packet, scheduler);
+    terms.finish(hep_term::decode(&terms, packet.as_slice(), options, now, scheduler))
 }
 
 #[rustler::nif]
@@ -57,8 +57,8 @@ fn parse_with<'a>(
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
     let packet = Binary::from_term(packet)?;
-    let terms = NifTerms::of_packet(env, &packet).with_keys(keys);
-    Ok(terms.finish(hep_term::parse(&terms, packet.as_slice(), &Options::default(), now, scheduler)))
+    let terms = NifTerms::of_packet(env, &packet, scheduler).with_keys(keys);
+    terms.finish(hep_term::parse(&terms, packet.as_slice(), &Options::default(), now, scheduler))
 }
 
 #[rustler::nif]
@@ -82,12 +82,12 @@ fn encode_with<'a>(
     options: Option<Term<'a>>,
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
-    let terms = NifTerms::new(env);
+    let terms = NifTerms::new(env, scheduler);
     let options = match options {
         Some(list) => hep_term::encode_options(&terms, list.into()).ok_or(Error::BadArg)?,
         None => EncodeOptions::default(),
     };
-    Ok(terms.finish(hep_term::encode(&terms, record.into(), &options, now, scheduler)))
+    terms.finish(hep_term::encode(&terms, record.into(), &options, now, scheduler))
 }
 
 #[rustler::nif]
@@ -107,19 +107,19 @@ fn packet_to_json_with<'a>(
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
     let packet = Binary::from_term(packet)?;
-    let terms = NifTerms::of_packet(env, &packet);
-    Ok(terms.finish(hep_term::packet_to_json(&terms, packet.as_slice(), options, now, scheduler)))
+    let terms = NifTerms::of_packet(env, &packet, scheduler);
+    terms.finish(hep_term::packet_to_json(&terms, packet.as_slice(), options, now, scheduler))
 }
 
 #[rustler::nif]
-fn record_to_json<'a>(env: Env<'a>, record: Term<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env);
+fn record_to_json<'a>(env: Env<'a>, record: Term<'a>) -> NifResult<Term<'a>> {
+    let terms = NifTerms::new(env, Scheduler::Normal);
     terms.finish(hep_term::record_to_json(&terms, record.into(), Scheduler::Normal))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn record_to_json_dirty<'a>(env: Env<'a>, record: Term<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env);
+fn record_to_json_dirty<'a>(env: Env<'a>, record: Term<'a>) -> NifResult<Term<'a>> {
+    let terms = NifTerms::new(env, Scheduler::Dirty);
     terms.finish(hep_term::record_to_json(&terms, record.into(), Scheduler::Dirty))
 }
 
@@ -139,21 +139,19 @@ fn chunks_to_json_with<'a>(
     chunks: Term<'a>,
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
-    let terms = NifTerms::new(env);
-    hep_term::chunks_to_json(&terms, version.into(), chunks.into(), scheduler)
-        .map(|answer| terms.finish(answer))
-        .ok_or(Error::BadArg)
+    let terms = NifTerms::new(env, scheduler);
+    terms.finish_some(hep_term::chunks_to_json(&terms, version.into(), chunks.into(), scheduler))
 }
 
 #[rustler::nif]
-fn from_json<'a>(env: Env<'a>, json: Binary<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env);
+fn from_json<'a>(env: Env<'a>, json: Binary<'a>) -> NifResult<Term<'a>> {
+    let terms = NifTerms::of_json(env, json.as_slice(), Scheduler::Normal);
     terms.finish(hep_term::from_json(&terms, json.as_slice(), Scheduler::Normal))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn from_json_dirty<'a>(env: Env<'a>, json: Binary<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env);
+fn from_json_dirty<'a>(env: Env<'a>, json: Binary<'a>) -> NifResult<Term<'a>> {
+    let terms = NifTerms::of_json(env, json.as_slice(), Scheduler::Dirty);
     terms.finish(hep_term::from_json(&terms, json.as_slice(), Scheduler::Dirty))
 }
 
@@ -179,9 +177,8 @@ fn transform_with<'a>(
     keys: Term<'a>,
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
-    let terms = NifTerms::new(env).with_names(names).with_keys(keys);
-    let properties = hep_term::transform(&terms, chunks.into(), scheduler).ok_or(Error::BadArg)?;
-    Ok(terms.finish(properties))
+    let terms = NifTerms::new(env, scheduler).with_names(names).with_keys(keys);
+    terms.finish_some(hep_term::transform(&terms, chunks.into(), scheduler))
 }
 
 #[rustler::nif]
@@ -201,9 +198,9 @@ fn transform_packet_with<'a>(
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
     let packet = Binary::from_term(packet)?;
-    let terms = NifTerms::of_packet(env, &packet).with_names(names);
+    let terms = NifTerms::of_packet(env, &packet, scheduler).with_names(names);
     let options = Options::default();
-    Ok(terms.finish(hep_term::transform_packet(&terms, packet.as_slice(), &options, now, scheduler)))
+    terms.finish(hep_term::transform_packet(&terms, packet.as_slice(), &options, now, scheduler))
 }
 
 #[rustler::nif]
@@ -222,17 +219,16 @@ fn transform_record_with<'a>(
     names: Term<'a>,
     scheduler: Scheduler,
 ) -> NifResult<Term<'a>> {
-    let terms = NifTerms::new(env).with_names(names);
-    let properties = hep_term::transform_record(&terms, record.into(), scheduler).ok_or(Error::BadArg)?;
-    Ok(terms.finish(properties))
+    let terms = NifTerms::new(env, scheduler).with_names(names);
+    terms.finish_some(hep_term::transform_record(&terms, record.into(), scheduler))
 }
 
 #[rustler::nif]
-fn transform_chunk<'a>(env: Env<'a>, id: Term<'a>, value: Term<'a>, names: Term<'a>) -> Term<'a> {
-    let terms = NifTerms::new(env).with_names(names);
+fn transform_chunk<'a>(env: Env<'a>, id: Term<'a>, value: Term<'a>, names: Term<'a>) -> NifResult<Term<'a>> {
+    let terms = NifTerms::new(env, Scheduler::Normal).with_names(names);
     terms.finish(hep_term::transform_chunk(&terms, id.into(), value.into()))
 }
 
 fn options_of<'a>(env: Env<'a>, list: Term<'a>) -> NifResult<Options> {
-    hep_term::options(&NifTerms::new(env), list.into()).ok_or(Error::BadArg)
+    hep_term::options(&NifTerms::new(env, Scheduler::Normal), list.into()).ok_or(Error::BadArg)
 }

@@ -8,25 +8,34 @@ use std::mem::MaybeUninit;
 use std::slice;
 use std::sync::OnceLock;
 
-use hep_term::{Atom, TermBuilder, TermReader, Terms, split_key};
+use hep_term::{Atom, Scheduler, TermBuilder, TermReader, Terms, split_key};
 use rustler::sys::{
     ErlNifBinary, ErlNifEnv, ErlNifTerm, enif_get_list_cell, enif_get_tuple, enif_get_uint64,
     enif_inspect_binary, enif_is_binary, enif_make_atom_len, enif_make_list_from_array, enif_make_new_binary,
     enif_make_sub_binary, enif_make_tuple_from_array, enif_make_uint64,
 };
-use rustler::{Binary, Env, Term, schedule};
+use rustler::{Binary, Env, Error, NifResult, Term, schedule};
 
 /// How many elements of lists are a hundredth of a scheduler's timeslice of a millisecond.
 const ELEMENTS_PER_PERCENT: usize = 100;
 /// How many bytes of a packet are, when they are nothing but chunks.
 const BYTES_PER_PERCENT: usize = 4096;
+/// How many bytes of JSON are, when it is read.
+const JSON_PER_PERCENT: usize = 128;
 
 /// How far the ids of a packet's chunks mostly lie apart.
 const AHEAD: usize = 6;
 
 /// How many bytes of longer binaries one call looks into, beside the first: those that do not begin at a
-/// byte's border are copied for it, and the copies live as long as the call does.
-const INSPECTED: usize = 1024 * 1024;
+/// byte's border are copied for it, which cannot be seen, and the copies live as long as the call does.
+const fn inspected(scheduler: Scheduler) -> usize {
+    match scheduler {
+        // Beyond it the call is for a dirty one.
+        Scheduler::Normal => 1024 * 1024,
+        // The longest frame of the port program: the two sides answer alike wherever both can.
+        Scheduler::Dirty => 64 * 1024 * 1024,
+    }
+}
 /// What is not longer takes no more than the list that it stands in.
 const SHORT: usize = 64;
 
@@ -119,6 +128,7 @@ impl NifTerm {
 pub(crate) struct NifTerms<'a> {
     env: Env<'a>,
     raw: *mut ErlNifEnv,
+    scheduler: Scheduler,
     immediates: &'static Immediates,
     /// The packet that the call is about, if it is about one, and its bytes.
     packet: Option<(ErlNifTerm, &'a [u8])>,
@@ -130,32 +140,45 @@ pub(crate) struct NifTerms<'a> {
     last_key: Cell<usize>,
     /// Elements of lists made so far.
     elements: Cell<usize>,
+    /// What the bytes that the call is about cost, in hundredths of a timeslice.
+    percent: usize,
     /// Bytes of longer binaries looked into so far.
     inspected: Cell<usize>,
+    /// Whether there were more of them than the call may look into.
+    is_exhausted: Cell<bool>,
 }
 
 impl<'a> NifTerms<'a> {
     /// For terms made of terms.
     #[inline]
-    pub(crate) fn new(env: Env<'a>) -> Self {
+    pub(crate) fn new(env: Env<'a>, scheduler: Scheduler) -> Self {
         Self {
             env,
             raw: env.as_c_arg(),
+            scheduler,
             immediates: immediates(env),
             packet: None,
             names: &[],
             keys: &[],
             last_key: Cell::new(0),
             elements: Cell::new(0),
+            percent: 0,
             inspected: Cell::new(0),
+            is_exhausted: Cell::new(false),
         }
+    }
+
+    /// For terms made of JSON.
+    pub(crate) fn of_json(env: Env<'a>, json: &[u8], scheduler: Scheduler) -> Self {
+        Self { percent: json.len() / JSON_PER_PERCENT, ..Self::new(env, scheduler) }
     }
 
     /// For terms made of a packet.
     #[inline]
-    pub(crate) fn of_packet(env: Env<'a>, packet: &Binary<'a>) -> Self {
+    pub(crate) fn of_packet(env: Env<'a>, packet: &Binary<'a>, scheduler: Scheduler) -> Self {
+        let percent = packet.as_slice().len() / BYTES_PER_PERCENT;
         let packet = (packet.to_term(env).as_c_arg(), packet.as_slice());
-        Self { packet: Some(packet), ..Self::new(env) }
+        Self { packet: Some(packet), percent, ..Self::new(env, scheduler) }
     }
 
     /// With `hep_registry:names()`; without it the names are made.
@@ -170,10 +193,26 @@ impl<'a> NifTerms<'a> {
         Self { keys: tuple_elements(self.env, keys.into()).unwrap_or_default(), ..self }
     }
 
-    /// Hands the answer over, and tells the scheduler what it cost.
-    pub(crate) fn finish(&self, answer: NifTerm) -> Term<'a> {
-        let bytes = self.packet.map_or(0, |(_, bytes)| bytes.len());
-        let percent = (self.elements.get() / ELEMENTS_PER_PERCENT).max(bytes / BYTES_PER_PERCENT);
+    /// Hands the answer over, `dirty` where a normal scheduler could not look into all that it is about; what is
+    /// none is a `badarg`.
+    #[inline]
+    pub(crate) fn finish_some(&self, answer: Option<NifTerm>) -> NifResult<Term<'a>> {
+        if self.is_exhausted.get() && self.scheduler == Scheduler::Normal {
+            return Ok(self.charged(self.atom(Atom::Dirty)));
+        }
+        answer.map(|answer| self.charged(answer)).ok_or(Error::BadArg)
+    }
+
+    /// As [`finish_some`](Self::finish_some), of what is always an answer.
+    #[inline]
+    pub(crate) fn finish(&self, answer: NifTerm) -> NifResult<Term<'a>> {
+        self.finish_some(Some(answer))
+    }
+
+    /// The answer as the caller's term. Tells the scheduler what it cost.
+    #[inline]
+    fn charged(&self, answer: NifTerm) -> Term<'a> {
+        let percent = (self.elements.get() / ELEMENTS_PER_PERCENT).max(self.percent);
         if percent > 0 {
             schedule::consume_timeslice(self.env, i32::try_from(percent.min(100)).unwrap_or(100));
         }
@@ -290,7 +329,8 @@ impl TermReader for NifTerms<'_> {
 
     #[inline]
     fn bytes(&self, term: NifTerm) -> Option<&[u8]> {
-        if self.inspected.get() > INSPECTED {
+        if self.inspected.get() > inspected(self.scheduler) {
+            self.is_exhausted.set(true);
             return None;
         }
         let mut binary = MaybeUninit::<ErlNifBinary>::uninit();

@@ -26,7 +26,7 @@ pub fn packet_to_json<B: TermBuilder>(
 }
 
 fn refuses(scheduler: Scheduler, packet: &Packet<'_>) -> bool {
-    scheduler.refuses(packet) || !scheduler.reads(packet.payload.as_bytes().len())
+    scheduler.refuses(packet) || !scheduler.writes(packet.payload.as_bytes().len())
 }
 
 /// `{ok, Json} | {error, Reason}` of a `#hep{}`; `dirty` where a normal scheduler is not
@@ -66,7 +66,7 @@ pub fn chunks_to_json<B: TermReader>(
         let value = builder.bytes(value)?;
         list.push(Chunk { vendor, id, value });
         size = size.saturating_add(value.len());
-        is_small = scheduler.walks(list.len()) && scheduler.reads(size);
+        is_small = scheduler.walks(list.len()) && scheduler.writes(size);
         is_small.then_some(())
     });
     if !is_small {

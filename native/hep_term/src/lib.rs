@@ -37,15 +37,21 @@ pub enum Scheduler {
 impl Scheduler {
     /// The most chunks that are walked, and made terms of, on a normal scheduler.
     const CHUNKS: usize = 2000;
-    /// The most bytes of text that are worked through on a normal scheduler.
+    /// The most bytes of text that are written as JSON on a normal scheduler.
     const TEXT: usize = 64 * 1024;
+    /// The most bytes of JSON that are read on a normal scheduler: to read takes far longer than to write.
+    const JSON: usize = 8 * 1024;
 
     fn walks(self, chunks: usize) -> bool {
         self == Self::Dirty || chunks <= Self::CHUNKS
     }
 
-    fn reads(self, text: usize) -> bool {
+    fn writes(self, text: usize) -> bool {
         self == Self::Dirty || text <= Self::TEXT
+    }
+
+    fn reads(self, json: usize) -> bool {
+        self == Self::Dirty || json <= Self::JSON
     }
 
     /// Whether the packet has to be inflated, or has too many chunks.
