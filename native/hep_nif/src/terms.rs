@@ -90,15 +90,21 @@ impl Integers {
         let zero = term(0);
         let shift = term(1).wrapping_sub(zero).trailing_zeros();
         let all = Self { zero, shift, known: Self::COUNT };
-        let holds =
-            (0..Self::COUNT).all(|value| all.term(value).is_some_and(|word| word.word() == term(value)));
+        let holds = (0..Self::COUNT).all(|value| all.word(value) == term(value));
         if holds { all } else { Self { known: 0, ..all } }
+    }
+
+    /// Where the term of a value lies, if the value is one of those known.
+    #[inline]
+    const fn word(&self, value: usize) -> usize {
+        self.zero.wrapping_add(value.unbounded_shl(self.shift))
     }
 
     #[inline]
     fn term(&self, value: usize) -> Option<NifTerm> {
-        let word = self.zero.wrapping_add(value.unbounded_shl(self.shift));
-        (value < self.known).then(|| NifTerm::of_word(word))
+        let word = self.word(value);
+        // SAFETY: it was seen at load that the word is the value's term, see `learn`.
+        (value < self.known).then(|| unsafe { NifTerm::of_word(word) })
     }
 
     #[inline]
@@ -116,10 +122,11 @@ impl NifTerm {
         unsafe { std::mem::transmute::<ErlNifTerm, usize>(self.0) }
     }
 
-    /// For words that are terms.
+    /// # Safety
+    /// The word is a term's.
     #[inline]
-    const fn of_word(word: usize) -> Self {
-        // SAFETY: see `word`.
+    const unsafe fn of_word(word: usize) -> Self {
+        // SAFETY: see `word`; that it is a term's is the caller's part.
         Self(unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) })
     }
 }
