@@ -15,8 +15,9 @@ pub use write::to_json;
 /// The value of `type`.
 const TYPE: &str = "HEP";
 
-/// The names of a packet's fields.
+/// The names of the fields of a packet, and of the objects in it.
 mod key {
+    /// A packet's and a payload's.
     pub(super) const TYPE: &str = "type";
     pub(super) const VERSION: &str = "version";
     pub(super) const FAMILY: &str = "protocolFamily";
@@ -34,6 +35,10 @@ mod key {
     /// The packet's order of chunks, where it is not the order of the facts and then of `vendorChunks`.
     pub(super) const CHUNK_ORDER: &str = "chunkOrder";
     pub(super) const PAYLOAD: &str = "payload";
+    pub(super) const VENDOR_ID: &str = "vendorId";
+    pub(super) const CHUNK_ID: &str = "chunkId";
+    pub(super) const DATA: &str = "data";
+    pub(super) const ENCODING: &str = "encoding";
 }
 
 /// The microseconds of a second, and of a millisecond.

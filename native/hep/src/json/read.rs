@@ -256,14 +256,14 @@ fn vendor_chunk(object: Value<'_>) -> Result<OwnedChunk, JsonError> {
     let (mut vendor, mut id) = (None, None);
     let value = text::with_data(object, "a chunk", |name, value| {
         match name {
-            "vendorId" => vendor = Some(value.read()?),
-            "chunkId" => id = Some(value.read()?),
+            key::VENDOR_ID => vendor = Some(value.read()?),
+            key::CHUNK_ID => id = Some(value.read()?),
             _ => return Ok(false),
         }
         Ok(true)
     })?;
-    let vendor = vendor.ok_or_else(|| object.missing("vendorId"))?;
-    Ok((vendor, id.ok_or_else(|| object.missing("chunkId"))?, value))
+    let vendor = vendor.ok_or_else(|| object.missing(key::VENDOR_ID))?;
+    Ok((vendor, id.ok_or_else(|| object.missing(key::CHUNK_ID))?, value))
 }
 
 /// The payload's type and the payload.

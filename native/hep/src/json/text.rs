@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::key;
 use super::source::{JsonError, Value};
 
 /// The value of `encoding` for bytes that are not UTF-8.
@@ -13,10 +14,10 @@ const BASE64: &str = "base64";
 /// Adds `data`, and `encoding` beside it where it is needed.
 pub(super) fn add_data<M: SerializeMap>(map: &mut M, bytes: &[u8]) -> Result<(), M::Error> {
     if let Ok(text) = core::str::from_utf8(bytes) {
-        map.serialize_entry("data", text)
+        map.serialize_entry(key::DATA, text)
     } else {
-        map.serialize_entry("encoding", BASE64)?;
-        map.serialize_entry("data", &STANDARD.encode(bytes))
+        map.serialize_entry(key::ENCODING, BASE64)?;
+        map.serialize_entry(key::DATA, &STANDARD.encode(bytes))
     }
 }
 
@@ -51,13 +52,13 @@ pub(super) fn with_data<'a>(
     let (mut data, mut encoding) = (None, None);
     object.fields(expected, |name, value| {
         match name {
-            "data" => data = Some((value, value.read::<String>()?)),
-            "encoding" => encoding = value.read::<Option<String>>()?.map(|encoding| (value, encoding)),
+            key::DATA => data = Some((value, value.read::<String>()?)),
+            key::ENCODING => encoding = value.read::<Option<String>>()?.map(|encoding| (value, encoding)),
             name => return take(name, value),
         }
         Ok(true)
     })?;
-    let (value, data) = data.ok_or_else(|| object.missing("data"))?;
+    let (value, data) = data.ok_or_else(|| object.missing(key::DATA))?;
     match encoding {
         None => Ok(data.into_bytes()),
         Some((_, name)) if name == BASE64 => STANDARD.decode(data).map_err(|error| value.wrong(error)),

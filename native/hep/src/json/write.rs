@@ -116,8 +116,8 @@ struct VendorChunk<'a>(Chunk<'a>);
 impl Serialize for VendorChunk<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("vendorId", &self.0.vendor)?;
-        map.serialize_entry("chunkId", &self.0.id)?;
+        map.serialize_entry(key::VENDOR_ID, &self.0.vendor)?;
+        map.serialize_entry(key::CHUNK_ID, &self.0.id)?;
         add_data(&mut map, self.0.value)?;
         map.end()
     }
@@ -133,9 +133,9 @@ impl Serialize for PayloadObject<'_, '_> {
         match kind.name() {
             // A second number of the name would be lost.
             Some(name) if u8::from(kind) == number => {
-                map.serialize_entry("type", &name.to_ascii_uppercase())?;
+                map.serialize_entry(key::TYPE, &name.to_ascii_uppercase())?;
             }
-            _ => map.serialize_entry("type", &number)?,
+            _ => map.serialize_entry(key::TYPE, &number)?,
         }
         add_data(&mut map, self.0.payload.as_bytes())?;
         map.end()
