@@ -106,6 +106,24 @@
 %% How often the figures go out as an event, and what the kernel dropped is looked at, in milliseconds.
 -define(PERIOD, 10_000).
 
+%% What of info() counts, by itself.
+-define(MEASUREMENTS, [
+    received,
+    bytes,
+    decoded,
+    unauthorised,
+    dropped,
+    connections,
+    accepted,
+    refused,
+    handshakes_failed,
+    idle_closed,
+    resyncs,
+    skipped_bytes,
+    handler_crashes,
+    handler_lost
+]).
+
 -record(state, {
     options :: map(),
     figures :: hep_listener_figures:figures(),
@@ -279,8 +297,9 @@ handle_info({'DOWN', _, process, Pid, _}, #state{connections = Open} = State) ->
 handle_info(period, State) ->
     Looked = look(State),
     Info = all(Looked),
-    {Measurements, Metadata} = lists:partition(fun({_, Value}) -> is_integer(Value) end, maps:to_list(Info)),
-    event(figures, maps:from_list(Measurements), maps:from_list(Metadata), State),
+    %% What the kernel does not tell is no number.
+    Measurements = maps:filter(fun(_, Value) -> is_integer(Value) end, maps:with(?MEASUREMENTS, Info)),
+    event(figures, Measurements, maps:without(maps:keys(Measurements), Info), State),
     {noreply, looked_later(Looked)};
 handle_info({udp, _, _, _, _} = Datagram, #state{left = Left} = State) ->
     {noreply, State#state{left = [Datagram | Left]}};

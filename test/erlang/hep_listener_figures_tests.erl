@@ -359,6 +359,10 @@ figures_events() ->
             Info = maps:without([transport], hep_listener:info(Listener)),
             ?assertEqual(Info, maps:merge(Measurements, Metadata)),
             ?assert(lists:all(fun is_integer/1, maps:values(Measurements))),
+            ?assertEqual(
+                [ip, payload_types, port, recbuf, rejected, shards, versions, view],
+                lists:sort(maps:keys(Metadata)) -- [dropped]
+            ),
             ?assertMatch(#{received := 1, decoded := 1}, Measurements)
         end)
     end).
