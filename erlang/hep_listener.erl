@@ -142,13 +142,16 @@
 %%% The API
 
 %% @doc Opens the port and listens.
--spec start_link(options()) -> gen_server:start_ret() | {error, {bad_option, {atom(), term()} | term()}}.
+%%
+%% A wrong, unknown or missing option is `{bad_option, {Name, Value}}', and what is no map `{bad_option, Options}'.
+%% `{cannot_start, crypto | ssl, _}' means that the application of OTP that `auth_keys' or TLS needs is not there.
+-spec start_link(options()) -> gen_server:start_ret() | {error, hep_listener_options:error()}.
 start_link(Options) ->
     start_link(Options, none).
 
 %% @private With a module that says in its language's terms what the handler gets: `packet/1', `error/1'.
 -spec start_link(options(), Face :: module() | none) ->
-    gen_server:start_ret() | {error, {bad_option, {atom(), term()} | term()}}.
+    gen_server:start_ret() | {error, hep_listener_options:error()}.
 start_link(Options, Face) ->
     case hep_listener_options:check(Options) of
         {ok, #{name := Name} = Checked} -> gen_server:start_link(Name, ?MODULE, shared(Checked, Face), []);

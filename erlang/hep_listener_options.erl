@@ -20,19 +20,28 @@
 -define(UDP_RECBUF, 4 * 1024 * 1024).
 -define(TLS_VERSIONS, ['tlsv1.3', 'tlsv1.2']).
 
-%% @doc With the defaults, or which one is wrong.
--spec check(term()) -> {ok, map()} | {error, {bad_option, {atom(), term()} | term()}}.
+-type error() :: {bad_option, {atom(), term()} | term()} | {cannot_start, crypto | ssl, Reason :: term()}.
+-export_type([error/0]).
+
+%% @doc With the defaults, or which one is wrong, or which application of OTP is not there.
+-spec check(term()) -> {ok, map()} | {error, error()}.
 check(#{} = Options) ->
     Secrets = maps:with(secrets(), Options),
     All = maps:merge(maps:merge(?DEFAULTS, Options), maps:map(fun(_, Value) -> hep_secret:show(Value) end, Secrets)),
+    case started(needed(All)) of
+        ok -> checked(All, Options);
+        {error, _} = Error -> Error
+    end;
+check(Options) ->
+    {error, {bad_option, Options}}.
+
+checked(All, Options) ->
     Wrong = [Option || {Name, Value} = Option <- lists:sort(maps:to_list(All)), not is_right(Name, Value, All)],
     case {Wrong, maps:is_key(handler, All)} of
         {[{Name, Value} | _], _} -> {error, {bad_option, {Name, maps:get(Name, Options, Value)}}};
         {[], false} -> {error, {bad_option, {handler, missing}}};
         {[], true} -> {ok, completed(All)}
-    end;
-check(Options) ->
-    {error, {bad_option, Options}}.
+    end.
 
 %% @doc What nobody is to read in a log.
 -spec secrets() -> [atom()].
@@ -45,7 +54,7 @@ is_right(port, Port, _) -> is_integer(Port) andalso Port >= 0 andalso Port =< 65
 is_right(view, {transform, Modules}, _) -> all(fun is_transform/1, Modules);
 is_right(view, View, _) -> lists:member(View, [decode, parse, transform, json]);
 is_right(decode, Options, _) -> is_decode(Options);
-is_right(auth_keys, Keys, _) -> Keys =:= [] orelse (all(fun is_key/1, Keys) andalso has(crypto));
+is_right(auth_keys, Keys, _) -> all(fun is_key/1, Keys);
 is_right(shards, Shards, #{transport := Transport}) ->
     is_positive(Shards, 1024) andalso (Shards =:= 1 orelse Transport =:= udp);
 is_right(active, Number, _) -> is_positive(Number, 32767);
@@ -54,7 +63,7 @@ is_right(recbuf, Size, _) -> is_positive(Size, 16#7fffffff);
 is_right(max_connections, Number, _) -> is_positive(Number);
 is_right(idle_timeout, Time, _) -> Time =:= infinity orelse is_positive(Time, 16#ffffffff);
 is_right(resync, Resync, _) -> is_boolean(Resync);
-is_right(tls, Options, #{transport := tls}) -> has(ssl) andalso is_tls(Options);
+is_right(tls, Options, #{transport := tls}) -> is_tls(Options);
 is_right(tls, Options, _) -> Options =:= [];
 is_right(name, Name, _) -> is_name(Name);
 is_right(_, _, _) -> false.
@@ -133,10 +142,16 @@ is_name(_) -> false.
 all(Is, List) when length(List) >= 0 -> lists:all(Is, List);
 all(_, _) -> false.
 
-has(Application) ->
+%% What compares keys, and what looks at TLS options.
+needed(#{transport := Transport, auth_keys := Keys}) ->
+    [crypto || Keys =/= []] ++ [ssl || Transport =:= tls].
+
+started([]) ->
+    ok;
+started([Application | Others]) ->
     case application:ensure_all_started(Application) of
-        {ok, _} -> true;
-        {error, _} -> false
+        {ok, _} -> started(Others);
+        {error, Reason} -> {error, {cannot_start, Application, Reason}}
     end.
 
 completed(#{transport := udp} = Options) ->

@@ -132,8 +132,10 @@ defmodule HEP.Listener do
   @doc """
   Opens the port and listens.
 
-  A wrong, unknown or missing option is an error that names it. Another error is
-  `{:error, {:listen, transport, reason}}`: the port cannot be opened.
+  A wrong, unknown or missing option is an error that names it. Other errors are
+  `{:error, {:listen, transport, reason}}`: the port cannot be opened, and
+  `{:error, {:cannot_start, application, reason}}`: `:crypto` or `:ssl`, which `:auth_keys` or TLS needs,
+  is not there.
 
   ## Examples
 
@@ -145,7 +147,9 @@ defmodule HEP.Listener do
   """
   @doc since: "1.0.0"
   @spec start_link([option()]) ::
-          GenServer.on_start() | {:error, {:bad_option, {atom(), term()} | term()}}
+          GenServer.on_start()
+          | {:error,
+             {:bad_option, {atom(), term()} | term()} | {:cannot_start, :crypto | :ssl, term()}}
   def start_link(options) do
     with :ok <- keywords(options),
          given = given(options),

@@ -55,6 +55,34 @@ no_options_test_() ->
         ?_assertEqual({error, {bad_option, undefined}}, hep_listener:start_link(undefined))
     ].
 
+%% An OTP without these applications, or a release.
+missing_application_test_() ->
+    hep_net:quietly([
+        {atom_to_list(Name), fun() ->
+            without(Name, fun() ->
+                ?assertMatch(
+                    {error, {cannot_start, Name, _}},
+                    hep_listener:start_link(maps:merge(#{handler => self(), port => 0}, Options))
+                )
+            end)
+        end}
+     || {Name, Options} <- [{crypto, #{auth_keys => [<<"key">>]}}, {ssl, #{transport => tls, tls => [{cert, <<"x">>}]}}]
+    ]).
+
+without(Name, Test) ->
+    Running = [Application || {Application, _, _} <- application:which_applications()],
+    Stopped = [Application || Application <- [ssl, public_key, crypto], lists:member(Application, Running)],
+    Folder = filename:dirname(code:where_is_file(atom_to_list(Name) ++ ".app")),
+    [ok = application:stop(Application) || Application <- Stopped],
+    _ = application:unload(Name),
+    true = code:del_path(Folder),
+    try
+        Test()
+    after
+        true = code:add_pathz(Folder),
+        [{ok, _} = application:ensure_all_started(Application) || Application <- Stopped]
+    end.
+
 %% What stands in the documentation.
 defaults_test() ->
     {ok, Options} = hep_listener_options:check(#{handler => self()}),
