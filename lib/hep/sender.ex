@@ -74,10 +74,10 @@ defmodule HEP.Sender do
           | {:send_timeout, pos_integer()}
           | {:capture_id, :hep.uint32()}
           | {:node_name, binary()}
-          | {:auth_key, binary() | (-> binary())}
+          | {:auth_key, binary() | (() -> binary())}
           | {:encode, [{:v2_style, :documented | :c} | {:compress, :none | :zlib | :gzip}]}
           | {:sndbuf, pos_integer()}
-          | {:tls, [:ssl.tls_client_option()] | (-> [:ssl.tls_client_option()])}
+          | {:tls, [:ssl.tls_client_option()] | (() -> [:ssl.tls_client_option()])}
 
   @doc """
   Starts a sender. It returns before there is a connection.
@@ -94,12 +94,19 @@ defmodule HEP.Sender do
   @doc since: "1.0.0"
   @spec start_link([option()]) :: {:ok, pid()} | {:error, term()}
   def start_link(options) do
-    if Keyword.keyword?(options) do
-      options |> Map.new(&option/1) |> :hep_sender.start_link()
-    else
-      {:error, {:bad_option, options}}
-    end
+    with :ok <- keywords(options),
+         given = given(options),
+         {:error, {:bad_option, {name, _}}} when is_map_key(given, name) <-
+           :hep_sender.start_link(Map.new(given, &option/1)),
+         do: {:error, {:bad_option, {name, Map.fetch!(given, name)}}}
   end
+
+  defp keywords(options) do
+    if Keyword.keyword?(options), do: :ok, else: {:error, {:bad_option, options}}
+  end
+
+  # Of an option that is there twice, the first counts, as in `Keyword.get/2`.
+  defp given(options), do: options |> Enum.reverse() |> Map.new()
 
   defp option({:name, name}) when is_atom(name) and name != nil, do: {:name, {:local, name}}
 
@@ -119,7 +126,11 @@ defmodule HEP.Sender do
   @spec child_spec([option()]) :: Supervisor.child_spec()
   def child_spec(options) do
     name = Keyword.keyword?(options) && Keyword.get(options, :name)
-    %{id: name || __MODULE__, start: {__MODULE__, :start_link, [:hep_secret.hide([:auth_key, :tls], options)]}}
+
+    %{
+      id: name || __MODULE__,
+      start: {__MODULE__, :start_link, [:hep_secret.hide([:auth_key, :tls], options)]}
+    }
   end
 
   @doc """

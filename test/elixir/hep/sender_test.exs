@@ -122,9 +122,15 @@ defmodule HEP.SenderTest do
     end
 
     assert Sender.start_link(right ++ [encode: [compress: :brotli]]) ==
-             {:error, {:bad_option, {:encode, %{compress: :brotli}}}}
+             {:error, {:bad_option, {:encode, [compress: :brotli]}}}
+
+    assert Sender.start_link(right ++ [name: "x"]) == {:error, {:bad_option, {:name, "x"}}}
 
     assert Sender.start_link([]) == {:error, {:bad_option, {:targets, :undefined}}}
+
+    # The first one counts.
+    assert Sender.start_link(right ++ [queue: 0, queue: 1]) ==
+             {:error, {:bad_option, {:queue, 0}}}
 
     for wrong <- [:x, %{}, [:x], [{"queue", 1}]] do
       assert Sender.start_link(wrong) == {:error, {:bad_option, wrong}}
