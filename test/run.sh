@@ -42,6 +42,9 @@ step 'Rust docs' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --wor
 step 'Rust tests' cargo test --quiet --locked --workspace --exclude hep_floor_nif
 counted 'Rust tests' 's/^test result: ok. \([0-9]*\) passed.*/\1/p'
 step 'make' make --no-print-directory all
+bench=$logs/bench
+mkdir -p "$bench"
+step 'Benchmark compiler' erlc +warnings_as_errors -I include -pa ebin -o "$bench" bench/*.erl bench/load/*.erl
 step 'EUnit' rebar3 eunit
 counted 'EUnit' 's/^\([0-9]*\) tests, 0 failures.*/\1/p'
 step 'xref' rebar3 as test xref
