@@ -205,12 +205,14 @@ start_link(Options) ->
 server_options() ->
     [{spawn_opt, [{message_queue_data, off_heap}]}].
 
-%% @doc For a supervisor, whose reports do not show `auth_key' and `tls'.
+%% @doc For a supervisor, whose reports do not show `auth_key' and `tls'. Senders of one supervisor have ids of their own
+%% by `name', or by transport and targets.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     Id =
         case Options of
             #{name := Name} -> Name;
+            #{} -> {?MODULE, [maps:get(Option, Options, default) || Option <- [transport, targets]]};
             _ -> ?MODULE
         end,
     #{id => Id, start => {?MODULE, start_link, [hep_secret:hide(hep_sender_options:secrets(), Options)]}}.

@@ -120,15 +120,21 @@ defmodule HEP.Sender do
   @doc """
   For a supervisor: `{HEP.Sender, options}` among its children.
 
-  The id is the sender's name, or `HEP.Sender`.
+  Senders of one supervisor have ids of their own by their names, or by transport and targets. The
+  supervisor's reports do not show `:auth_key` and `:tls`.
+
+  ## Examples
+
+      iex> HEP.Sender.child_spec(targets: [{"localhost", 9060}]).id
+      {HEP.Sender, [:default, [{"localhost", 9060}]]}
   """
   @doc since: "1.0.0"
   @spec child_spec([option()]) :: Supervisor.child_spec()
   def child_spec(options) do
-    name = Keyword.keyword?(options) && Keyword.get(options, :name)
+    where = for name <- [:transport, :targets], do: Keyword.get(options, name, :default)
 
     %{
-      id: name || __MODULE__,
+      id: Keyword.get(options, :name, {__MODULE__, where}),
       start: {__MODULE__, :start_link, [:hep_secret.hide([:auth_key, :tls], options)]}
     }
   end

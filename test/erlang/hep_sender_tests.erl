@@ -896,7 +896,11 @@ names() ->
 
 child_spec_test() ->
     Options = #{targets => [{?V4, 9060}]},
-    ?assertEqual(#{id => hep_sender, start => {hep_sender, start_link, [Options]}}, hep_sender:child_spec(Options)),
+    Id = {hep_sender, [default, [{?V4, 9060}]]},
+    ?assertEqual(#{id => Id, start => {hep_sender, start_link, [Options]}}, hep_sender:child_spec(Options)),
+    Others = [Options#{transport => tcp}, Options#{targets => [{?V4, 9061}]}, Options#{name => {local, a}}],
+    Ids = [maps:get(id, hep_sender:child_spec(Some)) || Some <- [Options | Others]],
+    ?assertEqual(Ids, lists:uniq(Ids)),
     ?assertEqual(ok, element(1, {supervisor:check_childspecs([hep_sender:child_spec(Options)]), x})),
     ?assertMatch(#{id := {local, x}}, hep_sender:child_spec(Options#{name => {local, x}})).
 

@@ -99,7 +99,7 @@ defmodule HEP.SenderTest do
     {:ok, sender} = Sender.start_link(targets: [{@loopback, port}])
     assert Sender.stop(sender) == :ok
 
-    assert Sender.child_spec([]).id == Sender
+    assert Sender.child_spec([]).id == {Sender, [:default, :default]}
     assert Sender.send(HEP.SenderTest.Nobody, %Packet{}) == {:error, :not_running}
   end
 
