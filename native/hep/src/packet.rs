@@ -267,7 +267,7 @@ impl<'a> Packet<'a> {
                 true
             }
             _ => {
-                let fits = info.kind.width().is_none_or(|width| width == value.len());
+                let fits = info.kind.fits(value);
                 if fits {
                     self.chunks.push(chunk);
                 }
@@ -301,7 +301,7 @@ impl<'a> Packet<'a> {
 pub(crate) fn is_kept(id: u16, value: &[u8]) -> bool {
     GenericChunk::info(id).is_none_or(|info| match info.chunk {
         GenericChunk::Ipv6Source | GenericChunk::Ipv6Destination => quirks::is_port_as_ipv6(value),
-        chunk => !has_field(chunk) && info.kind.width().is_none_or(|width| width == value.len()),
+        chunk => !has_field(chunk) && info.kind.fits(value),
     })
 }
 
@@ -384,4 +384,21 @@ fn uint16(value: &[u8]) -> Option<u16> {
 #[inline]
 fn uint32(value: &[u8]) -> Option<u32> {
     value.try_into().ok().map(u32::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_is_taken_among_the_chunks() {
+        for id in 0..=u16::from(u8::MAX) {
+            for value in (1..=17).flat_map(|length| [vec![0; length], vec![0xff; length]]) {
+                let mut packet = Packet::new(Version::V3);
+                let chunk = Chunk { vendor: 0, id, value: &value };
+                packet.take_chunk(chunk, || 0, &mut Facts::default());
+                assert_eq!(is_kept(id, &value), packet.chunks.contains(&chunk), "{id} {value:?}");
+            }
+        }
+    }
 }

@@ -79,6 +79,11 @@ impl Kind {
             Self::Octets => None,
         }
     }
+
+    /// Whether a value has the width.
+    pub(crate) fn fits(self, value: &[u8]) -> bool {
+        self.width().is_none_or(|width| width == value.len())
+    }
 }
 
 /// The registry of generic chunks, with the type of each beside its name.
