@@ -295,8 +295,8 @@ mod tests {
         let binary = Term::from(Binary::from(vec![1, 2, 3]));
         let float = Term::from(eetf::Float { value: 1.5 });
         let map = Term::from(Map::from([(list.clone(), tuple.clone()), (tuple.clone(), list.clone())]));
-        let last = Box::new(tuple.clone());
-        let improper = Term::from(ImproperList { elements: vec![list.clone(), map.clone()], last });
+        let elements = vec![list.clone(), map.clone()];
+        let improper = Term::from(ImproperList { elements, last: Box::new(tuple.clone()) });
         for term in [list, tuple, binary, float, map, improper] {
             let (request, room) = (term.clone(), Cell::default());
             let terms = EtfTerms::new(&request, &room);
