@@ -2,7 +2,7 @@
 //!
 //! A call on a normal scheduler takes well under a millisecond: what may take longer (inflating a payload,
 //! thousands of chunks, long text) is answered with the atom `dirty`, upon which the caller takes the
-//! function for a dirty scheduler; see [`Scheduler`]. Packets beyond 64 KiB are for that one at once.
+//! function for a dirty scheduler; see [`Scheduler`]. Binaries beyond 64 KiB are for that one at once.
 
 mod terms;
 
