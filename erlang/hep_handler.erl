@@ -29,7 +29,7 @@
 
 %% <dl>
 %% <dt>`source'</dt><dd>address and port of the sender</dd>
-%% <dt>`time'</dt><dd>when it was received: microseconds since the epoch</dd>
+%% <dt>`time'</dt><dd>when its batch was received: microseconds since the epoch</dd>
 %% <dt>`size'</dt><dd>bytes, as received</dd>
 %% <dt>`transport'</dt><dd>what it came over</dd>
 %% </dl>

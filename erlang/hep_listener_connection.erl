@@ -116,7 +116,8 @@ handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
 handle_info(_, State) ->
     {noreply, State}.
 
-fed({Packets, Errors, Stream}, #state{intake = Intake, source = Source} = State) ->
+fed({Packets, Errors, Stream}, #state{intake = Before, source = Source} = State) ->
+    Intake = hep_listener_intake:begun(Before),
     Read = lists:foldl(
         fun(Bytes, Batch) ->
             hep_listener_intake:packet(Bytes, hep_listener_intake:meta(Source, Bytes, Intake), Batch)
@@ -140,8 +141,9 @@ failed(Errors, #state{intake = Intake, source = Source} = State) ->
     ),
     State#state{intake = hep_listener_intake:deliver(Read)}.
 
-closed(Reason, #state{stream = Stream} = State) ->
-    {stop, {shutdown, Reason}, failed(hep_stream:finish(Stream), State)}.
+closed(Reason, #state{stream = Stream, intake = Intake} = State) ->
+    Begun = State#state{intake = hep_listener_intake:begun(Intake)},
+    {stop, {shutdown, Reason}, failed(hep_stream:finish(Stream), Begun)}.
 
 terminate(_, #state{intake = undefined, socket = Socket}) ->
     close(Socket);

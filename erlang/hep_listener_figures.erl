@@ -1,7 +1,7 @@
 %% @private What a listener counts. The processes that receive add to the same counters, without messages.
 -module(hep_listener_figures).
 
--export([new/0, add/3, packet/3, rejected/2, get/2, all/1]).
+-export([new/0, add/3, packets/4, rejected/2, get/2, all/1]).
 
 -export_type([figures/0, figure/0]).
 
@@ -58,11 +58,11 @@ new() ->
 add(Figure, Number, Figures) ->
     counters:add(Figures, map_get(Figure, ?FIGURES), Number).
 
-%% @doc Counts a packet that the handler gets.
--spec packet(hep:version(), 0..255, figures()) -> ok.
-packet(Version, Type, Figures) ->
-    counters:add(Figures, ?VERSION + Version, 1),
-    counters:add(Figures, ?TYPE + Type, 1).
+%% @doc Counts packets that the handler gets.
+-spec packets(hep:version(), 0..255, non_neg_integer(), figures()) -> ok.
+packets(Version, Type, Count, Figures) ->
+    counters:add(Figures, ?VERSION + Version, Count),
+    counters:add(Figures, ?TYPE + Type, Count).
 
 -spec rejected(hep:reason() | hep_stream:reason(), figures()) -> ok.
 rejected(Reason, Figures) when is_tuple(Reason) -> rejected(element(1, Reason), Figures);

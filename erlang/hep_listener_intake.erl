@@ -4,7 +4,7 @@
 
 -include("hep.hrl").
 
--export([start/1, meta/3, packet/3, stream_error/3, deliver/1, stop/2]).
+-export([start/1, begun/1, meta/3, packet/3, stream_error/3, deliver/1, stop/2]).
 -export([handshake_failed/3, ip/1]).
 
 -export_type([shared/0, intake/0]).
@@ -30,7 +30,11 @@
     errors = [] :: [{hep_handler:reason(), {binary(), hep_handler:meta()}}],
     received = 0 :: non_neg_integer(),
     decoded = 0 :: non_neg_integer(),
-    bytes = 0 :: non_neg_integer()
+    bytes = 0 :: non_neg_integer(),
+    %% Packets of one version and type that follow each other are counted together.
+    alike = {3, 1, 0} :: {hep:version(), 0..255, non_neg_integer()},
+    %% When the batch was begun.
+    time = 0 :: integer()
 }).
 
 -opaque intake() :: #intake{}.
@@ -42,32 +46,32 @@ start(#{handler := Handler, listener := Listener} = Shared) ->
         {error, _} = Error -> Error
     end.
 
+%% @doc A batch begins: its packets have come by now.
+-spec begun(intake()) -> intake().
+begun(Intake) ->
+    Intake#intake{time = erlang:system_time(microsecond)}.
+
 -spec meta({inet:ip_address(), inet:port_number()}, binary(), intake()) -> hep_handler:meta().
-meta(Source, Bytes, #intake{shared = #{transport := Transport}}) ->
+meta(Source, Bytes, #intake{time = Time, shared = #{transport := Transport}}) ->
     #{
         source => Source,
-        time => erlang:system_time(microsecond),
+        time => Time,
         size => byte_size(Bytes),
         transport => Transport
     }.
 
-%% @doc Takes a datagram, or a packet of a stream, into the batch. It is counted here, once and for all, so that the
-%% figures are right when the process ends before the batch is delivered.
+%% @doc Takes a datagram, or a packet of a stream, into the batch.
 -spec packet(binary(), hep_handler:meta(), intake()) -> intake().
 packet(Bytes, Meta, #intake{received = Received, bytes = Sum, shared = #{figures := Figures} = Shared} = Intake) ->
-    hep_listener_figures:add(bytes, byte_size(Bytes), Figures),
     Counted = Intake#intake{received = Received + 1, bytes = Sum + byte_size(Bytes)},
     case read(Bytes, Shared) of
         {ok, Packet, Version, Type} ->
-            hep_listener_figures:packet(Version, Type, Figures),
-            Decoded = Counted#intake.decoded + 1,
-            Counted#intake{packets = [{Packet, Meta} | Counted#intake.packets], decoded = Decoded};
+            decoded(Version, Type, Counted#intake{packets = [{Packet, Meta} | Counted#intake.packets]});
         {crashed, Reason, Version, Type} ->
-            hep_listener_figures:packet(Version, Type, Figures),
             crashed(1, Shared),
             #{view := View, listener := Listener} = Shared,
             logger:error(#{what => hep_transform_crashed, view => View, listener => Listener, reason => Reason}),
-            Counted#intake{decoded = Counted#intake.decoded + 1};
+            decoded(Version, Type, Counted);
         unauthorised ->
             hep_listener_figures:add(unauthorised, 1, Figures),
             event(unauthorised, #{count => 1}, #{source => maps:get(source, Meta)}, Shared),
@@ -75,6 +79,15 @@ packet(Bytes, Meta, #intake{received = Received, bytes = Sum, shared = #{figures
         {error, Reason} ->
             rejected(Reason, Reason, Bytes, Meta, Counted)
     end.
+
+decoded(Version, Type, #intake{decoded = Decoded, alike = {Version, Type, Count}} = Intake) ->
+    Intake#intake{decoded = Decoded + 1, alike = {Version, Type, Count + 1}};
+decoded(Version, Type, #intake{decoded = Decoded} = Intake) ->
+    count_alike(Intake),
+    Intake#intake{decoded = Decoded + 1, alike = {Version, Type, 1}}.
+
+count_alike(#intake{alike = {Version, Type, Count}, shared = #{figures := Figures}}) ->
+    hep_listener_figures:packets(Version, Type, Count, Figures).
 
 %% @doc Takes what was wrong with a stream into the batch.
 -spec stream_error(hep_stream:error(), hep_handler:meta(), intake()) -> intake().
@@ -98,8 +111,11 @@ refused(Reason, Bytes, Meta, #intake{errors = Errors} = Intake) ->
 -spec deliver(intake()) -> intake().
 deliver(#intake{received = 0, errors = []} = Intake) ->
     Intake;
-deliver(#intake{shared = Shared, handler = Handler} = Intake) ->
-    #intake{received = Received, bytes = Bytes, decoded = Decoded} = Intake,
+deliver(#intake{shared = #{figures := Figures} = Shared, handler = Handler} = Intake) ->
+    #intake{received = Received, bytes = Bytes, decoded = Decoded, alike = {Version, Type, _}} = Intake,
+    %% Before the handler is called, which may end the process.
+    count_alike(Intake),
+    hep_listener_figures:add(bytes, Bytes, Figures),
     event(packets, #{received => Received, decoded => Decoded, bytes => Bytes}, #{}, Shared),
     Packets = packets(Intake),
     After = handled(hep_handler:packets(Packets, Handler), length(Packets), Handler, Shared),
@@ -108,7 +124,7 @@ deliver(#intake{shared = Shared, handler = Handler} = Intake) ->
         After,
         errors(Intake)
     ),
-    #intake{shared = Shared, handler = Last}.
+    #intake{shared = Shared, handler = Last, alike = {Version, Type, 0}}.
 
 packets(#intake{packets = Packets, shared = #{face := none}}) ->
     lists:reverse(Packets);

@@ -46,7 +46,8 @@ handle_cast(_, State) ->
     {noreply, State}.
 
 handle_info({udp, Socket, Ip, Port, Bytes}, #state{socket = Socket, intake = Intake, active = Active} = State) ->
-    Batch = batch(Socket, Active - 1, packet(Ip, Port, Bytes, Intake)),
+    First = packet(Ip, Port, Bytes, hep_listener_intake:begun(Intake)),
+    Batch = batch(Socket, Active - 1, First),
     {noreply, State#state{intake = hep_listener_intake:deliver(Batch)}};
 handle_info({udp_passive, Socket}, #state{socket = Socket} = State) ->
     activated(State);
