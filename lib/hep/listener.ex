@@ -92,10 +92,9 @@ defmodule HEP.Listener do
       dropped; versions 1 and 2 have none. By default all packets pass
     * `:shards` - UDP: so many sockets on the port, each with a process; the system spreads the
       senders over them. 1 by default
-    * `:active` - UDP: the most datagrams in one call of the handler, 100 by default. TCP, TLS: the
-      N of `{:active, n}`, 10 by default
-    * `:read_packets` - UDP: how many datagrams are read before the process sees to something else,
-      1000 by default
+    * `:active` - the N of `{:active, n}`, and with UDP the most datagrams in one call of the handler: 100 by
+      default for UDP, 10 for TCP and TLS
+    * `:read_packets` - UDP: how many datagrams the system is asked for at a time, 100 by default
     * `:recbuf` - the kernel's buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may
       give less, see `:recbuf` in `info/1`
     * `:max_connections` - TCP, TLS: more are closed at once, and counted as `:refused`. 10,000 by

@@ -151,8 +151,18 @@ path(File) ->
     filename:join(directory(), File).
 
 %% The tests may run from the project's folder or from one below it, and their source may lie in a
-%% copy: the first folder above one of these that has the fixtures.
+%% copy: the first folder above one of these that has the fixtures. It is looked for once.
 directory() ->
+    case persistent_term:get(?MODULE, none) of
+        none ->
+            Found = found(),
+            persistent_term:put(?MODULE, Found),
+            Found;
+        Found ->
+            Found
+    end.
+
+found() ->
     {ok, Here} = file:get_cwd(),
     Places = [filename:absname(?FILE), filename:absname(code:which(?MODULE)), Here],
     [Found | _] = [D || Place <- Places, D <- above(Place), is_directory(D)],

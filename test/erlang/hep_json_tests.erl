@@ -72,13 +72,15 @@ padding_of_a_parsed_packet_test() ->
     ],
     ?assert(length(Padded) >= 6).
 
-all_fixtures_as_an_array_test() ->
-    Decoded = [hep:decode(hep_fixtures:bytes(E)) || E <- hep_fixtures:entries(datagram)],
-    Heps = [Hep || {ok, Hep} <- Decoded],
-    ?assert(length(Heps) > 400),
-    Json = hep_json:encode(Heps),
-    ?assert(byte_size(Json) > 64 * 1024),
-    ?assertEqual({ok, Heps}, hep_json:decode(Json)).
+all_fixtures_as_an_array_test_() ->
+    {timeout, 60, fun() ->
+        Decoded = [hep:decode(hep_fixtures:bytes(E)) || E <- hep_fixtures:entries(datagram)],
+        Heps = [Hep || {ok, Hep} <- Decoded],
+        ?assert(length(Heps) > 400),
+        Json = hep_json:encode(Heps),
+        ?assert(byte_size(Json) > 64 * 1024),
+        ?assertEqual({ok, Heps}, hep_json:decode(Json))
+    end}.
 
 %%% Golden files
 
