@@ -3,7 +3,7 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
--export([listening/2, until/1, until/2, quietly/1, patiently/1]).
+-export([listening/2, until/1, until/2, until/3, quietly/1, patiently/1]).
 -export([loopback/1, udp/2, udp/3, tcp/1, tcp/2, tls/2, send/2, close/1]).
 -export([certificates/0]).
 -export([packet/1, number/1, take/1, take/2, flushed/0]).
@@ -37,6 +37,7 @@ until(Test) ->
 until(Test, Found) ->
     until(Test, Found, erlang:monotonic_time(millisecond) + ?DEADLINE).
 
+%% To a deadline of the caller's, in milliseconds of monotonic time.
 until(Test, Found, Deadline) ->
     Late = erlang:monotonic_time(millisecond) > Deadline,
     case Test() of
