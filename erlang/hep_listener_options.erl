@@ -18,7 +18,6 @@
     tls => []
 }).
 -define(UDP_RECBUF, 4 * 1024 * 1024).
--define(TLS_VERSIONS, ['tlsv1.3', 'tlsv1.2']).
 
 -type error() :: {bad_option, {atom(), term()} | term()} | {cannot_start, crypto | ssl, Reason :: term()}.
 -export_type([error/0]).
@@ -51,10 +50,10 @@ is_right(handler, Handler, _) -> hep_handler:check(Handler);
 is_right(transport, Transport, _) -> lists:member(Transport, [udp, tcp, tls]);
 is_right(ip, Ip, _) -> is_tuple(Ip) andalso inet:is_ip_address(Ip);
 is_right(port, Port, _) -> is_integer(Port) andalso Port >= 0 andalso Port =< 65535;
-is_right(view, {transform, Modules}, _) -> all(fun is_transform/1, Modules);
+is_right(view, {transform, Modules}, _) -> hep_options:all(fun is_transform/1, Modules);
 is_right(view, View, _) -> lists:member(View, [decode, parse, transform, json]);
 is_right(decode, Options, _) -> is_decode(Options);
-is_right(auth_keys, Keys, _) -> all(fun is_key/1, Keys);
+is_right(auth_keys, Keys, _) -> hep_options:all(fun is_key/1, Keys);
 is_right(shards, Shards, #{transport := Transport}) ->
     is_positive(Shards, 1024) andalso (Shards =:= 1 orelse Transport =:= udp);
 is_right(active, Number, _) -> is_positive(Number, 32767);
@@ -65,7 +64,7 @@ is_right(idle_timeout, Time, _) -> Time =:= infinity orelse is_positive(Time, 16
 is_right(resync, Resync, _) -> is_boolean(Resync);
 is_right(tls, Options, #{transport := tls}) -> is_tls(Options);
 is_right(tls, Options, _) -> Options =:= [];
-is_right(name, Name, _) -> is_name(Name);
+is_right(name, Name, _) -> hep_options:is_name(Name);
 is_right(_, _, _) -> false.
 
 is_positive(Number) -> is_integer(Number) andalso Number > 0.
@@ -91,20 +90,19 @@ is_key(Key) -> is_binary(Key) andalso Key =/= <<>>.
 
 %% A server's certificate, in one of the forms that `ssl' takes, and nothing that `ssl' does not take.
 is_tls(Options) ->
-    all(fun is_tls_option/1, Options) andalso
+    hep_options:all(fun is_tls_option/1, Options) andalso
         lists:any(fun(Name) -> proplists:is_defined(Name, Options) end, [cert, certfile, certs_keys, sni_hosts, sni_fun]) andalso
         is_taken(Options).
 
 %% The connection reads the socket as it must.
 is_tls_option({Name, _}) when Name =:= active; Name =:= handshake; Name =:= header; Name =:= mode; Name =:= packet ->
     false;
-%% OTP 25 would look for a cipher suite for ever.
-is_tls_option({versions, []}) ->
-    false;
+is_tls_option({versions, Versions}) ->
+    hep_options:is_tls_versions(Versions);
 is_tls_option({Name, File}) when Name =:= certfile; Name =:= keyfile; Name =:= cacertfile ->
     is_pem(File);
 is_tls_option({cert, Certificates}) ->
-    is_list(Certificates) andalso all(fun is_certificate/1, Certificates) orelse is_certificate(Certificates);
+    hep_options:all(fun is_certificate/1, Certificates) orelse is_certificate(Certificates);
 is_tls_option(Option) ->
     is_tuple(Option) andalso tuple_size(Option) =:= 2.
 
@@ -133,15 +131,6 @@ is_taken(Options) ->
         _:_ -> false
     end.
 
-is_name({local, Name}) -> is_atom(Name) andalso Name =/= undefined;
-is_name({global, _}) -> true;
-is_name({via, Module, _}) -> is_atom(Module);
-is_name(_) -> false.
-
-%% Of a proper list.
-all(Is, List) when length(List) >= 0 -> lists:all(Is, List);
-all(_, _) -> false.
-
 %% What compares keys, and what looks at TLS options.
 needed(#{transport := Transport, auth_keys := Keys}) ->
     [crypto || Keys =/= []] ++ [ssl || Transport =:= tls].
@@ -159,5 +148,5 @@ completed(#{transport := udp} = Options) ->
 completed(#{transport := tcp} = Options) ->
     maps:merge(#{active => 10}, Options);
 completed(#{transport := tls, tls := Tls} = Options) ->
-    Versions = [{versions, ?TLS_VERSIONS} || not proplists:is_defined(versions, Tls)],
+    Versions = [{versions, hep_options:tls_versions()} || not proplists:is_defined(versions, Tls)],
     maps:merge(#{active => 10}, Options#{tls := Versions ++ Tls}).

@@ -116,9 +116,7 @@ check(#{} = Options) ->
 check(Options) ->
     {error, {bad_option, Options}}.
 
-is_right({name, {local, Name}}) -> is_atom(Name);
-is_right({name, {global, _}}) -> true;
-is_right({name, {via, Module, _}}) -> is_atom(Module);
+is_right({name, Name}) -> hep_options:is_name(Name);
 is_right({program, Path}) -> is_list(Path) orelse is_binary(Path);
 is_right({timeout, Time}) -> is_integer(Time) andalso Time > 0;
 is_right(_) -> false.

@@ -199,7 +199,7 @@ sndbuf(_) -> [].
 tls_options(Host, Given) ->
     Defaults = [
         {verify, verify_peer},
-        {versions, ['tlsv1.3', 'tlsv1.2']},
+        {versions, hep_options:tls_versions()},
         %% Takes wildcards in names, as HTTPS does.
         {customize_hostname_check, [{match_fun, public_key:pkix_verify_hostname_match_fun(https)}]}
         | server_name(name(Host))

@@ -47,11 +47,9 @@ defaults() ->
         encode => #{}
     }.
 
-is_valid(name, {local, Name}) -> is_atom(Name) andalso Name =/= undefined;
-is_valid(name, {global, _}) -> true;
-is_valid(name, {via, Module, _}) -> is_atom(Module);
+is_valid(name, Name) -> hep_options:is_name(Name);
 is_valid(transport, Transport) -> lists:member(Transport, [udp, tcp, tls]);
-is_valid(targets, [_ | _] = Targets) -> is_proper(Targets) andalso lists:all(fun is_target/1, Targets);
+is_valid(targets, [_ | _] = Targets) -> hep_options:all(fun is_target/1, Targets);
 is_valid(strategy, Strategy) -> lists:member(Strategy, [all, failover]);
 is_valid(queue_bytes, Bytes) -> is_integer(Bytes) andalso Bytes >= ?LARGEST;
 is_valid(Number, Value) when
@@ -63,17 +61,14 @@ is_valid(backoff, {Least, Most}) ->
 is_valid(capture_id, Id) -> is_integer(Id) andalso Id >= 0 andalso Id =< 16#ffffffff;
 is_valid(Key, Value) when Key =:= node_name; Key =:= auth_key -> is_binary(Value) andalso Value =/= <<>>;
 is_valid(encode, Options) -> is_map(Options) andalso is_encode(Options);
-is_valid(tls, Options) -> is_proper(Options) andalso lists:all(fun is_tls/1, Options);
+is_valid(tls, Options) -> hep_options:all(fun is_tls/1, Options);
 is_valid(_, _) -> false.
-
-is_proper(List) when length(List) >= 0 -> true;
-is_proper(_) -> false.
 
 is_target({Host, Port}) -> is_integer(Port) andalso Port > 0 andalso Port =< 65535 andalso is_host(Host);
 is_target(_) -> false.
 
 is_host(Name) when is_binary(Name) -> is_host(binary_to_list(Name));
-is_host([_ | _] = Name) -> is_proper(Name) andalso lists:all(fun is_visible/1, Name);
+is_host([_ | _] = Name) -> hep_options:all(fun is_visible/1, Name);
 is_host(Address) -> inet:is_ip_address(Address).
 
 is_visible(Character) -> is_integer(Character) andalso Character > $\s andalso Character =< $~.
@@ -88,6 +83,7 @@ is_encode(Options) ->
         error:badarg -> false
     end.
 
+is_tls({versions, Versions}) -> hep_options:is_tls_versions(Versions);
 is_tls({Name, _}) -> is_atom(Name) andalso not lists:member(Name, ?OURS);
 is_tls(_) -> false.
 

@@ -156,6 +156,7 @@ wrong_tls_options_test_() ->
             [{cacerts, authorities()}, {verify, maybe_later}],
             [{verify, verify_peer} | x],
             [{cacerts, authorities()}, {versions, ['tlsv7']}],
+            [{cacerts, authorities()}, {versions, []}],
             [{cacerts, authorities()}, {no_such_option, 1}],
             [{cacertfile, 1}],
             [{active, true}],
