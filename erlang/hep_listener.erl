@@ -17,6 +17,8 @@
 %% and 2 cannot be divided and end the connection. So does what is not HEP, unless `resync' is set.
 -module(hep_listener).
 
+-include("hep_datagram.hrl").
+
 -behaviour(gen_server).
 
 -export([start_link/1, child_spec/1, stop/1, port/1, info/1]).
@@ -97,8 +99,6 @@
 %% </dl>
 -type info() :: #{atom() => term()}.
 
-%% The largest datagram, rounded up: what a read of a UDP socket has room for.
--define(DATAGRAM, 65536).
 -define(BACKLOG, 1024).
 %% How often a port that is in use is tried, and how many milliseconds are between.
 -define(ATTEMPTS, 10).
@@ -386,7 +386,7 @@ open_udp(#{ip := Ip, port := Port, recbuf := Size, read_packets := ReadPackets} 
         {ip, Ip},
         {active, false},
         {recbuf, Size},
-        %% Behind `recbuf', which would make it as large.
+        %% Room for one datagram. Behind `recbuf', which would make it as large.
         {buffer, ?DATAGRAM},
         {read_packets, ReadPackets}
     ],

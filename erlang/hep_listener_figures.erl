@@ -1,7 +1,7 @@
 %% @private What a listener counts. The processes that receive add to the same counters, without messages.
 -module(hep_listener_figures).
 
--export([new/0, add/3, packets/4, rejected/2, get/2, all/1]).
+-export([new/0, add/3, packets/4, rejected/2, all/1]).
 
 -export_type([figures/0, figure/0]).
 
@@ -67,10 +67,6 @@ packets(Version, Type, Count, Figures) ->
 -spec rejected(hep:reason() | hep_stream:reason(), figures()) -> ok.
 rejected(Reason, Figures) when is_tuple(Reason) -> rejected(element(1, Reason), Figures);
 rejected(Reason, Figures) -> counters:add(Figures, map_get(Reason, ?REASONS), 1).
-
--spec get(figure(), figures()) -> non_neg_integer().
-get(Figure, Figures) ->
-    counters:get(Figures, map_get(Figure, ?FIGURES)).
 
 %% @doc All of them. Reasons and payload types that did not occur are left out. What was received is the sum of its
 %% parts, whenever it is looked at.

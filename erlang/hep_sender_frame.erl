@@ -9,7 +9,7 @@
 -export_type([settings/0, reason/0]).
 
 %% What UDP over IPv4 carries: 65535 bytes without the headers of both.
--define(DATAGRAM, 65507).
+-define(UDP_PAYLOAD, 65507).
 
 -record(settings, {
     stream :: boolean(),
@@ -80,7 +80,7 @@ with_node_name(#hep{version = 3, chunks = Chunks} = Hep, #settings{node_name = <
 with_node_name(Hep, _) ->
     Hep.
 
-sized(_, Size, #settings{stream = false}) when Size > ?DATAGRAM -> {error, {datagram_too_large, Size}};
+sized(_, Size, #settings{stream = false}) when Size > ?UDP_PAYLOAD -> {error, {datagram_too_large, Size}};
 sized(Frame, Size, _) -> {ok, Frame, Size}.
 
 %% On a stream one wrong length takes all that follows with it.

@@ -14,8 +14,6 @@
 -module(hep_stream).
 
 -export([new/0, new/1, feed/2, finish/1, buffered/1, format_error/1]).
-%% For hep_listener.
--export([own/1]).
 
 -export_type([stream/0, options/0, error/0, reason/0]).
 
@@ -245,8 +243,7 @@ begun(Bytes, Position) ->
 keep(Packet, #stream{copy = true}) -> own(Packet);
 keep(Packet, _) -> Packet.
 
-%% @private A binary that keeps no more than twice its size alive.
--spec own(binary()) -> binary().
+%% A binary that keeps no more than twice its size alive.
 own(Bytes) ->
     case binary:referenced_byte_size(Bytes) > 2 * byte_size(Bytes) of
         true -> binary:copy(Bytes);
