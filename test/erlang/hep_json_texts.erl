@@ -14,18 +14,7 @@ still(#hep{version = 1} = Hep) -> Hep#hep{timestamp = undefined};
 still(Hep) -> Hep.
 
 hep() ->
-    #hep{
-        version = 3,
-        protocol_family = 2,
-        protocol = 17,
-        src_ip = {192, 0, 2, 1},
-        src_port = 5060,
-        dst_ip = {192, 0, 2, 2},
-        dst_port = 5062,
-        timestamp = {1700, 0, 5},
-        node_id = 7,
-        payload = <<"text">>
-    }.
+    (hep_encoding:hep(3))#hep{dst_port = 5062, timestamp = {1700, 0, 5}, node_id = 7, payload = <<"text">>}.
 
 packet() ->
     {ok, Packet} = hep:encode(hep()),

@@ -37,11 +37,11 @@ loading_again_leaves_the_codec_running_test() ->
 
 another_vm_test_() ->
     {timeout, 60, [
-        {"any folder", fun() -> in_folder(fun any_folder/1) end},
-        {"no library", fun() -> in_folder(fun no_library/1) end},
-        {"file that is no library", fun() -> in_folder(fun broken_library/1) end},
-        {"archive", fun() -> in_folder(fun archive/1) end},
-        {"archive without a library", fun() -> in_folder(fun archive_without_library/1) end}
+        {"any folder", fun() -> hep_ports:in_folder(fun any_folder/1) end},
+        {"no library", fun() -> hep_ports:in_folder(fun no_library/1) end},
+        {"file that is no library", fun() -> hep_ports:in_folder(fun broken_library/1) end},
+        {"archive", fun() -> hep_ports:in_folder(fun archive/1) end},
+        {"archive without a library", fun() -> hep_ports:in_folder(fun archive_without_library/1) end}
     ]}.
 
 %% The folder's name does not matter.
@@ -114,16 +114,6 @@ copy(Files, Folder) ->
         end
      || File <- Files
     ].
-
-in_folder(Test) ->
-    Name = lists:concat(["hep-test-", os:getpid(), "-", erlang:unique_integer([positive])]),
-    Folder = filename:join(os:getenv("TMPDIR", "/tmp"), Name),
-    ok = file:make_dir(Folder),
-    try
-        Test(Folder)
-    after
-        ok = file:del_dir_r(Folder)
-    end.
 
 with_peer(Ebin, Test) ->
     {ok, Peer, _} = peer:start_link(#{

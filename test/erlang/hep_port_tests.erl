@@ -5,7 +5,7 @@
 -include_lib("eunit/include/eunit.hrl").
 -include("hep.hrl").
 
--import(hep_ports, [alike/2, all_alike/2, in_batch/1, nif/1, os_pid/1, with_port/1, with_port/2]).
+-import(hep_ports, [alike/2, all_alike/2, in_batch/1, nif/1, os_pid/1, with_port/1]).
 -import(hep_packets, [chunk/2, chunk/3, frame/1]).
 
 %% What another VM runs.
@@ -163,18 +163,7 @@ encode_options() ->
     ]).
 
 record(Version) ->
-    #hep{
-        version = Version,
-        protocol_family = 2,
-        protocol = 17,
-        src_ip = {192, 0, 2, 1},
-        src_port = 5060,
-        dst_ip = {192, 0, 2, 2},
-        dst_port = 5062,
-        timestamp = {1700, 123456, 654321},
-        node_id = 2002,
-        payload = <<"OPTIONS sip:a">>
-    }.
+    (hep_encoding:hep(3))#hep{version = Version}.
 
 %% Mostly valid: up to two fields are replaced.
 any_record() ->
