@@ -225,7 +225,8 @@ mailbox_test() ->
     Collector = listen(udp, ?V4),
     Options = #{targets => [{?V4, port(Collector)}], queue => 100, queue_bytes => 70000},
     with_sender(Options, fun(Sender) ->
-        #{} = hep_sender:info(Sender),
+        %% The link has nothing more to say.
+        wait_for(Sender, 1, #{state => up}),
         true = erlang:suspend_process(Sender),
         Results = [hep_sender:send(Sender, numbered(N)) || N <- lists:seq(1, 300)],
         {message_queue_len, Length} = process_info(Sender, message_queue_len),
