@@ -1,20 +1,24 @@
-//! Terms of the BEAM: the one module with `unsafe` code.
+//! Calls and terms of the BEAM: the one module with `unsafe` code.
 //!
 //! It speaks to the NIF API directly, since a packet's terms are made thousands of times a millisecond:
-//! `rustler::Term` carries its environment with each term, and a tuple of them is copied to make one.
+//! `rustler::Term` carries its environment with each term, a tuple of them is copied to make one, and
+//! `#[rustler::nif]` allocates for the arguments of each call.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::panic::{self, AssertUnwindSafe};
 use std::slice;
 use std::sync::OnceLock;
 
 use hep_term::{Atom, Scheduler, TermBuilder, TermReader, Terms, split_key};
 use rustler::sys::{
-    ErlNifBinary, ErlNifEnv, ErlNifTerm, enif_get_list_cell, enif_get_tuple, enif_get_uint64,
-    enif_inspect_binary, enif_is_binary, enif_make_atom_len, enif_make_list_from_array, enif_make_new_binary,
-    enif_make_sub_binary, enif_make_tuple_from_array, enif_make_uint64,
+    ErlNifBinary, ErlNifEnv, ErlNifTerm, enif_consume_timeslice, enif_get_list_cell, enif_get_tuple,
+    enif_get_uint64, enif_inspect_binary, enif_is_binary, enif_make_atom_len, enif_make_badarg,
+    enif_make_list_from_array, enif_make_new_binary, enif_make_sub_binary, enif_make_tuple_from_array,
+    enif_make_uint64, enif_raise_exception,
 };
-use rustler::{Binary, Env, Error, NifResult, Term, schedule};
+use rustler::{Env, SchedulerFlags, Term};
 
 /// How many elements of lists are a hundredth of a scheduler's timeslice of a millisecond.
 const ELEMENTS_PER_PERCENT: usize = 100;
@@ -22,9 +26,6 @@ const ELEMENTS_PER_PERCENT: usize = 100;
 const BYTES_PER_PERCENT: usize = 4096;
 /// How many bytes of JSON are, when it is read.
 const JSON_PER_PERCENT: usize = 128;
-
-/// How far the ids of a packet's chunks mostly lie apart.
-const AHEAD: usize = 6;
 
 /// How many bytes of longer binaries one call looks into, beside the first: those that do not begin at a
 /// byte's border are copied for it, which cannot be seen, and the copies live as long as the call does.
@@ -69,13 +70,13 @@ static IMMEDIATES: OnceLock<Immediates> = OnceLock::new();
 
 /// Makes the immediate terms, which stay the same as long as the VM lives.
 pub(crate) fn load(env: Env<'_>, _info: Term<'_>) -> bool {
-    immediates(env);
+    immediates(env.as_c_arg());
     true
 }
 
-fn immediates(env: Env<'_>) -> &'static Immediates {
+fn immediates(env: *mut ErlNifEnv) -> &'static Immediates {
     IMMEDIATES.get_or_init(|| Immediates {
-        atoms: Atom::ALL.map(|atom| make_atom(env, atom)),
+        atoms: Atom::ALL.map(|atom| make_atom(env, atom.name())),
         nil: make_list(env, &[]),
         integers: Integers::learn(env),
     })
@@ -85,7 +86,7 @@ impl Integers {
     /// Covers the parts of an `erlang:timestamp()`.
     const COUNT: usize = 1 << 20;
 
-    fn learn(env: Env<'_>) -> Self {
+    fn learn(env: *mut ErlNifEnv) -> Self {
         let term = |value: usize| u64::try_from(value).map_or(0, |value| make_integer(env, value).word());
         let zero = term(0);
         let shift = term(1).wrapping_sub(zero).trailing_zeros();
@@ -131,9 +132,78 @@ impl NifTerm {
     }
 }
 
+/// Declares the NIFs: name in Erlang, scheduler, function. A function takes as many terms as the NIF does; where it
+/// answers `None` the call raises `badarg`.
+macro_rules! nifs {
+    ( $( $name:ident: $scheduler:ident => $function:path; )* ) => { $(
+        // What `#[rustler::nif]` would make, but for the vector of arguments.
+        rustler::codegen_runtime::inventory::submit! {
+            rustler::Nif {
+                name: concat!(stringify!($name), "\0").as_ptr().cast(),
+                arity: $crate::terms::arity($function),
+                flags: $crate::terms::flags(hep_term::Scheduler::$scheduler),
+                raw_func: {
+                    unsafe extern "C" fn nif(
+                        env: *mut rustler::sys::ErlNifEnv,
+                        _arity: rustler::sys::c_int,
+                        arguments: *const rustler::sys::ErlNifTerm,
+                    ) -> rustler::sys::ErlNifTerm {
+                        // SAFETY: the VM calls with `arity` arguments, all of them terms of `env`.
+                        unsafe { $crate::terms::call(env, arguments, hep_term::Scheduler::$scheduler, $function) }
+                    }
+                    nif
+                },
+            }
+        }
+    )* };
+}
+pub(crate) use nifs;
+
+/// How many terms a NIF's function takes.
+#[expect(clippy::cast_possible_truncation, reason = "a function of the BEAM takes 255 at the most")]
+pub(crate) const fn arity<const N: usize>(
+    _function: for<'a> fn(&mut NifTerms<'a>, [NifTerm; N]) -> Option<NifTerm>,
+) -> u32 {
+    N as u32
+}
+
+/// What the VM calls the scheduler.
+pub(crate) const fn flags(scheduler: Scheduler) -> u32 {
+    match scheduler {
+        Scheduler::Normal => SchedulerFlags::Normal as u32,
+        Scheduler::Dirty => SchedulerFlags::DirtyCpu as u32,
+    }
+}
+
+/// One call of a NIF. A panic does not leave it: it raises `nif_panicked`.
+///
+/// # Safety
+/// `raw` is the environment of a call, and `arguments` are `N` terms of it.
+#[inline]
+pub(crate) unsafe fn call<const N: usize>(
+    raw: *mut ErlNifEnv,
+    arguments: *const ErlNifTerm,
+    scheduler: Scheduler,
+    function: impl FnOnce(&mut NifTerms<'_>, [NifTerm; N]) -> Option<NifTerm>,
+) -> ErlNifTerm {
+    // SAFETY: there are `N` of them, and a `NifTerm` is nothing but a term.
+    let arguments = unsafe { *arguments.cast::<[NifTerm; N]>() };
+    let answer = panic::catch_unwind(AssertUnwindSafe(|| {
+        let mut terms = NifTerms::new(raw, scheduler);
+        let answer = function(&mut terms, arguments);
+        terms.finish(answer)
+    }));
+    match answer {
+        Ok(Some(answer)) => answer.0,
+        // SAFETY: `raw` is the environment of the call, which returns what is made here.
+        Ok(None) => unsafe { enif_make_badarg(raw) },
+        // SAFETY: as above.
+        Err(_) => unsafe { enif_raise_exception(raw, make_atom(raw, "nif_panicked").0) },
+    }
+}
+
 /// The terms of one call.
 pub(crate) struct NifTerms<'a> {
-    env: Env<'a>,
     raw: *mut ErlNifEnv,
     scheduler: Scheduler,
     immediates: &'static Immediates,
@@ -143,8 +213,6 @@ pub(crate) struct NifTerms<'a> {
     names: &'a [NifTerm],
     /// Their keys.
     keys: &'a [NifTerm],
-    /// The index of the key that was found last.
-    last_key: Cell<usize>,
     /// Elements of lists made so far.
     elements: Cell<usize>,
     /// What the bytes that the call is about cost, in hundredths of a timeslice.
@@ -153,78 +221,106 @@ pub(crate) struct NifTerms<'a> {
     inspected: Cell<usize>,
     /// Whether there were more of them than the call may look into.
     is_exhausted: Cell<bool>,
+    call: PhantomData<&'a ErlNifEnv>,
 }
 
 impl<'a> NifTerms<'a> {
-    /// For terms made of terms.
     #[inline]
-    pub(crate) fn new(env: Env<'a>, scheduler: Scheduler) -> Self {
+    fn new(raw: *mut ErlNifEnv, scheduler: Scheduler) -> Self {
         Self {
-            env,
-            raw: env.as_c_arg(),
+            raw,
             scheduler,
-            immediates: immediates(env),
+            immediates: immediates(raw),
             packet: None,
             names: &[],
             keys: &[],
-            last_key: Cell::new(0),
             elements: Cell::new(0),
             percent: 0,
             inspected: Cell::new(0),
             is_exhausted: Cell::new(false),
+            call: PhantomData,
         }
     }
 
-    /// For terms made of JSON.
-    pub(crate) fn of_json(env: Env<'a>, json: &[u8], scheduler: Scheduler) -> Self {
-        Self { percent: json.len() / JSON_PER_PERCENT, ..Self::new(env, scheduler) }
+    /// The scheduler that the call is on.
+    #[inline]
+    pub(crate) const fn scheduler(&self) -> Scheduler {
+        self.scheduler
     }
 
-    /// For terms made of a packet.
+    /// The bytes of the packet that the call is about: binaries are made as parts of it. `None` when the term is no
+    /// binary.
     #[inline]
-    pub(crate) fn of_packet(env: Env<'a>, packet: &Binary<'a>, scheduler: Scheduler) -> Self {
-        let percent = packet.as_slice().len() / BYTES_PER_PERCENT;
-        let packet = (packet.to_term(env).as_c_arg(), packet.as_slice());
-        Self { packet: Some(packet), percent, ..Self::new(env, scheduler) }
+    pub(crate) fn packet(&mut self, packet: NifTerm) -> Option<&'a [u8]> {
+        let bytes = self.inspect(packet)?;
+        self.packet = Some((packet.0, bytes));
+        self.percent = bytes.len() / BYTES_PER_PERCENT;
+        Some(bytes)
     }
 
-    /// With `hep_registry:names()`; without it the names are made.
-    #[inline]
-    pub(crate) fn with_names(self, names: Term<'a>) -> Self {
-        Self { names: tuple_elements(self.env, names.into()).unwrap_or_default(), ..self }
+    /// The bytes of the JSON that the call is about. `None` when the term is no binary.
+    pub(crate) fn json(&mut self, json: NifTerm) -> Option<&'a [u8]> {
+        let bytes = self.inspect(json)?;
+        self.percent = bytes.len() / JSON_PER_PERCENT;
+        Some(bytes)
     }
 
-    /// With `hep_registry:keys()`; without it the keys are made.
+    /// Takes `hep_registry:names()`; without it the names are made.
     #[inline]
-    pub(crate) fn with_keys(self, keys: Term<'a>) -> Self {
-        Self { keys: tuple_elements(self.env, keys.into()).unwrap_or_default(), ..self }
+    pub(crate) fn take_names(&mut self, names: NifTerm) {
+        self.names = self.tuple_elements(names).unwrap_or_default();
     }
 
-    /// Hands the answer over, `dirty` where a normal scheduler could not look into all that it is about; what is
-    /// none is a `badarg`.
+    /// Takes `hep_registry:keys()`; without it the keys are made.
     #[inline]
-    pub(crate) fn finish_some(&self, answer: Option<NifTerm>) -> NifResult<Term<'a>> {
-        if self.is_exhausted.get() && self.scheduler == Scheduler::Normal {
-            return Ok(self.charged(self.atom(Atom::Dirty)));
-        }
-        answer.map(|answer| self.charged(answer)).ok_or(Error::BadArg)
+    pub(crate) fn take_keys(&mut self, keys: NifTerm) {
+        self.keys = self.tuple_elements(keys).unwrap_or_default();
     }
 
-    /// As [`finish_some`](Self::finish_some), of what is always an answer.
+    /// The answer, `dirty` where a normal scheduler could not look into all that it is about. Tells the scheduler
+    /// what it cost.
     #[inline]
-    pub(crate) fn finish(&self, answer: NifTerm) -> NifResult<Term<'a>> {
-        self.finish_some(Some(answer))
-    }
-
-    /// The answer as the caller's term. Tells the scheduler what it cost.
-    #[inline]
-    fn charged(&self, answer: NifTerm) -> Term<'a> {
+    fn finish(&self, answer: Option<NifTerm>) -> Option<NifTerm> {
         let percent = (self.elements.get() / ELEMENTS_PER_PERCENT).max(self.percent);
         if percent > 0 {
-            schedule::consume_timeslice(self.env, i32::try_from(percent.min(100)).unwrap_or(100));
+            // SAFETY: `raw` is the environment of this call.
+            unsafe { enif_consume_timeslice(self.raw, i32::try_from(percent.min(100)).unwrap_or(100)) };
         }
-        // SAFETY: `answer` was made in `env`, or came with the call.
-        unsafe { Term::new(self.env, answer.0) }
+        if self.is_exhausted.get() && self.scheduler == Scheduler::Normal {
+            return Some(self.atom(Atom::Dirty));
+        }
+        answer
+    }
+
+    /// The bytes of a binary.
+    #[inline]
+    fn inspect(&self, term: NifTerm) -> Option<&'a [u8]> {
+        let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
+        // SAFETY: `term` is a term of this call; on success the structure is filled in, and its bytes live as long as
+        // the call does.
+        unsafe {
+            if enif_inspect_binary(self.raw, term.0, binary.as_mut_ptr()) == 0 {
+                return None;
+            }
+            let binary = binary.assume_init_ref();
+            Some(if binary.size == 0 { &[] } else { slice::from_raw_parts(binary.data, binary.size) })
+        }
+    }
+
+    /// The elements of a tuple.
+    #[inline]
+    fn tuple_elements(&self, term: NifTerm) -> Option<&'a [NifTerm]> {
+        let mut arity = 0;
+        let mut elements = MaybeUninit::uninit();
+        // SAFETY: on success `elements` points to `arity` terms of the tuple, which does not move in a call; a
+        // `NifTerm` is nothing but a term.
+        unsafe {
+            if enif_get_tuple(self.raw, term.0, &raw mut arity, elements.as_mut_ptr()) == 0 {
+                return None;
+            }
+            let arity = usize::try_from(arity).ok()?;
+            Some(if arity == 0 { &[] } else { slice::from_raw_parts(elements.assume_init().cast(), arity) })
+        }
     }
 
     /// The term of which `part` is made, if it lies in the packet.
@@ -240,14 +336,15 @@ impl<'a> NifTerms<'a> {
 
     /// The id of a key that is one of the very literals handed in, as those of a packet parsed here are.
     ///
-    /// To find it by its address is cheaper than to look into the binary: ids mostly ascend, so it is
-    /// looked for behind the one found last.
+    /// To find it by its address is cheaper than to look into the binary. The literals mostly lie evenly apart: that
+    /// says which one it would be, and a look whether it is.
     #[inline]
     fn literal_key(&self, term: NifTerm) -> Option<u16> {
-        let last = self.last_key.get();
-        let ahead = self.keys.get(last..)?.iter().take(AHEAD).position(|&key| key == term)?;
-        self.last_key.set(last.saturating_add(ahead));
-        u16::try_from(self.last_key.get()).ok()
+        let &[first, second, ..] = self.keys else { return None };
+        let distance = |key: NifTerm| key.word().wrapping_sub(first.word()).cast_signed();
+        let guess = distance(term).checked_div(distance(second))?;
+        (*self.keys.get(usize::try_from(guess).ok()?)? == term).then_some(())?;
+        u16::try_from(guess).ok()
     }
 
     fn copy(&self, bytes: &[u8]) -> NifTerm {
@@ -268,7 +365,7 @@ impl TermBuilder for NifTerms<'_> {
     fn atom(&self, atom: Atom) -> NifTerm {
         match self.immediates.atoms.get(atom as usize) {
             Some(&term) => term,
-            None => make_atom(self.env, atom),
+            None => make_atom(self.raw, atom.name()),
         }
     }
 
@@ -277,7 +374,7 @@ impl TermBuilder for NifTerms<'_> {
         usize::try_from(value)
             .ok()
             .and_then(|value| self.immediates.integers.term(value))
-            .unwrap_or_else(|| make_integer(self.env, value))
+            .unwrap_or_else(|| make_integer(self.raw, value))
     }
 
     #[inline]
@@ -295,7 +392,7 @@ impl TermBuilder for NifTerms<'_> {
     #[inline]
     fn list(&self, elements: &mut Terms<NifTerm>) -> NifTerm {
         self.elements.set(self.elements.get().saturating_add(elements.len()));
-        make_list(self.env, elements)
+        make_list(self.raw, elements)
     }
 
     #[inline]
@@ -340,15 +437,7 @@ impl TermReader for NifTerms<'_> {
             self.is_exhausted.set(true);
             return None;
         }
-        let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
-        // SAFETY: on success the structure is filled in, and its bytes live as long as the call does.
-        let bytes = unsafe {
-            if enif_inspect_binary(self.raw, term.0, binary.as_mut_ptr()) == 0 {
-                return None;
-            }
-            let binary = binary.assume_init_ref();
-            if binary.size == 0 { &[] } else { slice::from_raw_parts(binary.data, binary.size) }
-        };
+        let bytes = self.inspect(term)?;
         if bytes.len() > SHORT {
             self.inspected.set(self.inspected.get().saturating_add(bytes.len()));
         }
@@ -367,7 +456,7 @@ impl TermReader for NifTerms<'_> {
 
     #[inline]
     fn elements<const N: usize>(&self, term: NifTerm) -> Option<[NifTerm; N]> {
-        tuple_elements(self.env, term)?.try_into().ok()
+        self.tuple_elements(term)?.try_into().ok()
     }
 
     #[inline]
@@ -389,42 +478,19 @@ impl TermReader for NifTerms<'_> {
     }
 }
 
-impl From<Term<'_>> for NifTerm {
-    fn from(term: Term<'_>) -> Self {
-        Self(term.as_c_arg())
-    }
-}
-
-/// The elements of a tuple; they live as long as the call does.
-#[inline]
-fn tuple_elements(env: Env<'_>, term: NifTerm) -> Option<&[NifTerm]> {
-    let mut arity = 0;
-    let mut elements = MaybeUninit::uninit();
-    // SAFETY: on success `elements` points to `arity` terms of the tuple, which does not move in a call; a
-    // `NifTerm` is nothing but a term.
-    unsafe {
-        if enif_get_tuple(env.as_c_arg(), term.0, &raw mut arity, elements.as_mut_ptr()) == 0 {
-            return None;
-        }
-        let arity = usize::try_from(arity).ok()?;
-        if arity == 0 { Some(&[]) } else { Some(slice::from_raw_parts(elements.assume_init().cast(), arity)) }
-    }
-}
-
 /// A list of terms of `env`.
-fn make_list(env: Env<'_>, elements: &[NifTerm]) -> NifTerm {
+fn make_list(env: *mut ErlNifEnv, elements: &[NifTerm]) -> NifTerm {
     let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
     // SAFETY: `elements` are at least `length` terms of `env`, and a `NifTerm` is nothing but a term.
-    NifTerm(unsafe { enif_make_list_from_array(env.as_c_arg(), elements.as_ptr().cast(), length) })
+    NifTerm(unsafe { enif_make_list_from_array(env, elements.as_ptr().cast(), length) })
 }
 
-fn make_integer(env: Env<'_>, value: u64) -> NifTerm {
+fn make_integer(env: *mut ErlNifEnv, value: u64) -> NifTerm {
     // SAFETY: `env` is an environment.
-    NifTerm(unsafe { enif_make_uint64(env.as_c_arg(), value) })
+    NifTerm(unsafe { enif_make_uint64(env, value) })
 }
 
-fn make_atom(env: Env<'_>, atom: Atom) -> NifTerm {
-    let name = atom.name();
+fn make_atom(env: *mut ErlNifEnv, name: &str) -> NifTerm {
     // SAFETY: the name is given with its length.
-    NifTerm(unsafe { enif_make_atom_len(env.as_c_arg(), name.as_ptr().cast(), name.len()) })
+    NifTerm(unsafe { enif_make_atom_len(env, name.as_ptr().cast(), name.len()) })
 }
