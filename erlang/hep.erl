@@ -25,6 +25,9 @@
 -include("hep.hrl").
 -include("hep_datagram.hrl").
 
+%% They take a part of what encoding takes.
+-compile({inline, [numbered/1, payload_size/1]}).
+
 %% How deep a sentence goes into a term.
 -define(DEPTH, 12).
 

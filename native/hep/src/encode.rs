@@ -7,11 +7,10 @@ use core::net::IpAddr;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::frame::{self, Chunk};
-use crate::header::Header;
+use crate::header::{Header, Pen};
 use crate::packet::{Family, Packet, is_kept};
 use crate::registry::{GenericChunk, MAGIC, PayloadType};
 use crate::{Timestamp, Version, quirks};
@@ -144,12 +143,6 @@ pub(crate) fn encode_into<'a>(
     total(encoded).map(|_| ())
 }
 
-/// Begins a frame of version 3, whose length is not known yet.
-fn begin_frame(header: &mut Header) {
-    header.put_slice(MAGIC);
-    header.put([0, 0]);
-}
-
 /// Writes the total length into the header of version 3.
 fn state_total(encoded: &mut Encoded<'_>) -> Result<(), EncodeError> {
     let total = total(encoded)?;
@@ -158,10 +151,17 @@ fn state_total(encoded: &mut Encoded<'_>) -> Result<(), EncodeError> {
 }
 
 /// The length of the whole packet, as version 3 states it.
+#[inline]
 fn total(encoded: &Encoded<'_>) -> Result<u16, EncodeError> {
-    let sizes = [encoded.header.len(), encoded.payload.len(), encoded.trailer.len()];
-    let size = sizes.into_iter().fold(0, usize::saturating_add);
+    let size = size(encoded);
     u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })
+}
+
+/// How many bytes were written.
+#[inline]
+fn size(encoded: &Encoded<'_>) -> usize {
+    let sizes = [encoded.header.len(), encoded.payload.len(), encoded.trailer.len()];
+    sizes.into_iter().fold(0, usize::saturating_add)
 }
 
 /// The packet's family, which its addresses must be of.
@@ -214,18 +214,14 @@ fn fixed(
 
     let documented = is_v2 && options.v2_style == V2Style::Documented;
     let counted = if documented { Version::V2 } else { Version::V1 };
-    header.put([
-        packet.version.number(),
-        quirks::documented_length(counted, family),
-        family.number(),
-        protocol,
-    ]);
-    header.put(src_port.to_be_bytes());
-    header.put(dst_port.to_be_bytes());
+    let mut pen = header.pen();
+    pen.put([packet.version.number(), quirks::documented_length(counted, family), family.number(), protocol]);
+    pen.put(src_port.to_be_bytes());
+    pen.put(dst_port.to_be_bytes());
     for address in [src_ip, dst_ip] {
         match address {
-            IpAddr::V4(address) => header.put(address.octets()),
-            IpAddr::V6(address) => header.put(address.octets()),
+            IpAddr::V4(address) => pen.put(address.octets()),
+            IpAddr::V6(address) => pen.put(address.octets()),
         }
     }
     if let Some(id) = id {
@@ -234,11 +230,12 @@ fn fixed(
             V2Style::Documented => (seconds.to_be_bytes(), microseconds.to_be_bytes(), id.to_be_bytes()),
             V2Style::C => (seconds.to_le_bytes(), microseconds.to_le_bytes(), id.to_le_bytes()),
         };
-        header.put(seconds);
-        header.put(microseconds);
-        header.put(id);
-        header.put([0, 0]);
+        pen.put(seconds);
+        pen.put(microseconds);
+        pen.put(id);
+        pen.put([0, 0]);
     }
+    pen.lay_down();
     Ok(())
 }
 
@@ -255,46 +252,51 @@ fn framed(
     timestamp: Timestamp,
     options: &EncodeOptions<'_>,
 ) -> Result<(), EncodeError> {
-    begin_frame(&mut encoded.header);
-    let mut writer = Writer { header: &mut encoded.header, kept: SmallVec::new(), written: 0 };
-    writer.keep(packet, options)?;
+    let chunks = in_order(packet, options.auth_key)?;
+    let (generic, vendors) =
+        chunks.split_at_checked(chunks.partition_point(|chunk| chunk.vendor == 0)).unwrap_or_default();
+    let Timestamp { seconds, microseconds } = readable(timestamp)?;
+    let mut pen = encoded.header.pen();
+    pen.put(*MAGIC);
+    // The total length, see `state_total`.
+    pen.put([0, 0]);
+    let mut writer = Writer::new(pen, generic);
     if let Some(family) = family {
-        writer.own(GenericChunk::ProtocolFamily, [family.number()])?;
+        writer.own(GenericChunk::ProtocolFamily, [family.number()]);
     }
-    match packet.protocol.map(|protocol| (u8::try_from(protocol), protocol)) {
-        Some((Ok(protocol), _)) => writer.own(GenericChunk::Protocol, [protocol])?,
-        // Rule Q4: there are senders of two bytes.
-        Some((Err(_), protocol)) => writer.own(GenericChunk::Protocol, protocol.to_be_bytes())?,
-        None => {}
-    }
-    for (chunk, address) in
-        [(GenericChunk::Ipv4Source, packet.src_ip), (GenericChunk::Ipv4Destination, packet.dst_ip)]
-    {
-        if let Some(IpAddr::V4(address)) = address {
-            writer.own(chunk, address.octets())?;
+    if let Some(protocol) = packet.protocol {
+        match u8::try_from(protocol) {
+            Ok(protocol) => writer.own(GenericChunk::Protocol, [protocol]),
+            // Rule Q4: there are senders of two bytes.
+            Err(_) => writer.own(GenericChunk::Protocol, protocol.to_be_bytes()),
         }
     }
-    for (chunk, address) in
-        [(GenericChunk::Ipv6Source, packet.src_ip), (GenericChunk::Ipv6Destination, packet.dst_ip)]
-    {
-        if let Some(IpAddr::V6(address)) = address {
-            writer.own(chunk, address.octets())?;
-        }
+    if let Some(IpAddr::V4(address)) = packet.src_ip {
+        writer.own(GenericChunk::Ipv4Source, address.octets());
+    }
+    if let Some(IpAddr::V4(address)) = packet.dst_ip {
+        writer.own(GenericChunk::Ipv4Destination, address.octets());
+    }
+    if let Some(IpAddr::V6(address)) = packet.src_ip {
+        writer.own(GenericChunk::Ipv6Source, address.octets());
+    }
+    if let Some(IpAddr::V6(address)) = packet.dst_ip {
+        writer.own(GenericChunk::Ipv6Destination, address.octets());
     }
     if let Some(port) = packet.src_port {
-        writer.own(GenericChunk::SourcePort, port.to_be_bytes())?;
+        writer.own(GenericChunk::SourcePort, port.to_be_bytes());
     }
     if let Some(port) = packet.dst_port {
-        writer.own(GenericChunk::DestinationPort, port.to_be_bytes())?;
+        writer.own(GenericChunk::DestinationPort, port.to_be_bytes());
     }
-    let timestamp = readable(timestamp)?;
-    writer.own(GenericChunk::Seconds, timestamp.seconds.to_be_bytes())?;
-    writer.own(GenericChunk::Microseconds, timestamp.microseconds.to_be_bytes())?;
-    writer.own(GenericChunk::PayloadType, [packet.payload_type])?;
+    writer.own(GenericChunk::Seconds, seconds.to_be_bytes());
+    writer.own(GenericChunk::Microseconds, microseconds.to_be_bytes());
+    writer.own(GenericChunk::PayloadType, [packet.payload_type]);
     if let Some(id) = packet.capture_id {
-        writer.own(GenericChunk::CaptureId, id.to_be_bytes())?;
+        writer.own(GenericChunk::CaptureId, id.to_be_bytes());
     }
-    writer.kept_below(u32::from(u16::MAX).saturating_add(1))?;
+    writer.kept_below(u32::MAX);
+    writer.pen.lay_down();
 
     let mut id = GenericChunk::Payload;
     if packet.payload.is_compressed() {
@@ -304,85 +306,134 @@ fn framed(
         id = GenericChunk::CompressedPayload;
         encoded.payload = Cow::Owned(smaller);
     }
-    put_chunk_header(&mut encoded.header, 0, id.into(), encoded.payload.len())?;
+    let Some(length) = chunk_length(encoded.payload.len()) else {
+        return Err(EncodeError::TooLarge { size: size(encoded).saturating_add(frame::HEADER.into()) });
+    };
+    encoded.header.put(chunk_header(0, id.into(), length));
 
-    for chunk in packet.chunks.iter().filter(|chunk| chunk.vendor != 0) {
-        let trailer = &mut encoded.trailer;
-        trailer.extend(chunk_header(chunk.vendor, chunk.id, chunk.value.len(), trailer.len())?);
-        trailer.extend_from_slice(chunk.value);
+    for &Chunk { vendor, id, value } in vendors {
+        encoded.trailer.extend(chunk_header(vendor, id, fitting_length(value)));
+        encoded.trailer.extend_from_slice(value);
     }
     state_total(encoded)
 }
 
+/// The packet's `chunks` as they are written: generic ones in the order of their ids, then vendors'. All of them have
+/// room in a packet.
+fn in_order<'p>(
+    packet: &'p Packet<'_>,
+    auth_key: Option<&'p [u8]>,
+) -> Result<Cow<'p, [Chunk<'p>]>, EncodeError> {
+    let mut size = auth_key.map_or(0, chunk_size);
+    let mut is_ordered = auth_key.is_none();
+    let mut last = (false, 0);
+    for chunk in &packet.chunks {
+        if chunk.vendor == 0 && !is_kept(chunk.id, chunk.value) {
+            return Err(EncodeError::InvalidChunk { vendor: chunk.vendor, id: chunk.id });
+        }
+        if auth_key.is_none() || !is_auth_key(chunk) {
+            size = size.saturating_add(chunk_size(chunk.value));
+        }
+        // No more is looked at, however many chunks there are.
+        u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })?;
+        is_ordered &= last <= place(chunk);
+        last = place(chunk);
+    }
+    if is_ordered {
+        return Ok(Cow::Borrowed(&packet.chunks));
+    }
+    let is_replaced = |chunk: &&Chunk<'_>| auth_key.is_some() && is_auth_key(chunk);
+    let kept = packet.chunks.iter().filter(|chunk| !is_replaced(chunk)).copied();
+    let key = auth_key.map(|value| Chunk { vendor: 0, id: GenericChunk::AuthKey.into(), value });
+    let mut ordered: Vec<_> = kept.chain(key).collect();
+    ordered.sort_by_key(place);
+    Ok(Cow::Owned(ordered))
+}
+
+/// Whether it is a vendor's, and its id where it is not.
+#[inline]
+const fn place(chunk: &Chunk<'_>) -> (bool, u16) {
+    if chunk.vendor == 0 { (false, chunk.id) } else { (true, 0) }
+}
+
+fn is_auth_key(chunk: &Chunk<'_>) -> bool {
+    chunk.vendor == 0 && chunk.id == u16::from(GenericChunk::AuthKey)
+}
+
+#[inline]
+fn chunk_size(value: &[u8]) -> usize {
+    value.len().saturating_add(frame::HEADER.into())
+}
+
 /// Writes generic chunks in the order of their ids: fields' own, and between them the kept ones.
+///
+/// It is never handed on as a whole, so that it stays in registers.
 struct Writer<'h, 'a> {
-    header: &'h mut Header,
-    kept: SmallVec<[(u16, &'a [u8]); 8]>,
-    written: usize,
+    pen: Pen<'h>,
+    /// Those that are left.
+    kept: &'h [Chunk<'a>],
+    /// The id of the first of them; beyond all ids when there is none.
+    next: u32,
 }
 
-impl<'a> Writer<'_, 'a> {
-    /// The generic chunks among the packet's `chunks`, in the order of their ids.
-    fn keep(&mut self, packet: &'a Packet<'_>, options: &EncodeOptions<'a>) -> Result<(), EncodeError> {
-        let auth_key = u16::from(GenericChunk::AuthKey);
-        for &Chunk { vendor, id, value } in packet.chunks.iter().filter(|chunk| chunk.vendor == 0) {
-            if !is_kept(id, value) {
-                return Err(EncodeError::InvalidChunk { vendor, id });
-            }
-            if id != auth_key || options.auth_key.is_none() {
-                self.kept.push((id, value));
-            }
-        }
-        self.kept.extend(options.auth_key.map(|key| (auth_key, key)));
-        self.kept.sort_by_key(|&(id, _)| id);
-        Ok(())
+impl<'h, 'a> Writer<'h, 'a> {
+    #[inline]
+    fn new(pen: Pen<'h>, kept: &'h [Chunk<'a>]) -> Self {
+        Self { pen, kept, next: first_id(kept) }
     }
 
-    #[inline]
-    fn own<const WIDTH: usize>(
-        &mut self,
-        chunk: GenericChunk,
-        value: [u8; WIDTH],
-    ) -> Result<(), EncodeError> {
+    #[expect(clippy::inline_always, reason = "what it writes is mostly known where it is called")]
+    #[inline(always)]
+    fn own<const WIDTH: usize>(&mut self, chunk: GenericChunk, value: [u8; WIDTH]) {
         let id = u16::from(chunk);
-        self.kept_below(id.into())?;
-        put_chunk_header(self.header, 0, id, WIDTH)?;
-        self.header.put(value);
-        Ok(())
+        self.kept_below(id.into());
+        self.pen.put(chunk_header(0, id, fitting_length(&value)));
+        self.pen.put(value);
     }
 
     #[inline]
-    fn kept_below(&mut self, limit: u32) -> Result<(), EncodeError> {
-        while let Some(&(id, value)) = self.kept.get(self.written).filter(|&&(id, _)| u32::from(id) < limit) {
-            put_chunk(self.header, 0, id, value)?;
-            self.written = self.written.saturating_add(1);
+    fn kept_below(&mut self, limit: u32) {
+        if self.next < limit {
+            let count = self.kept.partition_point(|chunk| u32::from(chunk.id) < limit);
+            let (below, left) = self.kept.split_at_checked(count).unwrap_or_default();
+            self.pen.put_with(|pen| put_chunks(pen, below));
+            self.kept = left;
+            self.next = first_id(left);
         }
-        Ok(())
     }
 }
 
-fn put_chunk(header: &mut Header, vendor: u16, id: u16, value: &[u8]) -> Result<(), EncodeError> {
-    put_chunk_header(header, vendor, id, value.len())?;
-    header.put_slice(value);
-    Ok(())
+#[inline]
+fn first_id(kept: &[Chunk<'_>]) -> u32 {
+    kept.first().map_or(u32::MAX, |chunk| chunk.id.into())
+}
+
+/// Writes generic chunks.
+#[inline(never)]
+fn put_chunks(mut pen: Pen<'_>, chunks: &[Chunk<'_>]) {
+    for chunk in chunks {
+        pen.put(chunk_header(0, chunk.id, fitting_length(chunk.value)));
+        pen.put_slice(chunk.value);
+    }
+    pen.lay_down();
+}
+
+/// What a chunk with so many bytes of value says its length is, if it can.
+#[inline]
+fn chunk_length(width: usize) -> Option<u16> {
+    u16::try_from(width).ok()?.checked_add(frame::HEADER)
+}
+
+/// The length of a chunk that has room in a packet, see [`in_order`].
+#[inline]
+fn fitting_length(value: &[u8]) -> u16 {
+    chunk_length(value.len()).unwrap_or(u16::MAX)
 }
 
 #[inline]
-fn put_chunk_header(header: &mut Header, vendor: u16, id: u16, width: usize) -> Result<(), EncodeError> {
-    header.put(chunk_header(vendor, id, width, header.len())?);
-    Ok(())
-}
-
-/// The header of a chunk behind others of `size` bytes.
-#[inline]
-fn chunk_header(vendor: u16, id: u16, width: usize, size: usize) -> Result<[u8; 6], EncodeError> {
-    let size = size.saturating_add(width).saturating_add(frame::HEADER.into());
-    // Nothing beyond the limit is written, however many chunks there are.
-    u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })?;
-    let length = u16::try_from(width).ok().and_then(|width| width.checked_add(frame::HEADER));
-    let length = length.ok_or(EncodeError::TooLarge { size })?;
+fn chunk_header(vendor: u16, id: u16, length: u16) -> [u8; 6] {
     let [[v0, v1], [i0, i1], [l0, l1]] = [vendor, id, length].map(u16::to_be_bytes);
-    Ok([v0, v1, i0, i1, l0, l1])
+    [v0, v1, i0, i1, l0, l1]
 }
 
 fn pack(payload: &[u8], compress: Compress) -> Option<Vec<u8>> {

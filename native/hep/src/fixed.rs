@@ -37,6 +37,7 @@ type Bytes<'a, Output> = Result<(&'a [u8], Output), nom::Err<()>>;
 
 impl<'a> FixedPacket<'a> {
     /// Takes a packet of `version` apart; `input` begins with the version's byte.
+    #[inline]
     pub(crate) fn read(version: Version, input: &'a [u8], options: &Options) -> Result<Self, DecodeError> {
         let truncated = |_| DecodeError::Truncated { offset: input.len() };
         let (rest, (_version, header_length, family_number)) =

@@ -101,7 +101,7 @@ impl FrameChunks<'_> {
 impl FusedIterator for FrameChunks<'_> {}
 
 fn magic(input: &[u8]) -> IResult<&[u8], &[u8], ()> {
-    alt((tag(MAGIC), tag(EEP_MAGIC))).parse(input)
+    alt((tag(&MAGIC[..]), tag(&EEP_MAGIC[..]))).parse(input)
 }
 
 #[inline]

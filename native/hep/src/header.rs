@@ -1,20 +1,23 @@
 //! Where a header is put together.
 
-use smallvec::SmallVec;
+/// How many bytes need no allocation: enough for all fields of a packet, and some chunks.
+const ROOM: usize = 256;
 
 /// Bytes written one behind the other: a packet's header.
 ///
 /// It stays where it is made: most headers need no allocation, and none is copied before it is done.
 #[derive(Clone, Debug)]
 pub struct Header {
-    room: SmallVec<[u8; 256]>,
+    room: [u8; ROOM],
     used: usize,
+    /// All of them, once there are more than `ROOM`.
+    large: Vec<u8>,
 }
 
 impl Default for Header {
     #[inline]
     fn default() -> Self {
-        Self { room: SmallVec::from([0; 256]), used: 0 }
+        Self { room: [0; ROOM], used: 0, large: Vec::new() }
     }
 }
 
@@ -23,44 +26,98 @@ impl Header {
     #[must_use]
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        self.room.get(..self.used).unwrap_or_default()
+        self.room.get(..self.used).unwrap_or(&self.large)
     }
 
+    #[inline]
     pub(crate) const fn len(&self) -> usize {
         self.used
     }
 
     /// Writes over what stands there.
+    #[inline]
     pub(crate) fn put_at<const WIDTH: usize>(&mut self, offset: usize, bytes: [u8; WIDTH]) {
-        if let Some(place) = self.room.get_mut(offset..).and_then(<[u8]>::first_chunk_mut) {
+        let written = if self.used > ROOM { &mut self.large[..] } else { &mut self.room[..] };
+        if let Some(place) = written.get_mut(offset..).and_then(<[u8]>::first_chunk_mut) {
             *place = bytes;
         }
     }
 
-    #[expect(clippy::inline_always, reason = "the few stores that it is take less than a call")]
-    #[inline(always)]
+    /// Writes one thing behind what stands there; for more there is a [`Pen`].
     pub(crate) fn put<const WIDTH: usize>(&mut self, bytes: [u8; WIDTH]) {
-        match self.room.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut) {
-            Some(place) => *place = bytes,
-            None => self.grow(&bytes),
-        }
-        self.used = self.used.saturating_add(WIDTH);
+        let mut pen = self.pen();
+        pen.put(bytes);
+        pen.lay_down();
     }
 
-    pub(crate) fn put_slice(&mut self, bytes: &[u8]) {
-        let end = self.used.saturating_add(bytes.len());
-        match self.room.get_mut(self.used..end) {
-            Some(place) => place.copy_from_slice(bytes),
-            None => self.grow(bytes),
-        }
-        self.used = end;
+    /// To write behind what stands there.
+    #[inline]
+    pub(crate) const fn pen(&mut self) -> Pen<'_> {
+        Pen { used: self.used, header: self }
+    }
+
+    /// Takes the bytes themselves: a reference to them would have them written down first where they have room too.
+    #[cold]
+    #[inline(never)]
+    fn grow_by<const WIDTH: usize>(&mut self, used: usize, bytes: [u8; WIDTH]) -> usize {
+        self.grow(used, &bytes)
     }
 
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, bytes: &[u8]) {
-        self.room.truncate(self.used);
-        self.room.extend_from_slice(bytes);
+    fn grow(&mut self, used: usize, bytes: &[u8]) -> usize {
+        if let Some(written) = self.room.get(..used) {
+            self.large.extend_from_slice(written);
+        }
+        self.large.extend_from_slice(bytes);
+        self.large.len()
+    }
+}
+
+/// Writes into a header. What it wrote counts once it is [laid down](Pen::lay_down).
+///
+/// It knows itself where it stands: each time it would else have to look there before it writes there.
+pub(crate) struct Pen<'h> {
+    header: &'h mut Header,
+    used: usize,
+}
+
+impl Pen<'_> {
+    #[expect(clippy::inline_always, reason = "the few stores that it is take less than a call")]
+    #[inline(always)]
+    pub(crate) fn put<const WIDTH: usize>(&mut self, bytes: [u8; WIDTH]) {
+        match self.header.room.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut) {
+            Some(place) => {
+                *place = bytes;
+                self.used = self.used.saturating_add(WIDTH);
+            }
+            None => self.used = self.header.grow_by(self.used, bytes),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn put_slice(&mut self, bytes: &[u8]) {
+        let end = self.used.saturating_add(bytes.len());
+        match self.header.room.get_mut(self.used..end) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.used = end;
+            }
+            None => self.used = self.header.grow(self.used, bytes),
+        }
+    }
+
+    /// Lets another pen write here in between.
+    #[inline]
+    pub(crate) fn put_with(&mut self, write: impl FnOnce(Pen<'_>)) {
+        self.header.used = self.used;
+        write(self.header.pen());
+        self.used = self.header.used;
+    }
+
+    #[inline]
+    pub(crate) const fn lay_down(self) {
+        self.header.used = self.used;
     }
 }
 
@@ -73,14 +130,16 @@ mod tests {
         let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(1000).collect();
         for step in 1..=300 {
             let mut header = Header::default();
+            let mut pen = header.pen();
             for part in bytes.chunks(step) {
                 match *part {
-                    [a] => header.put([a]),
-                    [a, b, c] => header.put([a, b, c]),
-                    _ => header.put_slice(part),
+                    [a] => pen.put([a]),
+                    [a, b, c] => pen.put([a, b, c]),
+                    _ => pen.put_slice(part),
                 }
             }
-            header.put([]);
+            pen.put([]);
+            pen.lay_down();
             assert_eq!((header.len(), header.as_bytes()), (bytes.len(), &bytes[..]));
             header.put_at(998, [9, 9]);
             assert_eq!(header.as_bytes()[997..], [bytes[997], 9, 9]);

@@ -135,7 +135,10 @@ impl<'a> Packet<'a> {
         now: impl FnOnce() -> Timestamp,
     ) -> Result<Self, DecodeError> {
         match Version::of_fixed_header(input) {
-            Some(version) => Ok(Self::from_fixed(FixedPacket::read(version, input, options)?, now)),
+            Some(version) => {
+                let fixed = FixedPacket::read(version, input, options)?;
+                Ok(Self::from_fixed(&fixed, now))
+            }
             None => Self::from_frame(Frame::read(input)?, options),
         }
     }
@@ -191,19 +194,19 @@ impl<'a> Packet<'a> {
         }
     }
 
-    fn from_fixed(fixed: FixedPacket<'a>, now: impl FnOnce() -> Timestamp) -> Self {
-        Self {
-            family: Some(fixed.family),
-            protocol: uint8(fixed.protocol).map(u16::from),
-            src_ip: fixed::address(fixed.src_ip),
-            src_port: uint16(fixed.src_port),
-            dst_ip: fixed::address(fixed.dst_ip),
-            dst_port: uint16(fixed.dst_port),
-            timestamp: Some(fixed.time.map_or_else(now, |time| time.timestamp)),
-            capture_id: fixed.time.map(|time| time.capture_id.into()),
-            payload: Payload::Plain(quirks::without_opensips_padding(fixed.payload, fixed.family)),
-            ..Self::new(fixed.version)
-        }
+    #[inline]
+    fn from_fixed(fixed: &FixedPacket<'a>, now: impl FnOnce() -> Timestamp) -> Self {
+        let mut packet = Self::new(fixed.version);
+        packet.family = Some(fixed.family);
+        packet.protocol = uint8(fixed.protocol).map(u16::from);
+        packet.src_ip = fixed::address(fixed.src_ip);
+        packet.src_port = uint16(fixed.src_port);
+        packet.dst_ip = fixed::address(fixed.dst_ip);
+        packet.dst_port = uint16(fixed.dst_port);
+        packet.timestamp = Some(fixed.time.map_or_else(now, |time| time.timestamp));
+        packet.capture_id = fixed.time.map(|time| time.capture_id.into());
+        packet.payload = Payload::Plain(quirks::without_opensips_padding(fixed.payload, fixed.family));
+        packet
     }
 
     #[inline]

@@ -7,9 +7,9 @@
 use num_enum::{FromPrimitive, IntoPrimitive};
 
 /// The magic of version 3.
-pub const MAGIC: &[u8] = b"HEP3";
+pub const MAGIC: &[u8; 4] = b"HEP3";
 /// The magic under the protocol's newer name: the same frame.
-pub const EEP_MAGIC: &[u8] = b"EEP3";
+pub const EEP_MAGIC: &[u8; 4] = b"EEP3";
 
 /// Writes one registry: the enum, its conversions from and to the number, the names, the listing.
 macro_rules! registry {

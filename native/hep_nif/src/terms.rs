@@ -202,6 +202,28 @@ pub(crate) unsafe fn call<const N: usize>(
     }
 }
 
+/// Literals that the caller handed in. They mostly lie evenly apart, so that its address says which one a term would
+/// be, if it is one of them.
+#[derive(Clone, Copy, Default)]
+struct Literals<'a> {
+    terms: &'a [NifTerm],
+    first: usize,
+    /// How many literals a byte is, times `1 << SHIFT`.
+    per_byte: usize,
+}
+
+impl<'a> Literals<'a> {
+    const SHIFT: u32 = 32;
+
+    fn of(terms: &'a [NifTerm]) -> Self {
+        let &[first, second, ..] = terms else { return Self { terms, ..Self::default() } };
+        let distance = second.word().wrapping_sub(first.word());
+        // Rounded up, since the quotient is.
+        let per_byte = 1_usize.unbounded_shl(Self::SHIFT).div_ceil(distance.max(1));
+        Self { terms, first: first.word(), per_byte }
+    }
+}
+
 /// The terms of one call.
 pub(crate) struct NifTerms<'a> {
     raw: *mut ErlNifEnv,
@@ -212,7 +234,7 @@ pub(crate) struct NifTerms<'a> {
     /// The names of the generic chunks, by id: literal binaries that the caller handed in.
     names: &'a [NifTerm],
     /// Their keys.
-    keys: &'a [NifTerm],
+    keys: Literals<'a>,
     /// Elements of lists made so far.
     elements: Cell<usize>,
     /// What the bytes that the call is about cost, in hundredths of a timeslice.
@@ -233,7 +255,7 @@ impl<'a> NifTerms<'a> {
             immediates: immediates(raw),
             packet: None,
             names: &[],
-            keys: &[],
+            keys: Literals::default(),
             elements: Cell::new(0),
             percent: 0,
             inspected: Cell::new(0),
@@ -274,7 +296,7 @@ impl<'a> NifTerms<'a> {
     /// Takes `hep_registry:keys()`; without it the keys are made.
     #[inline]
     pub(crate) fn take_keys(&mut self, keys: NifTerm) {
-        self.keys = self.tuple_elements(keys).unwrap_or_default();
+        self.keys = Literals::of(self.tuple_elements(keys).unwrap_or_default());
     }
 
     /// The answer, `dirty` where a normal scheduler could not look into all that it is about. Tells the scheduler
@@ -340,10 +362,9 @@ impl<'a> NifTerms<'a> {
     /// says which one it would be, and a look whether it is.
     #[inline]
     fn literal_key(&self, term: NifTerm) -> Option<u16> {
-        let &[first, second, ..] = self.keys else { return None };
-        let distance = |key: NifTerm| key.word().wrapping_sub(first.word()).cast_signed();
-        let guess = distance(term).checked_div(distance(second))?;
-        (*self.keys.get(usize::try_from(guess).ok()?)? == term).then_some(())?;
+        let Literals { terms, first, per_byte } = self.keys;
+        let guess = term.word().wrapping_sub(first).wrapping_mul(per_byte) >> Literals::SHIFT;
+        (*terms.get(guess)? == term).then_some(())?;
         u16::try_from(guess).ok()
     }
 
@@ -397,7 +418,7 @@ impl TermBuilder for NifTerms<'_> {
 
     #[inline]
     fn key(&self, vendor: u16, id: u16) -> NifTerm {
-        match self.keys.get(usize::from(id)) {
+        match self.keys.terms.get(usize::from(id)) {
             Some(&key) if vendor == 0 => key,
             _ => {
                 let ([v0, v1], [i0, i1]) = (vendor.to_be_bytes(), id.to_be_bytes());
