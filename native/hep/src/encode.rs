@@ -143,25 +143,12 @@ pub(crate) fn encode_into<'a>(
     total(encoded).map(|_| ())
 }
 
-/// Writes the total length into the header of version 3.
-fn state_total(encoded: &mut Encoded<'_>) -> Result<(), EncodeError> {
-    let total = total(encoded)?;
-    encoded.header.put_at(MAGIC.len(), total.to_be_bytes());
-    Ok(())
-}
-
 /// The length of the whole packet, as version 3 states it.
 #[inline]
 fn total(encoded: &Encoded<'_>) -> Result<u16, EncodeError> {
-    let size = size(encoded);
-    u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })
-}
-
-/// How many bytes were written.
-#[inline]
-fn size(encoded: &Encoded<'_>) -> usize {
     let sizes = [encoded.header.len(), encoded.payload.len(), encoded.trailer.len()];
-    sizes.into_iter().fold(0, usize::saturating_add)
+    let size = sizes.into_iter().fold(0, usize::saturating_add);
+    u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })
 }
 
 /// The packet's family, which its addresses must be of.
@@ -253,69 +240,59 @@ fn framed(
     options: &EncodeOptions<'_>,
 ) -> Result<(), EncodeError> {
     let chunks = in_order(packet, options.auth_key)?;
-    let (generic, vendors) =
-        chunks.split_at_checked(chunks.partition_point(|chunk| chunk.vendor == 0)).unwrap_or_default();
-    let Timestamp { seconds, microseconds } = readable(timestamp)?;
-    let mut pen = encoded.header.pen();
-    pen.put(*MAGIC);
-    // The total length, see `state_total`.
-    pen.put([0, 0]);
-    let mut writer = Writer::new(pen, generic);
-    if let Some(family) = family {
-        writer.own(GenericChunk::ProtocolFamily, [family.number()]);
-    }
-    if let Some(protocol) = packet.protocol {
-        match u8::try_from(protocol) {
-            Ok(protocol) => writer.own(GenericChunk::Protocol, [protocol]),
-            // Rule Q4: there are senders of two bytes.
-            Err(_) => writer.own(GenericChunk::Protocol, protocol.to_be_bytes()),
-        }
-    }
-    if let Some(IpAddr::V4(address)) = packet.src_ip {
-        writer.own(GenericChunk::Ipv4Source, address.octets());
-    }
-    if let Some(IpAddr::V4(address)) = packet.dst_ip {
-        writer.own(GenericChunk::Ipv4Destination, address.octets());
-    }
-    if let Some(IpAddr::V6(address)) = packet.src_ip {
-        writer.own(GenericChunk::Ipv6Source, address.octets());
-    }
-    if let Some(IpAddr::V6(address)) = packet.dst_ip {
-        writer.own(GenericChunk::Ipv6Destination, address.octets());
-    }
-    if let Some(port) = packet.src_port {
-        writer.own(GenericChunk::SourcePort, port.to_be_bytes());
-    }
-    if let Some(port) = packet.dst_port {
-        writer.own(GenericChunk::DestinationPort, port.to_be_bytes());
-    }
-    writer.own(GenericChunk::Seconds, seconds.to_be_bytes());
-    writer.own(GenericChunk::Microseconds, microseconds.to_be_bytes());
-    writer.own(GenericChunk::PayloadType, [packet.payload_type]);
-    if let Some(id) = packet.capture_id {
-        writer.own(GenericChunk::CaptureId, id.to_be_bytes());
-    }
-    writer.kept_below(u32::MAX);
-    writer.pen.lay_down();
-
-    let mut id = GenericChunk::Payload;
+    let timestamp = readable(timestamp)?;
+    let mut payload_id = GenericChunk::Payload;
     if packet.payload.is_compressed() {
         // As it came: `Packet::inflate` was not called.
-        id = GenericChunk::CompressedPayload;
+        payload_id = GenericChunk::CompressedPayload;
     } else if let Some(smaller) = pack(packet.payload.as_bytes(), options.compress) {
-        id = GenericChunk::CompressedPayload;
+        payload_id = GenericChunk::CompressedPayload;
         encoded.payload = Cow::Owned(smaller);
     }
+
+    let mut pen = encoded.header.pen();
+    pen.put(*MAGIC);
+    // The total length, which is put in at the end.
+    pen.put([0, 0]);
+    let mut writer = Writer { pen, kept: &chunks, next: first_id(&chunks) };
+    match (family, packet.protocol, packet.src_ip, packet.src_port, packet.dst_ip, packet.dst_port) {
+        // What nearly every packet has. It is written as any other, but where the compiler sees all that is there,
+        // and so where each byte comes to stand.
+        (
+            Some(Family::Ipv4),
+            Some(protocol @ ..=0xff),
+            Some(IpAddr::V4(src_ip)),
+            Some(src_port),
+            Some(IpAddr::V4(dst_ip)),
+            Some(dst_port),
+        ) if writer.next > u32::from(u16::from(GenericChunk::CaptureId)) => writer.fields(
+            Some(Family::Ipv4),
+            Some(protocol),
+            (Some(src_ip.into()), Some(src_port)),
+            (Some(dst_ip.into()), Some(dst_port)),
+            timestamp,
+            packet,
+        ),
+        (family, protocol, src_ip, src_port, dst_ip, dst_port) => {
+            writer.fields(family, protocol, (src_ip, src_port), (dst_ip, dst_port), timestamp, packet);
+        }
+    }
+    writer.kept_below(u32::MAX);
+    let Writer { mut pen, kept: vendors, .. } = writer;
     let Some(length) = chunk_length(encoded.payload.len()) else {
-        return Err(EncodeError::TooLarge { size: size(encoded).saturating_add(frame::HEADER.into()) });
+        let size = pen.len().saturating_add(chunk_size(&encoded.payload));
+        return Err(EncodeError::TooLarge { size });
     };
-    encoded.header.put(chunk_header(0, id.into(), length));
+    pen.put(chunk_header(0, payload_id.into(), length));
+    pen.lay_down();
 
     for &Chunk { vendor, id, value } in vendors {
         encoded.trailer.extend(chunk_header(vendor, id, fitting_length(value)));
         encoded.trailer.extend_from_slice(value);
     }
-    state_total(encoded)
+    let total = total(encoded)?;
+    encoded.header.put_at(MAGIC.len(), total.to_be_bytes());
+    Ok(())
 }
 
 /// The packet's `chunks` as they are written: generic ones in the order of their ids, then vendors'. All of them have
@@ -372,14 +349,57 @@ struct Writer<'h, 'a> {
     pen: Pen<'h>,
     /// Those that are left.
     kept: &'h [Chunk<'a>],
-    /// The id of the first of them; beyond all ids when there is none.
+    /// The id of the first of them; beyond all ids when there is no generic one.
     next: u32,
 }
 
-impl<'h, 'a> Writer<'h, 'a> {
-    #[inline]
-    fn new(pen: Pen<'h>, kept: &'h [Chunk<'a>]) -> Self {
-        Self { pen, kept, next: first_id(kept) }
+impl Writer<'_, '_> {
+    /// Writes the fields that the packet has; the rest of them are the packet's own.
+    #[expect(clippy::inline_always, reason = "see where it is called")]
+    #[inline(always)]
+    fn fields(
+        &mut self,
+        family: Option<Family>,
+        protocol: Option<u16>,
+        (src_ip, src_port): (Option<IpAddr>, Option<u16>),
+        (dst_ip, dst_port): (Option<IpAddr>, Option<u16>),
+        timestamp: Timestamp,
+        packet: &Packet<'_>,
+    ) {
+        if let Some(family) = family {
+            self.own(GenericChunk::ProtocolFamily, [family.number()]);
+        }
+        if let Some(protocol) = protocol {
+            match u8::try_from(protocol) {
+                Ok(protocol) => self.own(GenericChunk::Protocol, [protocol]),
+                // Rule Q4: there are senders of two bytes.
+                Err(_) => self.own(GenericChunk::Protocol, protocol.to_be_bytes()),
+            }
+        }
+        if let Some(IpAddr::V4(address)) = src_ip {
+            self.own(GenericChunk::Ipv4Source, address.octets());
+        }
+        if let Some(IpAddr::V4(address)) = dst_ip {
+            self.own(GenericChunk::Ipv4Destination, address.octets());
+        }
+        if let Some(IpAddr::V6(address)) = src_ip {
+            self.own(GenericChunk::Ipv6Source, address.octets());
+        }
+        if let Some(IpAddr::V6(address)) = dst_ip {
+            self.own(GenericChunk::Ipv6Destination, address.octets());
+        }
+        if let Some(port) = src_port {
+            self.own(GenericChunk::SourcePort, port.to_be_bytes());
+        }
+        if let Some(port) = dst_port {
+            self.own(GenericChunk::DestinationPort, port.to_be_bytes());
+        }
+        self.own(GenericChunk::Seconds, timestamp.seconds.to_be_bytes());
+        self.own(GenericChunk::Microseconds, timestamp.microseconds.to_be_bytes());
+        self.own(GenericChunk::PayloadType, [packet.payload_type]);
+        if let Some(id) = packet.capture_id {
+            self.own(GenericChunk::CaptureId, id.to_be_bytes());
+        }
     }
 
     #[expect(clippy::inline_always, reason = "what it writes is mostly known where it is called")]
@@ -391,31 +411,36 @@ impl<'h, 'a> Writer<'h, 'a> {
         self.pen.put(value);
     }
 
+    /// Writes those with a lower id.
     #[inline]
     fn kept_below(&mut self, limit: u32) {
         if self.next < limit {
-            let count = self.kept.partition_point(|chunk| u32::from(chunk.id) < limit);
-            let (below, left) = self.kept.split_at_checked(count).unwrap_or_default();
-            self.pen.put_with(|pen| put_chunks(pen, below));
-            self.kept = left;
-            self.next = first_id(left);
+            self.kept = self.pen.put_with(|pen| put_chunks(pen, self.kept, limit));
+            self.next = first_id(self.kept);
         }
     }
 }
 
 #[inline]
 fn first_id(kept: &[Chunk<'_>]) -> u32 {
-    kept.first().map_or(u32::MAX, |chunk| chunk.id.into())
+    match kept {
+        [Chunk { vendor: 0, id, .. }, ..] => (*id).into(),
+        _ => u32::MAX,
+    }
 }
 
-/// Writes generic chunks.
+/// Writes the first chunks, which are generic ones and have a lower id; those behind them are left.
 #[inline(never)]
-fn put_chunks(mut pen: Pen<'_>, chunks: &[Chunk<'_>]) {
-    for chunk in chunks {
-        pen.put(chunk_header(0, chunk.id, fitting_length(chunk.value)));
-        pen.put_slice(chunk.value);
+fn put_chunks<'c, 'a>(mut pen: Pen<'_>, mut chunks: &'c [Chunk<'a>], limit: u32) -> &'c [Chunk<'a>] {
+    while let [Chunk { vendor: 0, id, value }, rest @ ..] = chunks
+        && u32::from(*id) < limit
+    {
+        pen.put(chunk_header(0, *id, fitting_length(value)));
+        pen.put_slice(value);
+        chunks = rest;
     }
     pen.lay_down();
+    chunks
 }
 
 /// What a chunk with so many bytes of value says its length is, if it can.

@@ -43,17 +43,10 @@ impl Header {
         }
     }
 
-    /// Writes one thing behind what stands there; for more there is a [`Pen`].
-    pub(crate) fn put<const WIDTH: usize>(&mut self, bytes: [u8; WIDTH]) {
-        let mut pen = self.pen();
-        pen.put(bytes);
-        pen.lay_down();
-    }
-
-    /// To write behind what stands there.
+    /// Begins the header.
     #[inline]
     pub(crate) const fn pen(&mut self) -> Pen<'_> {
-        Pen { used: self.used, header: self }
+        Pen { used: 0, header: self }
     }
 
     /// Takes the bytes themselves: a reference to them would have them written down first where they have room too.
@@ -109,10 +102,16 @@ impl Pen<'_> {
 
     /// Lets another pen write here in between.
     #[inline]
-    pub(crate) fn put_with(&mut self, write: impl FnOnce(Pen<'_>)) {
-        self.header.used = self.used;
-        write(self.header.pen());
+    pub(crate) fn put_with<T>(&mut self, write: impl FnOnce(Pen<'_>) -> T) -> T {
+        let answer = write(Pen { used: self.used, header: self.header });
         self.used = self.header.used;
+        answer
+    }
+
+    /// How many bytes stand before it.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.used
     }
 
     #[inline]
