@@ -39,7 +39,7 @@
 %% @doc Transforms the generic chunks of a parsed or decoded packet.
 -spec transform(hep:state() | hep:hep()) -> transformed().
 transform(Packet) ->
-    transform([], Packet).
+    around(version(Packet), generic(Packet), []).
 
 %% @doc Transforms the generic chunks of a parsed or decoded packet, and those of the modules' vendors.
 %%

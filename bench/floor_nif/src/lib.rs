@@ -4,15 +4,26 @@
 //! of the NIF API, but reads nothing: every number below is written down. What `hep:decode/1` takes beyond
 //! it is the price of parsing. It belongs to the benchmark, not to the library.
 
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 use rustler::sys::{
-    ErlNifEnv, ErlNifTerm, enif_make_atom_len, enif_make_list_from_array, enif_make_sub_binary,
-    enif_make_tuple_from_array, enif_make_uint64,
+    ErlNifBinary, ErlNifEnv, ErlNifTerm, c_int, enif_inspect_binary, enif_make_atom_len, enif_make_badarg,
+    enif_make_list_from_array, enif_make_sub_binary, enif_make_tuple_from_array, enif_make_uint64,
 };
-use rustler::{Binary, Env, Error, NifResult, Term};
+use rustler::{Env, SchedulerFlags, Term};
 
 rustler::init!("hep_floor", load = load);
+
+// As in `hep_nif`: `#[rustler::nif]` would allocate for the arguments.
+rustler::codegen_runtime::inventory::submit! {
+    rustler::Nif {
+        name: c"decode".as_ptr(),
+        arity: 1,
+        flags: SchedulerFlags::Normal as u32,
+        raw_func: decode,
+    }
+}
 
 /// The size of the one packet.
 const PACKET: usize = 690;
@@ -29,14 +40,25 @@ fn load(env: Env<'_>, _info: Term<'_>) -> bool {
     true
 }
 
-#[rustler::nif]
-fn decode<'a>(env: Env<'a>, packet: Term<'a>) -> NifResult<Term<'a>> {
-    let packet = Binary::from_term(packet)?;
-    if packet.len() != PACKET {
-        return Err(Error::BadArg);
+unsafe extern "C" fn decode(raw: *mut ErlNifEnv, _arity: c_int, arguments: *const ErlNifTerm) -> ErlNifTerm {
+    // SAFETY: the VM calls with the one argument, a term of `raw`.
+    unsafe { known(raw, *arguments).unwrap_or_else(|| enif_make_badarg(raw)) }
+}
+
+/// # Safety
+/// `raw` is the environment of a call, and `packet` a term of it.
+unsafe fn known(raw: *mut ErlNifEnv, packet: ErlNifTerm) -> Option<ErlNifTerm> {
+    let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
+    // SAFETY: on success the structure is filled in.
+    unsafe {
+        if enif_inspect_binary(raw, packet, binary.as_mut_ptr()) == 0
+            || binary.assume_init_ref().size != PACKET
+        {
+            return None;
+        }
     }
-    let &[ok, hep] = ATOMS.get().ok_or(Error::BadArg)?;
-    let terms = Terms { raw: env.as_c_arg(), packet: packet.to_term(env).as_c_arg() };
+    let &[ok, hep] = ATOMS.get()?;
+    let terms = Terms { raw, packet };
     let record = terms.tuple([
         hep,
         terms.integer(3),
@@ -52,8 +74,7 @@ fn decode<'a>(env: Env<'a>, packet: Term<'a>) -> NifResult<Term<'a>> {
         terms.part(PAYLOAD),
         terms.list(&[terms.chunk(0x0e, AUTH_KEY), terms.chunk(0x11, CORRELATION_ID)]),
     ]);
-    // SAFETY: the term was made in `env`.
-    Ok(unsafe { Term::new(env, terms.tuple([ok, record])) })
+    Some(terms.tuple([ok, record]))
 }
 
 /// The terms of one call.
