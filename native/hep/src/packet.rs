@@ -134,12 +134,27 @@ impl<'a> Packet<'a> {
         options: &Options,
         now: impl FnOnce() -> Timestamp,
     ) -> Result<Self, DecodeError> {
-        match Version::of_fixed_header(input) {
-            Some(version) => {
-                let fixed = FixedPacket::read(version, input, options)?;
-                Ok(Self::from_fixed(&fixed, now))
-            }
-            None => Self::from_frame(Frame::read(input)?, options),
+        let mut packet = Self::new(Version::V3);
+        packet.read_into(input, options, now)?;
+        Ok(packet)
+    }
+
+    /// As [`read`](Self::read), into a new packet of the caller's: a packet is large, and is not moved so.
+    ///
+    /// # Errors
+    /// [`DecodeError`] says what is wrong and where; what has been read until then means nothing.
+    #[inline]
+    pub fn read_into(
+        &mut self,
+        input: &'a [u8],
+        options: &Options,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<(), DecodeError> {
+        if let Some(version) = Version::of_fixed_header(input) {
+            self.take_fixed(&FixedPacket::read(version, input, options)?, now);
+            Ok(())
+        } else {
+            self.take_frame(Frame::read(input)?, options)
         }
     }
 
@@ -195,28 +210,27 @@ impl<'a> Packet<'a> {
     }
 
     #[inline]
-    fn from_fixed(fixed: &FixedPacket<'a>, now: impl FnOnce() -> Timestamp) -> Self {
-        let mut packet = Self::new(fixed.version);
-        packet.family = Some(fixed.family);
-        packet.protocol = uint8(fixed.protocol).map(u16::from);
-        packet.src_ip = fixed::address(fixed.src_ip);
-        packet.src_port = uint16(fixed.src_port);
-        packet.dst_ip = fixed::address(fixed.dst_ip);
-        packet.dst_port = uint16(fixed.dst_port);
-        packet.timestamp = Some(fixed.time.map_or_else(now, |time| time.timestamp));
-        packet.capture_id = fixed.time.map(|time| time.capture_id.into());
-        packet.payload = Payload::Plain(quirks::without_opensips_padding(fixed.payload, fixed.family));
-        packet
+    fn take_fixed(&mut self, fixed: &FixedPacket<'a>, now: impl FnOnce() -> Timestamp) {
+        self.version = fixed.version;
+        self.family = Some(fixed.family);
+        self.protocol = uint8(fixed.protocol).map(u16::from);
+        self.src_ip = fixed::address(fixed.src_ip);
+        self.src_port = uint16(fixed.src_port);
+        self.dst_ip = fixed::address(fixed.dst_ip);
+        self.dst_port = uint16(fixed.dst_port);
+        self.timestamp = Some(fixed.time.map_or_else(now, |time| time.timestamp));
+        self.capture_id = fixed.time.map(|time| time.capture_id.into());
+        self.payload = Payload::Plain(quirks::without_opensips_padding(fixed.payload, fixed.family));
     }
 
     #[inline]
-    fn from_frame(frame: Frame<'a>, options: &Options) -> Result<Self, DecodeError> {
-        let mut packet = Self::new(Version::V3);
+    fn take_frame(&mut self, frame: Frame<'a>, options: &Options) -> Result<(), DecodeError> {
+        self.version = Version::V3;
         let mut facts = Facts::default();
         let mut chunks = frame.chunks();
         while let Some(chunk) = chunks.next() {
             let chunk = chunk?;
-            if !packet.take_chunk(chunk, || chunks.offset_of_value(&chunk), &mut facts) {
+            if !self.take_chunk(chunk, || chunks.offset_of_value(&chunk), &mut facts) {
                 return Err(invalid(
                     chunk.vendor,
                     chunk.id,
@@ -225,8 +239,7 @@ impl<'a> Packet<'a> {
                 ));
             }
         }
-        packet.settle(&facts, options)?;
-        Ok(packet)
+        self.settle(&facts, options)
     }
 
     /// Puts a chunk where it belongs; `false` when its value cannot be taken. `offset` is where the value begins.

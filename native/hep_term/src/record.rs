@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use hep::{Chunk, Family, Options, Packet, Timestamp};
+use hep::{Chunk, Family, Options, Packet, Timestamp, Version};
 
 use crate::{Atom, Scheduler, TermBuilder, Terms, error, ok};
 
@@ -14,14 +14,17 @@ pub fn decode<B: TermBuilder>(
     now: impl FnOnce() -> Timestamp,
     scheduler: Scheduler,
 ) -> B::Term {
-    let read = Packet::read(input, options, now);
-    // By reference: a packet is large, and is not moved unless it has to be inflated.
-    match &read {
-        Ok(packet) if scheduler.refuses(packet) => return builder.atom(Atom::Dirty),
-        Ok(packet) if !packet.payload.is_compressed() => return ok(builder, record(builder, packet)),
-        _ => {}
+    let mut packet = Packet::new(Version::V3);
+    if let Err(reason) = packet.read_into(input, options, now) {
+        return error(builder, input, reason);
     }
-    match read.and_then(|packet| packet.inflate(options.max_inflated)) {
+    if scheduler.refuses(&packet) {
+        return builder.atom(Atom::Dirty);
+    }
+    if !packet.payload.is_compressed() {
+        return ok(builder, record(builder, &packet));
+    }
+    match packet.inflate(options.max_inflated) {
         Ok(packet) => ok(builder, record(builder, &packet)),
         Err(reason) => error(builder, input, reason),
     }
