@@ -25,7 +25,7 @@
 -include("hep.hrl").
 -include("hep_datagram.hrl").
 
-%% They take a part of what encoding takes.
+%% Called for each packet that is encoded.
 -compile({inline, [numbered/1, payload_size/1]}).
 
 %% How deep a sentence goes into a term.

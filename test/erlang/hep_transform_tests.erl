@@ -92,6 +92,51 @@ generic_module_test() ->
     ?assertEqual(0, hep_generic_transform:vendor_id()),
     ?assertEqual(<<"generic">>, hep_generic_transform:namespace()).
 
+%% Keys are found by their addresses, wherever those lie; what lies elsewhere is read.
+wherever_keys_lie_test_() ->
+    Last = lists:max([Id || {Id, _, _, _} <- named()]),
+    Ids = lists:seq(0, Last),
+    {Even, Odd} = lists:partition(fun(Id) -> Id rem 2 =:= 0 end, Ids),
+    Keys = [
+        {"the registry's", hep_registry:keys()},
+        {"at ascending addresses", made_in_order(Ids)},
+        {"at descending addresses", made_in_order(lists:reverse(Ids))},
+        {"every other one first", made_in_order(Even ++ Odd)},
+        {"the first ones", made_in_order([0, 1, 2])},
+        {"one", made_in_order([0])},
+        {"none", {}},
+        {"no tuple", none},
+        {"no binaries", list_to_tuple(Ids)}
+    ],
+    [{What, fun() -> found(Tuple) end} || {What, Tuple} <- Keys].
+
+found(Keys) ->
+    Names = hep_registry:names(),
+    Own = [{own_key(Id, Keys), Wire} || {Id, _, Wire, _} <- named()],
+    Others = [{key(Vendor, Id), Wire} || {Id, _, Wire, _} <- named(), Vendor <- [0, 1]],
+    [
+        ?assertEqual(
+            hep_nif:transform(Chunks, Names, none),
+            hep_nif:transform(Chunks, Names, Keys)
+        )
+     || Chunks <- [Own, lists:reverse(Own), Own ++ Own, Others, Others ++ Own]
+    ],
+    Expected = [{Name, Value} || {_, Name, _, Value} <- named()],
+    ?assertEqual(Expected, hep_nif:transform(Own, Names, Keys)).
+
+%% The keys by their ids, each made in its turn.
+made_in_order(Ids) ->
+    list_to_tuple([Key || {_, Key} <- lists:sort([{Id, key(0, Id)} || Id <- Ids])]).
+
+%% The very term in the tuple, if it has one.
+own_key(Id, Keys) when is_tuple(Keys), Id < tuple_size(Keys), is_binary(element(1, Keys)) ->
+    element(Id + 1, Keys);
+own_key(Id, _) ->
+    key(0, Id).
+
+key(Vendor, Id) ->
+    <<Vendor:16, Id:16>>.
+
 %%% Order
 
 order_is_kept_and_duplicates_too_test() ->

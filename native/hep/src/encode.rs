@@ -241,6 +241,7 @@ fn framed(
 ) -> Result<(), EncodeError> {
     let chunks = in_order(packet, options.auth_key)?;
     let timestamp = readable(timestamp)?;
+    fit(&chunks)?;
     let mut payload_id = GenericChunk::Payload;
     if packet.payload.is_compressed() {
         // As it came: `Packet::inflate` was not called.
@@ -256,8 +257,8 @@ fn framed(
     pen.put([0, 0]);
     let mut writer = Writer { pen, kept: &chunks, next: first_id(&chunks) };
     match (family, packet.protocol, packet.src_ip, packet.src_port, packet.dst_ip, packet.dst_port) {
-        // What nearly every packet has. It is written as any other, but where the compiler sees all that is there,
-        // and so where each byte comes to stand.
+        // What nearly every packet has. The other branch would write the same: in this one the compiler sees where
+        // each byte comes to stand.
         (
             Some(Family::Ipv4),
             Some(protocol @ ..=0xff),
@@ -279,15 +280,11 @@ fn framed(
     }
     writer.kept_below(u32::MAX);
     let Writer { mut pen, kept: vendors, .. } = writer;
-    let Some(length) = chunk_length(encoded.payload.len()) else {
-        let size = pen.len().saturating_add(chunk_size(&encoded.payload));
-        return Err(EncodeError::TooLarge { size });
-    };
-    pen.put(chunk_header(0, payload_id.into(), length));
+    pen.put(chunk_header(0, payload_id.into(), chunk_length(&encoded.payload)));
     pen.lay_down();
 
     for &Chunk { vendor, id, value } in vendors {
-        encoded.trailer.extend(chunk_header(vendor, id, fitting_length(value)));
+        encoded.trailer.extend(chunk_header(vendor, id, chunk_length(value)));
         encoded.trailer.extend_from_slice(value);
     }
     let total = total(encoded)?;
@@ -295,33 +292,21 @@ fn framed(
     Ok(())
 }
 
-/// The packet's `chunks` as they are written: generic ones in the order of their ids, then vendors'. All of them have
-/// room in a packet.
+/// The packet's `chunks` as they are written: generic ones in the order of their ids, then vendors'.
 fn in_order<'p>(
     packet: &'p Packet<'_>,
     auth_key: Option<&'p [u8]>,
 ) -> Result<Cow<'p, [Chunk<'p>]>, EncodeError> {
-    let mut size = auth_key.map_or(0, chunk_size);
-    let mut is_ordered = auth_key.is_none();
-    let mut last = (false, 0);
-    for chunk in &packet.chunks {
-        if chunk.vendor == 0 && !is_kept(chunk.id, chunk.value) {
-            return Err(EncodeError::InvalidChunk { vendor: chunk.vendor, id: chunk.id });
-        }
-        if auth_key.is_none() || !is_auth_key(chunk) {
-            size = size.saturating_add(chunk_size(chunk.value));
-        }
-        // No more is looked at, however many chunks there are.
-        u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })?;
-        is_ordered &= last <= place(chunk);
-        last = place(chunk);
+    let is_wrong = |chunk: &&Chunk<'_>| chunk.vendor == 0 && !is_kept(chunk.id, chunk.value);
+    if let Some(&Chunk { vendor, id, .. }) = packet.chunks.iter().find(is_wrong) {
+        return Err(EncodeError::InvalidChunk { vendor, id });
     }
-    if is_ordered {
+    if auth_key.is_none() && packet.chunks.is_sorted_by_key(place) {
         return Ok(Cow::Borrowed(&packet.chunks));
     }
-    let is_replaced = |chunk: &&Chunk<'_>| auth_key.is_some() && is_auth_key(chunk);
-    let kept = packet.chunks.iter().filter(|chunk| !is_replaced(chunk)).copied();
     let key = auth_key.map(|value| Chunk { vendor: 0, id: GenericChunk::AuthKey.into(), value });
+    let is_replaced = |chunk: &Chunk<'_>| key.is_some_and(|key| place(chunk) == place(&key));
+    let kept = packet.chunks.iter().copied().filter(|chunk| !is_replaced(chunk));
     let mut ordered: Vec<_> = kept.chain(key).collect();
     ordered.sort_by_key(place);
     Ok(Cow::Owned(ordered))
@@ -333,18 +318,9 @@ const fn place(chunk: &Chunk<'_>) -> (bool, u16) {
     if chunk.vendor == 0 { (false, chunk.id) } else { (true, 0) }
 }
 
-fn is_auth_key(chunk: &Chunk<'_>) -> bool {
-    chunk.vendor == 0 && chunk.id == u16::from(GenericChunk::AuthKey)
-}
-
-#[inline]
-fn chunk_size(value: &[u8]) -> usize {
-    value.len().saturating_add(frame::HEADER.into())
-}
-
 /// Writes generic chunks in the order of their ids: fields' own, and between them the kept ones.
 ///
-/// It is never handed on as a whole, so that it stays in registers.
+/// Only functions that are inlined take it as a whole, so that it stays in registers.
 struct Writer<'h, 'a> {
     pen: Pen<'h>,
     /// Those that are left.
@@ -407,7 +383,7 @@ impl Writer<'_, '_> {
     fn own<const WIDTH: usize>(&mut self, chunk: GenericChunk, value: [u8; WIDTH]) {
         let id = u16::from(chunk);
         self.kept_below(id.into());
-        self.pen.put(chunk_header(0, id, fitting_length(&value)));
+        self.pen.put(chunk_header(0, id, chunk_length(&value)));
         self.pen.put(value);
     }
 
@@ -431,28 +407,29 @@ fn first_id(kept: &[Chunk<'_>]) -> u32 {
 
 /// Writes the first chunks, which are generic ones and have a lower id; those behind them are left.
 #[inline(never)]
-fn put_chunks<'c, 'a>(mut pen: Pen<'_>, mut chunks: &'c [Chunk<'a>], limit: u32) -> &'c [Chunk<'a>] {
+fn put_chunks<'c, 'a>(pen: &mut Pen<'_>, mut chunks: &'c [Chunk<'a>], limit: u32) -> &'c [Chunk<'a>] {
     while let [Chunk { vendor: 0, id, value }, rest @ ..] = chunks
         && u32::from(*id) < limit
     {
-        pen.put(chunk_header(0, *id, fitting_length(value)));
+        pen.put(chunk_header(0, *id, chunk_length(value)));
         pen.put_slice(value);
         chunks = rest;
     }
-    pen.lay_down();
     chunks
 }
 
-/// What a chunk with so many bytes of value says its length is, if it can.
+/// Whether there is room for the chunks in a packet: none is written otherwise, however large they are.
 #[inline]
-fn chunk_length(width: usize) -> Option<u16> {
-    u16::try_from(width).ok()?.checked_add(frame::HEADER)
+fn fit(chunks: &[Chunk<'_>]) -> Result<(), EncodeError> {
+    let sizes = chunks.iter().map(|chunk| chunk.value.len().saturating_add(frame::HEADER.into()));
+    let size = sizes.fold(0, usize::saturating_add);
+    u16::try_from(size).map(|_| ()).map_err(|_| EncodeError::TooLarge { size })
 }
 
-/// The length of a chunk that has room in a packet, see [`in_order`].
+/// What a chunk says its length is. Where it cannot say it, the packet is too large.
 #[inline]
-fn fitting_length(value: &[u8]) -> u16 {
-    chunk_length(value.len()).unwrap_or(u16::MAX)
+fn chunk_length(value: &[u8]) -> u16 {
+    u16::try_from(value.len()).unwrap_or(u16::MAX).saturating_add(frame::HEADER)
 }
 
 #[inline]

@@ -50,13 +50,14 @@ impl Header {
         Pen { used: 0, header: self }
     }
 
-    /// Takes the bytes themselves: a reference to them would have them written down first where they have room too.
+    /// [`grow`](Self::grow) by value: for a reference the bytes would be stored even where they have room.
     #[cold]
     #[inline(never)]
     fn grow_by<const WIDTH: usize>(&mut self, used: usize, bytes: [u8; WIDTH]) -> usize {
         self.grow(used, &bytes)
     }
 
+    /// Writes behind the first `used` bytes where the room is not enough.
     #[cold]
     #[inline(never)]
     fn grow(&mut self, used: usize, bytes: &[u8]) -> usize {
@@ -70,7 +71,8 @@ impl Header {
 
 /// Writes into a header. What it wrote counts once it is [laid down](Pen::lay_down).
 ///
-/// It knows itself where it stands: each time it would else have to look there before it writes there.
+/// It keeps its place itself: in a register, where the header's would have to be loaded before each writing.
+#[must_use]
 pub(crate) struct Pen<'h> {
     header: &'h mut Header,
     used: usize,
@@ -101,18 +103,13 @@ impl Pen<'_> {
         }
     }
 
-    /// Lets another pen write here in between.
+    /// Writes with another pen, one that has an address.
     #[inline]
-    pub(crate) fn put_with<T>(&mut self, write: impl FnOnce(Pen<'_>) -> T) -> T {
-        let answer = write(Pen { used: self.used, header: self.header });
-        self.used = self.header.used;
+    pub(crate) fn put_with<T>(&mut self, write: impl FnOnce(&mut Pen<'_>) -> T) -> T {
+        let mut pen = Pen { used: self.used, header: self.header };
+        let answer = write(&mut pen);
+        self.used = pen.used;
         answer
-    }
-
-    /// How many bytes stand before it.
-    #[inline]
-    pub(crate) const fn len(&self) -> usize {
-        self.used
     }
 
     #[inline]
@@ -135,6 +132,7 @@ mod tests {
                 match *part {
                     [a] => pen.put([a]),
                     [a, b, c] => pen.put([a, b, c]),
+                    [_, _] => pen.put_with(|pen| pen.put_slice(part)),
                     _ => pen.put_slice(part),
                 }
             }

@@ -82,7 +82,7 @@ impl Kind {
 
     /// Whether a value has the width.
     pub(crate) fn fits(self, value: &[u8]) -> bool {
-        self == Self::Octets || self.width() == Some(value.len())
+        self.width().is_none_or(|width| width == value.len())
     }
 }
 

@@ -329,22 +329,27 @@ proptest! {
     /// A packet, or the error that says how large it would be; whichever part is too large.
     #[test]
     fn nothing_is_larger_than_a_packet(
-        owned in any_frame(), size in prop_oneof![65_000..66_000_usize, 0..200_000_usize], part in 0..3_u8,
+        owned in any_frame(), size in prop_oneof![65_000..66_000_usize, 0..200_000_usize], part in 0..4_u8,
     ) {
         let mut larger = owned;
         larger.payload.clear();
+        larger.chunks.retain(|chunk| (chunk.0, chunk.1) != (0, GenericChunk::AuthKey.into()));
         let mut sized = vec![b'x'; size];
+        let mut auth_key = None;
         let chunks = match part {
             0 => { larger.payload.append(&mut sized); 0 }
             1 => { larger.chunks.push((0, GenericChunk::CorrelationId.into(), sized)); 1 }
-            _ => { larger.chunks.push((9, 1, sized)); 1 }
+            2 => { larger.chunks.push((9, 1, sized)); 1 }
+            _ => { auth_key = Some(sized); 0 }
         };
+        let headers = 6 * chunks.max(usize::from(auth_key.is_some()));
+        let options = EncodeOptions { auth_key: auth_key.as_deref(), ..EncodeOptions::default() };
         let mut without = larger.clone();
         without.payload.clear();
         without.chunks.truncate(without.chunks.len() - chunks);
         let rest = hep::encode(&without.packet(), &EncodeOptions::default(), now).unwrap().to_bytes().len();
-        let whole = rest + size + 6 * chunks;
-        match hep::encode(&larger.packet(), &EncodeOptions::default(), now) {
+        let whole = rest + size + headers;
+        match hep::encode(&larger.packet(), &options, now) {
             Ok(encoded) => prop_assert_eq!((encoded.to_bytes().len(), whole <= LIMIT), (whole, true)),
             Err(EncodeError::TooLarge { size }) => prop_assert!(size > LIMIT && size <= whole),
             Err(error) => prop_assert!(false, "{}", error),
@@ -491,6 +496,35 @@ fn every_error_has_its_packet() {
             hep::encode(&owned.packet(), &options, now).map(|encoded| encoded.to_bytes()).unwrap_err();
         assert_eq!(error, expected, "{owned:?}");
         assert!(!error.to_string().is_empty());
+    }
+}
+
+/// A wrong chunk is named before a time that has no place, and that before a size; a size wherever it comes from.
+#[test]
+fn the_first_of_several_errors() {
+    let timestamp = Some(Timestamp { seconds: u32::MAX - 15, microseconds: 1 << 24 });
+    let large = vec![b'x'; LIMIT];
+    let chunk = |vendor, id, value: &[u8]| (vendor, id, value.to_vec());
+    let wrong = chunk(0, GenericChunk::Payload.into(), b"x");
+    let options = EncodeOptions::default();
+    let with_key = EncodeOptions { auth_key: Some(&large), ..options };
+    let too_large = EncodeError::TooLarge { size: LIMIT + 6 };
+    for (larger, options) in [
+        (vec![chunk(0, GenericChunk::CorrelationId.into(), &large)], options),
+        (vec![chunk(9, 1, &large)], options),
+        (vec![], with_key),
+    ] {
+        let usual = Owned { chunks: larger, ..Owned::usual(Version::V3, Family::Ipv4) };
+        let untimely = Owned { timestamp, ..usual.clone() };
+        let mut invalid = untimely.clone();
+        invalid.chunks.push(wrong.clone());
+        for (owned, expected) in [
+            (usual, too_large),
+            (untimely, EncodeError::Unsupported(Field::Timestamp)),
+            (invalid, EncodeError::InvalidChunk { vendor: 0, id: GenericChunk::Payload.into() }),
+        ] {
+            assert_eq!(hep::encode(&owned.packet(), &options, now).unwrap_err(), expected);
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 //! `#[rustler::nif]` allocates for the arguments of each call.
 
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::panic::{self, AssertUnwindSafe};
 use std::slice;
@@ -70,11 +69,11 @@ static IMMEDIATES: OnceLock<Immediates> = OnceLock::new();
 
 /// Makes the immediate terms, which stay the same as long as the VM lives.
 pub(crate) fn load(env: Env<'_>, _info: Term<'_>) -> bool {
-    immediates(env.as_c_arg());
+    immediates(env);
     true
 }
 
-fn immediates(env: *mut ErlNifEnv) -> &'static Immediates {
+fn immediates(env: Env<'_>) -> &'static Immediates {
     IMMEDIATES.get_or_init(|| Immediates {
         atoms: Atom::ALL.map(|atom| make_atom(env, atom.name())),
         nil: make_list(env, &[]),
@@ -86,7 +85,7 @@ impl Integers {
     /// Covers the parts of an `erlang:timestamp()`.
     const COUNT: usize = 1 << 20;
 
-    fn learn(env: *mut ErlNifEnv) -> Self {
+    fn learn(env: Env<'_>) -> Self {
         let term = |value: usize| u64::try_from(value).map_or(0, |value| make_integer(env, value).word());
         let zero = term(0);
         let shift = term(1).wrapping_sub(zero).trailing_zeros();
@@ -175,7 +174,7 @@ pub(crate) const fn flags(scheduler: Scheduler) -> u32 {
     }
 }
 
-/// One call of a NIF. A panic does not leave it: it raises `nif_panicked`.
+/// One call of a NIF. A panic would not leave it, but raise `nif_panicked`, as with rustler; none is known.
 ///
 /// # Safety
 /// `raw` is the environment of a call, and `arguments` are `N` terms of it.
@@ -186,39 +185,42 @@ pub(crate) unsafe fn call<const N: usize>(
     scheduler: Scheduler,
     function: impl FnOnce(&mut NifTerms<'_>, [NifTerm; N]) -> Option<NifTerm>,
 ) -> ErlNifTerm {
+    // SAFETY: `raw` is the environment of a call. It is this one's only, and `function`, which takes any lifetime, lets
+    // nothing out that is borrowed from it.
+    let env = unsafe { Env::new(&raw, raw) };
     // SAFETY: there are `N` of them, and a `NifTerm` is nothing but a term.
     let arguments = unsafe { *arguments.cast::<[NifTerm; N]>() };
     let answer = panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut terms = NifTerms::new(raw, scheduler);
+        let mut terms = NifTerms::new(env, scheduler);
         let answer = function(&mut terms, arguments);
         terms.finish(answer)
     }));
     match answer {
         Ok(Some(answer)) => answer.0,
-        // SAFETY: `raw` is the environment of the call, which returns what is made here.
+        // SAFETY: the call returns what is made here.
         Ok(None) => unsafe { enif_make_badarg(raw) },
         // SAFETY: as above.
-        Err(_) => unsafe { enif_raise_exception(raw, make_atom(raw, "nif_panicked").0) },
+        Err(_) => unsafe { enif_raise_exception(raw, make_atom(env, "nif_panicked").0) },
     }
 }
 
-/// Literals that the caller handed in. They mostly lie evenly apart, so that its address says which one a term would
-/// be, if it is one of them.
+/// Literals that the caller handed in. They mostly lie evenly apart, so that the address of a term says which one it
+/// would be, if it is one of them.
 #[derive(Clone, Copy, Default)]
 struct Literals<'a> {
     terms: &'a [NifTerm],
     first: usize,
-    /// How many literals a byte is, times `1 << SHIFT`.
+    /// How many of them lie in a byte, times `1 << SHIFT`.
     per_byte: usize,
 }
 
 impl<'a> Literals<'a> {
-    const SHIFT: u32 = 32;
+    const SHIFT: u32 = usize::BITS / 2;
 
     fn of(terms: &'a [NifTerm]) -> Self {
         let &[first, second, ..] = terms else { return Self { terms, ..Self::default() } };
         let distance = second.word().wrapping_sub(first.word());
-        // Rounded up, since the quotient is.
+        // Rounded up: the shift rounds down, and would else miss each of them by one.
         let per_byte = 1_usize.unbounded_shl(Self::SHIFT).div_ceil(distance.max(1));
         Self { terms, first: first.word(), per_byte }
     }
@@ -226,7 +228,7 @@ impl<'a> Literals<'a> {
 
 /// The terms of one call.
 pub(crate) struct NifTerms<'a> {
-    raw: *mut ErlNifEnv,
+    env: Env<'a>,
     scheduler: Scheduler,
     immediates: &'static Immediates,
     /// The packet that the call is about, if it is about one, and its bytes.
@@ -243,16 +245,15 @@ pub(crate) struct NifTerms<'a> {
     inspected: Cell<usize>,
     /// Whether there were more of them than the call may look into.
     is_exhausted: Cell<bool>,
-    call: PhantomData<&'a ErlNifEnv>,
 }
 
 impl<'a> NifTerms<'a> {
     #[inline]
-    fn new(raw: *mut ErlNifEnv, scheduler: Scheduler) -> Self {
+    fn new(env: Env<'a>, scheduler: Scheduler) -> Self {
         Self {
-            raw,
+            env,
             scheduler,
-            immediates: immediates(raw),
+            immediates: immediates(env),
             packet: None,
             names: &[],
             keys: Literals::default(),
@@ -260,7 +261,6 @@ impl<'a> NifTerms<'a> {
             percent: 0,
             inspected: Cell::new(0),
             is_exhausted: Cell::new(false),
-            call: PhantomData,
         }
     }
 
@@ -305,8 +305,10 @@ impl<'a> NifTerms<'a> {
     fn finish(&self, answer: Option<NifTerm>) -> Option<NifTerm> {
         let percent = (self.elements.get() / ELEMENTS_PER_PERCENT).max(self.percent);
         if percent > 0 {
-            // SAFETY: `raw` is the environment of this call.
-            unsafe { enif_consume_timeslice(self.raw, i32::try_from(percent.min(100)).unwrap_or(100)) };
+            // SAFETY: `env` is the environment of this call.
+            unsafe {
+                enif_consume_timeslice(self.env.as_c_arg(), i32::try_from(percent.min(100)).unwrap_or(100))
+            };
         }
         if self.is_exhausted.get() && self.scheduler == Scheduler::Normal {
             return Some(self.atom(Atom::Dirty));
@@ -321,7 +323,7 @@ impl<'a> NifTerms<'a> {
         // SAFETY: `term` is a term of this call; on success the structure is filled in, and its bytes live as long as
         // the call does.
         unsafe {
-            if enif_inspect_binary(self.raw, term.0, binary.as_mut_ptr()) == 0 {
+            if enif_inspect_binary(self.env.as_c_arg(), term.0, binary.as_mut_ptr()) == 0 {
                 return None;
             }
             let binary = binary.assume_init_ref();
@@ -337,7 +339,7 @@ impl<'a> NifTerms<'a> {
         // SAFETY: on success `elements` points to `arity` terms of the tuple, which does not move in a call; a
         // `NifTerm` is nothing but a term.
         unsafe {
-            if enif_get_tuple(self.raw, term.0, &raw mut arity, elements.as_mut_ptr()) == 0 {
+            if enif_get_tuple(self.env.as_c_arg(), term.0, &raw mut arity, elements.as_mut_ptr()) == 0 {
                 return None;
             }
             let arity = usize::try_from(arity).ok()?;
@@ -352,14 +354,13 @@ impl<'a> NifTerms<'a> {
         let offset = part.as_ptr().addr().checked_sub(bytes.as_ptr().addr())?;
         (offset.checked_add(part.len())? <= bytes.len()).then(|| {
             // SAFETY: `packet` is a binary of this call, and the part was just found to lie in it.
-            NifTerm(unsafe { enif_make_sub_binary(self.raw, packet, offset, part.len()) })
+            NifTerm(unsafe { enif_make_sub_binary(self.env.as_c_arg(), packet, offset, part.len()) })
         })
     }
 
     /// The id of a key that is one of the very literals handed in, as those of a packet parsed here are.
     ///
-    /// To find it by its address is cheaper than to look into the binary. The literals mostly lie evenly apart: that
-    /// says which one it would be, and a look whether it is.
+    /// To find it by its address is cheaper than to look into the binary.
     #[inline]
     fn literal_key(&self, term: NifTerm) -> Option<u16> {
         let Literals { terms, first, per_byte } = self.keys;
@@ -372,7 +373,7 @@ impl<'a> NifTerms<'a> {
         let mut term = ErlNifTerm::default();
         // SAFETY: the call returns `bytes.len()` writable bytes of the new binary `term`.
         unsafe {
-            let target = enif_make_new_binary(self.raw, bytes.len(), &raw mut term);
+            let target = enif_make_new_binary(self.env.as_c_arg(), bytes.len(), &raw mut term);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
         }
         NifTerm(term)
@@ -386,7 +387,7 @@ impl TermBuilder for NifTerms<'_> {
     fn atom(&self, atom: Atom) -> NifTerm {
         match self.immediates.atoms.get(atom as usize) {
             Some(&term) => term,
-            None => make_atom(self.raw, atom.name()),
+            None => make_atom(self.env, atom.name()),
         }
     }
 
@@ -395,7 +396,7 @@ impl TermBuilder for NifTerms<'_> {
         usize::try_from(value)
             .ok()
             .and_then(|value| self.immediates.integers.term(value))
-            .unwrap_or_else(|| make_integer(self.raw, value))
+            .unwrap_or_else(|| make_integer(self.env, value))
     }
 
     #[inline]
@@ -407,13 +408,13 @@ impl TermBuilder for NifTerms<'_> {
     fn tuple<const N: usize>(&self, elements: [NifTerm; N]) -> NifTerm {
         let arity = u32::try_from(N).unwrap_or(u32::MAX);
         // SAFETY: `elements` are `N` terms of this call, and a `NifTerm` is nothing but a term.
-        NifTerm(unsafe { enif_make_tuple_from_array(self.raw, elements.as_ptr().cast(), arity) })
+        NifTerm(unsafe { enif_make_tuple_from_array(self.env.as_c_arg(), elements.as_ptr().cast(), arity) })
     }
 
     #[inline]
     fn list(&self, elements: &mut Terms<NifTerm>) -> NifTerm {
         self.elements.set(self.elements.get().saturating_add(elements.len()));
-        make_list(self.raw, elements)
+        make_list(self.env, elements)
     }
 
     #[inline]
@@ -449,7 +450,7 @@ impl TermReader for NifTerms<'_> {
     #[inline]
     fn is_binary(&self, term: NifTerm) -> bool {
         // SAFETY: `term` is a term of this call.
-        unsafe { enif_is_binary(self.raw, term.0) != 0 }
+        unsafe { enif_is_binary(self.env.as_c_arg(), term.0) != 0 }
     }
 
     #[inline]
@@ -472,7 +473,7 @@ impl TermReader for NifTerms<'_> {
         }
         let mut value = 0;
         // SAFETY: `term` is a term of this call, and `value` is writable.
-        (unsafe { enif_get_uint64(self.raw, term.0, &raw mut value) } != 0).then_some(value)
+        (unsafe { enif_get_uint64(self.env.as_c_arg(), term.0, &raw mut value) } != 0).then_some(value)
     }
 
     #[inline]
@@ -484,7 +485,7 @@ impl TermReader for NifTerms<'_> {
     fn each(&self, list: NifTerm, mut visit: impl FnMut(NifTerm) -> Option<()>) -> Option<()> {
         let (mut head, mut rest) = (ErlNifTerm::default(), list.0);
         // SAFETY: `rest` is a term of this call; on success head and tail are too.
-        while unsafe { enif_get_list_cell(self.raw, rest, &raw mut head, &raw mut rest) } != 0 {
+        while unsafe { enif_get_list_cell(self.env.as_c_arg(), rest, &raw mut head, &raw mut rest) } != 0 {
             visit(NifTerm(head))?;
         }
         (NifTerm(rest) == self.immediates.nil).then_some(())
@@ -500,18 +501,18 @@ impl TermReader for NifTerms<'_> {
 }
 
 /// A list of terms of `env`.
-fn make_list(env: *mut ErlNifEnv, elements: &[NifTerm]) -> NifTerm {
+fn make_list(env: Env<'_>, elements: &[NifTerm]) -> NifTerm {
     let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
     // SAFETY: `elements` are at least `length` terms of `env`, and a `NifTerm` is nothing but a term.
-    NifTerm(unsafe { enif_make_list_from_array(env, elements.as_ptr().cast(), length) })
+    NifTerm(unsafe { enif_make_list_from_array(env.as_c_arg(), elements.as_ptr().cast(), length) })
 }
 
-fn make_integer(env: *mut ErlNifEnv, value: u64) -> NifTerm {
-    // SAFETY: `env` is an environment.
-    NifTerm(unsafe { enif_make_uint64(env, value) })
+fn make_integer(env: Env<'_>, value: u64) -> NifTerm {
+    // SAFETY: `env` is an environment that lives.
+    NifTerm(unsafe { enif_make_uint64(env.as_c_arg(), value) })
 }
 
-fn make_atom(env: *mut ErlNifEnv, name: &str) -> NifTerm {
-    // SAFETY: the name is given with its length.
-    NifTerm(unsafe { enif_make_atom_len(env, name.as_ptr().cast(), name.len()) })
+fn make_atom(env: Env<'_>, name: &str) -> NifTerm {
+    // SAFETY: `env` is an environment that lives, and the name is given with its length.
+    NifTerm(unsafe { enif_make_atom_len(env.as_c_arg(), name.as_ptr().cast(), name.len()) })
 }

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use hep::{Chunk, Family, Options, Packet, Timestamp, Version};
 
-use crate::{Atom, Scheduler, TermBuilder, Terms, error, ok};
+use crate::{Atom, Scheduler, TermBuilder, error, ok};
 
 /// `{ok, #hep{}} | {error, Reason}`, or `dirty` where a normal scheduler is not enough.
 pub fn decode<B: TermBuilder>(
@@ -14,6 +14,7 @@ pub fn decode<B: TermBuilder>(
     now: impl FnOnce() -> Timestamp,
     scheduler: Scheduler,
 ) -> B::Term {
+    // Its version is read too.
     let mut packet = Packet::new(Version::V3);
     if let Err(reason) = packet.read_into(input, options, now) {
         return error(builder, input, reason);
@@ -89,7 +90,5 @@ fn chunks<B: TermBuilder>(builder: &B, chunks: &[Chunk<'_>]) -> B::Term {
             builder.tuple([builder.integer(length), builder.binary(chunk.value)]),
         ])
     };
-    let mut elements = Terms::new();
-    elements.extend(chunks.iter().map(chunk));
-    builder.list(&mut elements)
+    builder.list(&mut chunks.iter().map(chunk).collect())
 }
