@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use hep::{Chunk, Family, Options, Packet, Timestamp, Version};
 
-use crate::{Atom, Scheduler, TermBuilder, error, ok};
+use crate::{Atom, Scheduler, TermBuilder, Terms, error, ok};
 
 /// `{ok, #hep{}} | {error, Reason}`, or `dirty` where a normal scheduler is not enough.
 pub fn decode<B: TermBuilder>(
@@ -90,5 +90,8 @@ fn chunks<B: TermBuilder>(builder: &B, chunks: &[Chunk<'_>]) -> B::Term {
             builder.tuple([builder.integer(length), builder.binary(chunk.value)]),
         ])
     };
-    builder.list(&mut chunks.iter().map(chunk).collect())
+    // Not collected: that would move them.
+    let mut elements = Terms::new();
+    elements.extend(chunks.iter().map(chunk));
+    builder.list(&mut elements)
 }
