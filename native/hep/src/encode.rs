@@ -251,38 +251,45 @@ fn framed(
         encoded.payload = Cow::Owned(smaller);
     }
 
-    let mut pen = encoded.header.pen();
-    pen.put(*MAGIC);
-    // The total length, which is put in at the end.
-    pen.put([0, 0]);
-    let mut writer = Writer { pen, kept: &chunks, next: first_id(&chunks) };
-    match (family, packet.protocol, packet.src_ip, packet.src_port, packet.dst_ip, packet.dst_port) {
+    let payload = chunk_header(0, payload_id.into(), chunk_length(&encoded.payload));
+    let facts = Facts {
+        family,
+        protocol: packet.protocol,
+        src_ip: packet.src_ip,
+        src_port: packet.src_port,
+        dst_ip: packet.dst_ip,
+        dst_port: packet.dst_port,
+        timestamp,
+        payload_type: packet.payload_type,
+        capture_id: packet.capture_id,
+    };
+    let vendors = match facts {
         // What nearly every packet has. The other branch would write the same: in this one the compiler sees where
         // each byte comes to stand.
-        (
-            Some(Family::Ipv4),
-            Some(protocol @ ..=0xff),
-            Some(IpAddr::V4(src_ip)),
-            Some(src_port),
-            Some(IpAddr::V4(dst_ip)),
-            Some(dst_port),
-        ) if writer.next > u32::from(u16::from(GenericChunk::CaptureId)) => writer.fields(
-            Some(Family::Ipv4),
-            Some(protocol),
-            (Some(src_ip.into()), Some(src_port)),
-            (Some(dst_ip.into()), Some(dst_port)),
-            timestamp,
-            packet,
-        ),
-        (family, protocol, src_ip, src_port, dst_ip, dst_port) => {
-            writer.fields(family, protocol, (src_ip, src_port), (dst_ip, dst_port), timestamp, packet);
+        Facts {
+            family: Some(Family::Ipv4),
+            protocol: Some(protocol @ ..=0xff),
+            src_ip: Some(IpAddr::V4(src_ip)),
+            src_port: Some(src_port),
+            dst_ip: Some(IpAddr::V4(dst_ip)),
+            dst_port: Some(dst_port),
+            capture_id: Some(capture_id),
+            ..
+        } if first_id(&chunks) > u32::from(u16::from(GenericChunk::CaptureId)) => {
+            let facts = Facts {
+                family: Some(Family::Ipv4),
+                protocol: Some(protocol),
+                src_ip: Some(src_ip.into()),
+                src_port: Some(src_port),
+                dst_ip: Some(dst_ip.into()),
+                dst_port: Some(dst_port),
+                capture_id: Some(capture_id),
+                ..facts
+            };
+            facts.write(&mut encoded.header, &chunks, payload)
         }
-    }
-    writer.kept_below(u32::MAX);
-    let Writer { mut pen, kept: vendors, .. } = writer;
-    pen.put(chunk_header(0, payload_id.into(), chunk_length(&encoded.payload)));
-    pen.lay_down();
-
+        _ => facts.write_any(&mut encoded.header, &chunks, payload),
+    };
     for &Chunk { vendor, id, value } in vendors {
         encoded.trailer.extend(chunk_header(vendor, id, chunk_length(value)));
         encoded.trailer.extend_from_slice(value);
@@ -304,12 +311,18 @@ fn in_order<'p>(
     if auth_key.is_none() && packet.chunks.is_sorted_by_key(place) {
         return Ok(Cow::Borrowed(&packet.chunks));
     }
+    Ok(Cow::Owned(ordered(packet, auth_key)))
+}
+
+/// As [`in_order`], where they are not yet.
+#[inline(never)]
+fn ordered<'p>(packet: &'p Packet<'_>, auth_key: Option<&'p [u8]>) -> Vec<Chunk<'p>> {
     let key = auth_key.map(|value| Chunk { vendor: 0, id: GenericChunk::AuthKey.into(), value });
     let is_replaced = |chunk: &Chunk<'_>| key.is_some_and(|key| place(chunk) == place(&key));
     let kept = packet.chunks.iter().copied().filter(|chunk| !is_replaced(chunk));
     let mut ordered: Vec<_> = kept.chain(key).collect();
     ordered.sort_by_key(place);
-    Ok(Cow::Owned(ordered))
+    ordered
 }
 
 /// Whether it is a vendor's, and its id where it is not.
@@ -318,66 +331,94 @@ const fn place(chunk: &Chunk<'_>) -> (bool, u16) {
     if chunk.vendor == 0 { (false, chunk.id) } else { (true, 0) }
 }
 
+/// What a header of version 3 tells.
+#[derive(Clone, Copy)]
+struct Facts {
+    family: Option<Family>,
+    protocol: Option<u16>,
+    src_ip: Option<IpAddr>,
+    src_port: Option<u16>,
+    dst_ip: Option<IpAddr>,
+    dst_port: Option<u16>,
+    timestamp: Timestamp,
+    payload_type: u8,
+    capture_id: Option<u32>,
+}
+
+impl Facts {
+    /// Writes the header: all up to the payload, the header of whose chunk is given. The vendors' chunks are left.
+    #[expect(clippy::inline_always, reason = "what there is to write is known where it is called")]
+    #[inline(always)]
+    fn write<'c>(&self, header: &mut Header, chunks: &'c [Chunk<'c>], payload: [u8; 6]) -> &'c [Chunk<'c>] {
+        let mut writer = Writer { pen: header.pen(), kept: chunks, next: first_id(chunks) };
+        writer.pen.put(*MAGIC);
+        // The total length, which is put in at the end.
+        writer.pen.put([0, 0]);
+        if let Some(family) = self.family {
+            writer.own(GenericChunk::ProtocolFamily, [family.number()]);
+        }
+        if let Some(protocol) = self.protocol {
+            match u8::try_from(protocol) {
+                Ok(protocol) => writer.own(GenericChunk::Protocol, [protocol]),
+                // Rule Q4: there are senders of two bytes.
+                Err(_) => writer.own(GenericChunk::Protocol, protocol.to_be_bytes()),
+            }
+        }
+        if let Some(IpAddr::V4(address)) = self.src_ip {
+            writer.own(GenericChunk::Ipv4Source, address.octets());
+        }
+        if let Some(IpAddr::V4(address)) = self.dst_ip {
+            writer.own(GenericChunk::Ipv4Destination, address.octets());
+        }
+        if let Some(IpAddr::V6(address)) = self.src_ip {
+            writer.own(GenericChunk::Ipv6Source, address.octets());
+        }
+        if let Some(IpAddr::V6(address)) = self.dst_ip {
+            writer.own(GenericChunk::Ipv6Destination, address.octets());
+        }
+        if let Some(port) = self.src_port {
+            writer.own(GenericChunk::SourcePort, port.to_be_bytes());
+        }
+        if let Some(port) = self.dst_port {
+            writer.own(GenericChunk::DestinationPort, port.to_be_bytes());
+        }
+        writer.own(GenericChunk::Seconds, self.timestamp.seconds.to_be_bytes());
+        writer.own(GenericChunk::Microseconds, self.timestamp.microseconds.to_be_bytes());
+        writer.own(GenericChunk::PayloadType, [self.payload_type]);
+        if let Some(id) = self.capture_id {
+            writer.own(GenericChunk::CaptureId, id.to_be_bytes());
+        }
+        writer.kept_below(u32::MAX);
+        let Writer { mut pen, kept, .. } = writer;
+        pen.put(payload);
+        pen.lay_down();
+        kept
+    }
+
+    /// As [`write`](Self::write), apart from what is written most.
+    #[inline(never)]
+    fn write_any<'c>(
+        &self,
+        header: &mut Header,
+        chunks: &'c [Chunk<'c>],
+        payload: [u8; 6],
+    ) -> &'c [Chunk<'c>] {
+        self.write(header, chunks, payload)
+    }
+}
+
 /// Writes generic chunks in the order of their ids: fields' own, and between them the kept ones.
 ///
 /// Only functions that are inlined take it as a whole, so that it stays in registers.
-struct Writer<'h, 'a> {
+struct Writer<'h, 'c> {
     pen: Pen<'h>,
     /// Those that are left.
-    kept: &'h [Chunk<'a>],
+    kept: &'c [Chunk<'c>],
     /// The id of the first of them; beyond all ids when there is no generic one.
     next: u32,
 }
 
 impl Writer<'_, '_> {
-    /// Writes the fields that the packet has; the rest of them are the packet's own.
-    #[expect(clippy::inline_always, reason = "see where it is called")]
-    #[inline(always)]
-    fn fields(
-        &mut self,
-        family: Option<Family>,
-        protocol: Option<u16>,
-        (src_ip, src_port): (Option<IpAddr>, Option<u16>),
-        (dst_ip, dst_port): (Option<IpAddr>, Option<u16>),
-        timestamp: Timestamp,
-        packet: &Packet<'_>,
-    ) {
-        if let Some(family) = family {
-            self.own(GenericChunk::ProtocolFamily, [family.number()]);
-        }
-        if let Some(protocol) = protocol {
-            match u8::try_from(protocol) {
-                Ok(protocol) => self.own(GenericChunk::Protocol, [protocol]),
-                // Rule Q4: there are senders of two bytes.
-                Err(_) => self.own(GenericChunk::Protocol, protocol.to_be_bytes()),
-            }
-        }
-        if let Some(IpAddr::V4(address)) = src_ip {
-            self.own(GenericChunk::Ipv4Source, address.octets());
-        }
-        if let Some(IpAddr::V4(address)) = dst_ip {
-            self.own(GenericChunk::Ipv4Destination, address.octets());
-        }
-        if let Some(IpAddr::V6(address)) = src_ip {
-            self.own(GenericChunk::Ipv6Source, address.octets());
-        }
-        if let Some(IpAddr::V6(address)) = dst_ip {
-            self.own(GenericChunk::Ipv6Destination, address.octets());
-        }
-        if let Some(port) = src_port {
-            self.own(GenericChunk::SourcePort, port.to_be_bytes());
-        }
-        if let Some(port) = dst_port {
-            self.own(GenericChunk::DestinationPort, port.to_be_bytes());
-        }
-        self.own(GenericChunk::Seconds, timestamp.seconds.to_be_bytes());
-        self.own(GenericChunk::Microseconds, timestamp.microseconds.to_be_bytes());
-        self.own(GenericChunk::PayloadType, [packet.payload_type]);
-        if let Some(id) = packet.capture_id {
-            self.own(GenericChunk::CaptureId, id.to_be_bytes());
-        }
-    }
-
     #[expect(clippy::inline_always, reason = "what it writes is mostly known where it is called")]
     #[inline(always)]
     fn own<const WIDTH: usize>(&mut self, chunk: GenericChunk, value: [u8; WIDTH]) {
@@ -407,7 +448,7 @@ fn first_id(kept: &[Chunk<'_>]) -> u32 {
 
 /// Writes the first chunks, which are generic ones and have a lower id; those behind them are left.
 #[inline(never)]
-fn put_chunks<'c, 'a>(pen: &mut Pen<'_>, mut chunks: &'c [Chunk<'a>], limit: u32) -> &'c [Chunk<'a>] {
+fn put_chunks<'c>(pen: &mut Pen<'_>, mut chunks: &'c [Chunk<'c>], limit: u32) -> &'c [Chunk<'c>] {
     while let [Chunk { vendor: 0, id, value }, rest @ ..] = chunks
         && u32::from(*id) < limit
     {
@@ -438,16 +479,23 @@ fn chunk_header(vendor: u16, id: u16, length: u16) -> [u8; 6] {
     [v0, v1, i0, i1, l0, l1]
 }
 
+#[inline]
 fn pack(payload: &[u8], compress: Compress) -> Option<Vec<u8>> {
     match compress {
         Compress::None => None,
-        Compress::Zlib => {
-            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(payload).and_then(|()| encoder.finish()).ok()
-        }
-        Compress::Gzip => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(payload).and_then(|()| encoder.finish()).ok()
-        }
+        Compress::Zlib => zlib(payload),
+        Compress::Gzip => gzip(payload),
     }
+}
+
+#[inline(never)]
+fn zlib(payload: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(payload).and_then(|()| encoder.finish()).ok()
+}
+
+#[inline(never)]
+fn gzip(payload: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(payload).and_then(|()| encoder.finish()).ok()
 }
