@@ -92,23 +92,40 @@ generic_module_test() ->
     ?assertEqual(0, hep_generic_transform:vendor_id()),
     ?assertEqual(<<"generic">>, hep_generic_transform:namespace()).
 
-%% Keys are found by their addresses, wherever those lie; what lies elsewhere is read.
+%% A key is found by its address: keys that are each in the place of the one before it are taken for that one.
+keys_are_found_by_address_test() ->
+    [_ | Shifted] = tuple_to_list(hep_registry:keys()),
+    [_, Protocol | _] = Shifted,
+    ?assertEqual(key(0, 2), Protocol),
+    ?assertEqual(
+        [{<<"ipProtocolFamily">>, 17}],
+        hep_nif:transform([{Protocol, <<17>>}], hep_registry:names(), list_to_tuple(Shifted))
+    ).
+
+%% Whatever lies where, the answer is the same.
 wherever_keys_lie_test_() ->
     Last = lists:max([Id || {Id, _, _, _} <- named()]),
     Ids = lists:seq(0, Last),
     {Even, Odd} = lists:partition(fun(Id) -> Id rem 2 =:= 0 end, Ids),
     Keys = [
-        {"the registry's", hep_registry:keys()},
-        {"at ascending addresses", made_in_order(Ids)},
-        {"at descending addresses", made_in_order(lists:reverse(Ids))},
-        {"every other one first", made_in_order(Even ++ Odd)},
-        {"the first ones", made_in_order([0, 1, 2])},
-        {"one", made_in_order([0])},
-        {"none", {}},
-        {"no tuple", none},
-        {"no binaries", list_to_tuple(Ids)}
+        {"the registry's", fun() -> hep_registry:keys() end},
+        {"made one behind the other", fun() -> made_in_order(Ids) end},
+        {"the last one made first", fun() -> made_in_order(lists:reverse(Ids)) end},
+        {"every other one made first", fun() -> made_in_order(Even ++ Odd) end},
+        {"the first ones", fun() -> made_in_order([0, 1, 2]) end},
+        {"one", fun() -> made_in_order([0]) end},
+        {"none", fun() -> {} end},
+        {"no tuple", fun() -> none end},
+        {"no binaries", fun() -> list_to_tuple(Ids) end}
     ],
-    [{What, fun() -> found(Tuple) end} || {What, Tuple} <- Keys].
+    [{What, fun() -> without_collection(fun() -> found(Make()) end) end} || {What, Make} <- Keys].
+
+%% In a process that has so much room that nothing is moved.
+without_collection(Fun) ->
+    {Pid, Monitor} = spawn_opt(Fun, [monitor, {min_heap_size, 1_000_000}]),
+    receive
+        {'DOWN', Monitor, process, Pid, Reason} -> ?assertEqual(normal, Reason)
+    end.
 
 found(Keys) ->
     Names = hep_registry:names(),

@@ -136,11 +136,14 @@ pub(crate) fn encode_into<'a>(
     let family = family(packet)?;
     let timestamp = packet.timestamp.unwrap_or_else(now);
     encoded.payload = Cow::Borrowed(packet.payload.as_bytes());
+    encoded.trailer.clear();
     match packet.version {
-        Version::V1 | Version::V2 => fixed(&mut encoded.header, packet, timestamp, options)?,
-        Version::V3 => framed(encoded, packet, family, timestamp, options)?,
+        Version::V1 | Version::V2 => {
+            fixed(&mut encoded.header, packet, timestamp, options)?;
+            total(encoded).map(|_| ())
+        }
+        Version::V3 => framed(encoded, packet, family, timestamp, options),
     }
-    total(encoded).map(|_| ())
 }
 
 /// The length of the whole packet, as version 3 states it.
@@ -314,7 +317,7 @@ fn in_order<'p>(
     Ok(Cow::Owned(ordered(packet, auth_key)))
 }
 
-/// As [`in_order`], where they are not yet.
+/// The packet's chunks in order, with the key in place of the packet's own.
 #[inline(never)]
 fn ordered<'p>(packet: &'p Packet<'_>, auth_key: Option<&'p [u8]>) -> Vec<Chunk<'p>> {
     let key = auth_key.map(|value| Chunk { vendor: 0, id: GenericChunk::AuthKey.into(), value });
@@ -395,7 +398,7 @@ impl Facts {
         kept
     }
 
-    /// As [`write`](Self::write), apart from what is written most.
+    /// As [`write`](Self::write), in a place of its own: not among what is written most.
     #[inline(never)]
     fn write_any<'c>(
         &self,

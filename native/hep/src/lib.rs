@@ -108,7 +108,7 @@ pub fn encode<'a>(
     encode::encode(packet, options, now)
 }
 
-/// As [`encode()`], into a new [`Encoded`] of the caller's, so that nothing is moved once it is written.
+/// As [`encode()`], into an [`Encoded`] of the caller's, so that nothing is moved once it is written.
 ///
 /// # Errors
 /// [`EncodeError`] names the field that cannot be written; what has been written until then means nothing.

@@ -139,7 +139,8 @@ impl<'a> Packet<'a> {
         Ok(packet)
     }
 
-    /// As [`read`](Self::read), into a new packet of the caller's: a packet is large, and is not moved so.
+    /// As [`read`](Self::read), into a packet that was just made by [`new`](Self::new), nothing in it is cleared: a
+    /// packet is large, and is not moved so.
     ///
     /// # Errors
     /// [`DecodeError`] says what is wrong and where; what has been read until then means nothing.

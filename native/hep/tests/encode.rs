@@ -360,15 +360,17 @@ proptest! {
 #[test]
 fn up_to_65535_bytes() {
     let headers = [
-        (Version::V1, Family::Ipv4, 16),
-        (Version::V1, Family::Ipv6, 40),
-        (Version::V2, Family::Ipv4, 28),
-        (Version::V2, Family::Ipv6, 52),
-        (Version::V3, Family::Ipv4, 89),
-        (Version::V3, Family::Ipv6, 113),
+        (Version::V1, Family::Ipv4, None, 16),
+        (Version::V1, Family::Ipv6, None, 40),
+        (Version::V2, Family::Ipv4, None, 28),
+        (Version::V2, Family::Ipv6, Some(2001), 52),
+        (Version::V3, Family::Ipv4, None, 89),
+        (Version::V3, Family::Ipv4, Some(2001), 99),
+        (Version::V3, Family::Ipv6, None, 113),
+        (Version::V3, Family::Ipv6, Some(2001), 123),
     ];
-    for (version, family, header) in headers {
-        let mut owned = Owned::usual(version, family);
+    for (version, family, capture_id, header) in headers {
+        let mut owned = Owned { capture_id, ..Owned::usual(version, family) };
         for v2_style in [V2Style::Documented, V2Style::C] {
             let options = EncodeOptions { v2_style, ..EncodeOptions::default() };
             for size in [LIMIT - 1, LIMIT, LIMIT + 1, LIMIT + 2, 2 * LIMIT + 2] {
@@ -398,15 +400,15 @@ fn up_to_65535_bytes() {
 /// As many chunks as fit, and one more; before the payload and behind it.
 #[test]
 fn many_chunks() {
-    let most = (LIMIT - 89) / 6;
-    for vendor in [0, 9] {
+    for (vendor, capture_id, header) in [(0, None, 89), (0, Some(2001), 99), (9, Some(2001), 99)] {
+        let most = (LIMIT - header) / 6;
         for count in [most, most + 1, 100_000] {
-            let mut owned = Owned::usual(Version::V3, Family::Ipv4);
+            let mut owned = Owned { capture_id, ..Owned::usual(Version::V3, Family::Ipv4) };
             owned.chunks = vec![(vendor, 99, Vec::new()); count];
             match hep::encode(&owned.packet(), &EncodeOptions::default(), now) {
-                Ok(encoded) => assert_eq!((encoded.to_bytes().len(), count), (89 + 6 * most, most)),
+                Ok(encoded) => assert_eq!((encoded.to_bytes().len(), count), (header + 6 * most, most)),
                 Err(EncodeError::TooLarge { size }) => {
-                    assert!(count > most && size > LIMIT && size <= 89 + 6 * count);
+                    assert!(count > most && size > LIMIT && size <= header + 6 * count);
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -508,13 +510,16 @@ fn the_first_of_several_errors() {
     let wrong = chunk(0, GenericChunk::Payload.into(), b"x");
     let options = EncodeOptions::default();
     let with_key = EncodeOptions { auth_key: Some(&large), ..options };
-    let too_large = EncodeError::TooLarge { size: LIMIT + 6 };
-    for (larger, options) in [
-        (vec![chunk(0, GenericChunk::CorrelationId.into(), &large)], options),
-        (vec![chunk(9, 1, &large)], options),
-        (vec![], with_key),
+    let usual = Owned { capture_id: Some(2001), ..Owned::usual(Version::V3, Family::Ipv4) };
+    for (chunks, payload, options, size) in [
+        (vec![chunk(0, 0, &large)], vec![], options, LIMIT + 6),
+        (vec![chunk(0, GenericChunk::CorrelationId.into(), &large)], vec![], options, LIMIT + 6),
+        (vec![chunk(9, 1, &large)], vec![], options, LIMIT + 6),
+        (vec![], vec![], with_key, LIMIT + 6),
+        (vec![], large.clone(), options, LIMIT + 99),
     ] {
-        let usual = Owned { chunks: larger, ..Owned::usual(Version::V3, Family::Ipv4) };
+        let too_large = EncodeError::TooLarge { size };
+        let usual = Owned { payload, chunks, ..usual.clone() };
         let untimely = Owned { timestamp, ..usual.clone() };
         let mut invalid = untimely.clone();
         invalid.chunks.push(wrong.clone());

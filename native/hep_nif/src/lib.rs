@@ -42,69 +42,72 @@ nifs! {
     transform_chunk: Normal => transform_chunk;
 }
 
-fn decode(terms: &mut NifTerms<'_>, [packet]: [NifTerm; 1]) -> Option<NifTerm> {
+fn decode<'a>(terms: &mut NifTerms<'a>, [packet]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
     let bytes = terms.packet(packet)?;
     Some(hep_term::decode(terms, bytes, &Options::default(), now, terms.scheduler()))
 }
 
-fn decode_options(terms: &mut NifTerms<'_>, [packet, options]: [NifTerm; 2]) -> Option<NifTerm> {
+fn decode_options<'a>(terms: &mut NifTerms<'a>, [packet, options]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     let options = hep_term::options(terms, options)?;
     let bytes = terms.packet(packet)?;
     Some(hep_term::decode(terms, bytes, &options, now, terms.scheduler()))
 }
 
-fn parse(terms: &mut NifTerms<'_>, [packet, keys]: [NifTerm; 2]) -> Option<NifTerm> {
+fn parse<'a>(terms: &mut NifTerms<'a>, [packet, keys]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     terms.take_keys(keys);
     let bytes = terms.packet(packet)?;
     Some(hep_term::parse(terms, bytes, &Options::default(), now, terms.scheduler()))
 }
 
-fn encode(terms: &mut NifTerms<'_>, [record]: [NifTerm; 1]) -> Option<NifTerm> {
+fn encode<'a>(terms: &mut NifTerms<'a>, [record]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
     Some(hep_term::encode(terms, record, &EncodeOptions::default(), now, terms.scheduler()))
 }
 
-fn encode_options(terms: &mut NifTerms<'_>, [record, options]: [NifTerm; 2]) -> Option<NifTerm> {
+fn encode_options<'a>(terms: &mut NifTerms<'a>, [record, options]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     let options = hep_term::encode_options(terms, options)?;
     Some(hep_term::encode(terms, record, &options, now, terms.scheduler()))
 }
 
-fn packet_to_json(terms: &mut NifTerms<'_>, [packet, options]: [NifTerm; 2]) -> Option<NifTerm> {
+fn packet_to_json<'a>(terms: &mut NifTerms<'a>, [packet, options]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     let options = hep_term::options(terms, options)?;
     let bytes = terms.packet(packet)?;
     Some(hep_term::packet_to_json(terms, bytes, &options, now, terms.scheduler()))
 }
 
-fn record_to_json(terms: &mut NifTerms<'_>, [record]: [NifTerm; 1]) -> Option<NifTerm> {
+fn record_to_json<'a>(terms: &mut NifTerms<'a>, [record]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
     Some(hep_term::record_to_json(terms, record, terms.scheduler()))
 }
 
-fn chunks_to_json(terms: &mut NifTerms<'_>, [version, chunks]: [NifTerm; 2]) -> Option<NifTerm> {
+fn chunks_to_json<'a>(terms: &mut NifTerms<'a>, [version, chunks]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     hep_term::chunks_to_json(terms, version, chunks, terms.scheduler())
 }
 
-fn from_json(terms: &mut NifTerms<'_>, [json]: [NifTerm; 1]) -> Option<NifTerm> {
+fn from_json<'a>(terms: &mut NifTerms<'a>, [json]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
     let bytes = terms.json(json)?;
     Some(hep_term::from_json(terms, bytes, terms.scheduler()))
 }
 
-fn transform(terms: &mut NifTerms<'_>, [chunks, names, keys]: [NifTerm; 3]) -> Option<NifTerm> {
+fn transform<'a>(terms: &mut NifTerms<'a>, [chunks, names, keys]: [NifTerm<'a>; 3]) -> Option<NifTerm<'a>> {
     terms.take_names(names);
     terms.take_keys(keys);
     hep_term::transform(terms, chunks, terms.scheduler())
 }
 
-fn transform_packet(terms: &mut NifTerms<'_>, [packet, names]: [NifTerm; 2]) -> Option<NifTerm> {
+fn transform_packet<'a>(terms: &mut NifTerms<'a>, [packet, names]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     terms.take_names(names);
     let bytes = terms.packet(packet)?;
     Some(hep_term::transform_packet(terms, bytes, &Options::default(), now, terms.scheduler()))
 }
 
-fn transform_record(terms: &mut NifTerms<'_>, [record, names]: [NifTerm; 2]) -> Option<NifTerm> {
+fn transform_record<'a>(terms: &mut NifTerms<'a>, [record, names]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     terms.take_names(names);
     hep_term::transform_record(terms, record, terms.scheduler())
 }
 
-fn transform_chunk(terms: &mut NifTerms<'_>, [id, value, names]: [NifTerm; 3]) -> Option<NifTerm> {
+fn transform_chunk<'a>(
+    terms: &mut NifTerms<'a>,
+    [id, value, names]: [NifTerm<'a>; 3],
+) -> Option<NifTerm<'a>> {
     terms.take_names(names);
     Some(hep_term::transform_chunk(terms, id, value))
 }

@@ -5,6 +5,7 @@
 //! `#[rustler::nif]` allocates for the arguments of each call.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::panic::{self, AssertUnwindSafe};
 use std::slice;
@@ -42,12 +43,12 @@ const SHORT: usize = 64;
 /// A term of one call. Only this module makes one, so that it always is one.
 #[derive(Clone, Copy, PartialEq)]
 #[repr(transparent)]
-pub(crate) struct NifTerm(ErlNifTerm);
+pub(crate) struct NifTerm<'a>(ErlNifTerm, PhantomData<Env<'a>>);
 
 /// Terms that are the same in every call: they have no part on a heap.
 struct Immediates {
-    atoms: [NifTerm; Atom::ALL.len()],
-    nil: NifTerm,
+    atoms: [ErlNifTerm; Atom::ALL.len()],
+    nil: ErlNifTerm,
     integers: Integers,
 }
 
@@ -75,8 +76,8 @@ pub(crate) fn load(env: Env<'_>, _info: Term<'_>) -> bool {
 
 fn immediates(env: Env<'_>) -> &'static Immediates {
     IMMEDIATES.get_or_init(|| Immediates {
-        atoms: Atom::ALL.map(|atom| make_atom(env, atom.name())),
-        nil: make_list(env, &[]),
+        atoms: Atom::ALL.map(|atom| make_atom(env, atom.name()).0),
+        nil: make_list(env, &[]).0,
         integers: Integers::learn(env),
     })
 }
@@ -101,21 +102,27 @@ impl Integers {
     }
 
     #[inline]
-    fn term(&self, value: usize) -> Option<NifTerm> {
+    fn term<'a>(&self, value: usize) -> Option<NifTerm<'a>> {
         let word = self.word(value);
         // SAFETY: it was seen at load that the word is the value's term, see `learn`.
         (value < self.known).then(|| unsafe { NifTerm::of_word(word) })
     }
 
     #[inline]
-    fn value(&self, term: NifTerm) -> Option<usize> {
+    fn value(&self, term: NifTerm<'_>) -> Option<usize> {
         // What does not lie a multiple of the distance behind 0 gets its highest bits set.
         let value = term.word().wrapping_sub(self.zero).rotate_right(self.shift);
         (value < self.known).then_some(value)
     }
 }
 
-impl NifTerm {
+impl NifTerm<'_> {
+    /// Of what is a term of the call, or an immediate one.
+    #[inline]
+    const fn of(term: ErlNifTerm) -> Self {
+        Self(term, PhantomData)
+    }
+
     #[inline]
     const fn word(self) -> usize {
         // SAFETY: a term is a word, as `erl_nif.h` declares it.
@@ -127,7 +134,7 @@ impl NifTerm {
     #[inline]
     const unsafe fn of_word(word: usize) -> Self {
         // SAFETY: see `word`; that it is a term's is the caller's part.
-        Self(unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) })
+        Self::of(unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) })
     }
 }
 
@@ -161,7 +168,7 @@ pub(crate) use nifs;
 /// How many terms a NIF's function takes.
 #[expect(clippy::cast_possible_truncation, reason = "a function of the BEAM takes 255 at the most")]
 pub(crate) const fn arity<const N: usize>(
-    _function: for<'a> fn(&mut NifTerms<'a>, [NifTerm; N]) -> Option<NifTerm>,
+    _function: for<'a> fn(&mut NifTerms<'a>, [NifTerm<'a>; N]) -> Option<NifTerm<'a>>,
 ) -> u32 {
     N as u32
 }
@@ -183,13 +190,13 @@ pub(crate) unsafe fn call<const N: usize>(
     raw: *mut ErlNifEnv,
     arguments: *const ErlNifTerm,
     scheduler: Scheduler,
-    function: impl FnOnce(&mut NifTerms<'_>, [NifTerm; N]) -> Option<NifTerm>,
+    function: impl for<'a> FnOnce(&mut NifTerms<'a>, [NifTerm<'a>; N]) -> Option<NifTerm<'a>>,
 ) -> ErlNifTerm {
     // SAFETY: `raw` is the environment of a call. It is this one's only, and `function`, which takes any lifetime, lets
-    // nothing out that is borrowed from it.
+    // neither a term nor its bytes out.
     let env = unsafe { Env::new(&raw, raw) };
     // SAFETY: there are `N` of them, and a `NifTerm` is nothing but a term.
-    let arguments = unsafe { *arguments.cast::<[NifTerm; N]>() };
+    let arguments = unsafe { *arguments.cast::<[NifTerm<'_>; N]>() };
     let answer = panic::catch_unwind(AssertUnwindSafe(|| {
         let mut terms = NifTerms::new(env, scheduler);
         let answer = function(&mut terms, arguments);
@@ -197,7 +204,7 @@ pub(crate) unsafe fn call<const N: usize>(
     }));
     match answer {
         Ok(Some(answer)) => answer.0,
-        // SAFETY: the call returns what is made here.
+        // SAFETY: `raw` is the environment of the call, which returns what is made here.
         Ok(None) => unsafe { enif_make_badarg(raw) },
         // SAFETY: as above.
         Err(_) => unsafe { enif_raise_exception(raw, make_atom(env, "nif_panicked").0) },
@@ -208,7 +215,7 @@ pub(crate) unsafe fn call<const N: usize>(
 /// would be, if it is one of them.
 #[derive(Clone, Copy, Default)]
 struct Literals<'a> {
-    terms: &'a [NifTerm],
+    terms: &'a [NifTerm<'a>],
     first: usize,
     /// How many of them lie in a byte, times `1 << SHIFT`.
     per_byte: usize,
@@ -217,10 +224,10 @@ struct Literals<'a> {
 impl<'a> Literals<'a> {
     const SHIFT: u32 = usize::BITS / 2;
 
-    fn of(terms: &'a [NifTerm]) -> Self {
+    fn of(terms: &'a [NifTerm<'a>]) -> Self {
         let &[first, second, ..] = terms else { return Self { terms, ..Self::default() } };
         let distance = second.word().wrapping_sub(first.word());
-        // Rounded up: the shift rounds down, and would else miss each of them by one.
+        // Rounded up: the shift rounds down, and could else fall one short.
         let per_byte = 1_usize.unbounded_shl(Self::SHIFT).div_ceil(distance.max(1));
         Self { terms, first: first.word(), per_byte }
     }
@@ -234,7 +241,7 @@ pub(crate) struct NifTerms<'a> {
     /// The packet that the call is about, if it is about one, and its bytes.
     packet: Option<(ErlNifTerm, &'a [u8])>,
     /// The names of the generic chunks, by id: literal binaries that the caller handed in.
-    names: &'a [NifTerm],
+    names: &'a [NifTerm<'a>],
     /// Their keys.
     keys: Literals<'a>,
     /// Elements of lists made so far.
@@ -273,7 +280,7 @@ impl<'a> NifTerms<'a> {
     /// The bytes of the packet that the call is about: binaries are made as parts of it. `None` when the term is no
     /// binary.
     #[inline]
-    pub(crate) fn packet(&mut self, packet: NifTerm) -> Option<&'a [u8]> {
+    pub(crate) fn packet(&mut self, packet: NifTerm<'a>) -> Option<&'a [u8]> {
         let bytes = self.inspect(packet)?;
         self.packet = Some((packet.0, bytes));
         self.percent = bytes.len() / BYTES_PER_PERCENT;
@@ -281,7 +288,7 @@ impl<'a> NifTerms<'a> {
     }
 
     /// The bytes of the JSON that the call is about. `None` when the term is no binary.
-    pub(crate) fn json(&mut self, json: NifTerm) -> Option<&'a [u8]> {
+    pub(crate) fn json(&mut self, json: NifTerm<'a>) -> Option<&'a [u8]> {
         let bytes = self.inspect(json)?;
         self.percent = bytes.len() / JSON_PER_PERCENT;
         Some(bytes)
@@ -289,20 +296,20 @@ impl<'a> NifTerms<'a> {
 
     /// Takes `hep_registry:names()`; without it the names are made.
     #[inline]
-    pub(crate) fn take_names(&mut self, names: NifTerm) {
+    pub(crate) fn take_names(&mut self, names: NifTerm<'a>) {
         self.names = self.tuple_elements(names).unwrap_or_default();
     }
 
     /// Takes `hep_registry:keys()`; without it the keys are made.
     #[inline]
-    pub(crate) fn take_keys(&mut self, keys: NifTerm) {
+    pub(crate) fn take_keys(&mut self, keys: NifTerm<'a>) {
         self.keys = Literals::of(self.tuple_elements(keys).unwrap_or_default());
     }
 
     /// The answer, `dirty` where a normal scheduler could not look into all that it is about. Tells the scheduler
     /// what it cost.
     #[inline]
-    fn finish(&self, answer: Option<NifTerm>) -> Option<NifTerm> {
+    fn finish(&self, answer: Option<NifTerm<'a>>) -> Option<NifTerm<'a>> {
         let percent = (self.elements.get() / ELEMENTS_PER_PERCENT).max(self.percent);
         if percent > 0 {
             // SAFETY: `env` is the environment of this call.
@@ -318,7 +325,7 @@ impl<'a> NifTerms<'a> {
 
     /// The bytes of a binary.
     #[inline]
-    fn inspect(&self, term: NifTerm) -> Option<&'a [u8]> {
+    fn inspect(&self, term: NifTerm<'a>) -> Option<&'a [u8]> {
         let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
         // SAFETY: `term` is a term of this call; on success the structure is filled in, and its bytes live as long as
         // the call does.
@@ -333,7 +340,7 @@ impl<'a> NifTerms<'a> {
 
     /// The elements of a tuple.
     #[inline]
-    fn tuple_elements(&self, term: NifTerm) -> Option<&'a [NifTerm]> {
+    fn tuple_elements(&self, term: NifTerm<'a>) -> Option<&'a [NifTerm<'a>]> {
         let mut arity = 0;
         let mut elements = MaybeUninit::uninit();
         // SAFETY: on success `elements` points to `arity` terms of the tuple, which does not move in a call; a
@@ -349,12 +356,12 @@ impl<'a> NifTerms<'a> {
 
     /// The term of which `part` is made, if it lies in the packet.
     #[inline]
-    fn part_of_packet(&self, part: &[u8]) -> Option<NifTerm> {
+    fn part_of_packet(&self, part: &[u8]) -> Option<NifTerm<'a>> {
         let (packet, bytes) = self.packet?;
         let offset = part.as_ptr().addr().checked_sub(bytes.as_ptr().addr())?;
         (offset.checked_add(part.len())? <= bytes.len()).then(|| {
             // SAFETY: `packet` is a binary of this call, and the part was just found to lie in it.
-            NifTerm(unsafe { enif_make_sub_binary(self.env.as_c_arg(), packet, offset, part.len()) })
+            NifTerm::of(unsafe { enif_make_sub_binary(self.env.as_c_arg(), packet, offset, part.len()) })
         })
     }
 
@@ -362,37 +369,37 @@ impl<'a> NifTerms<'a> {
     ///
     /// To find it by its address is cheaper than to look into the binary.
     #[inline]
-    fn literal_key(&self, term: NifTerm) -> Option<u16> {
+    fn literal_key(&self, term: NifTerm<'a>) -> Option<u16> {
         let Literals { terms, first, per_byte } = self.keys;
         let guess = term.word().wrapping_sub(first).wrapping_mul(per_byte) >> Literals::SHIFT;
         (*terms.get(guess)? == term).then_some(())?;
         u16::try_from(guess).ok()
     }
 
-    fn copy(&self, bytes: &[u8]) -> NifTerm {
+    fn copy(&self, bytes: &[u8]) -> NifTerm<'a> {
         let mut term = ErlNifTerm::default();
         // SAFETY: the call returns `bytes.len()` writable bytes of the new binary `term`.
         unsafe {
             let target = enif_make_new_binary(self.env.as_c_arg(), bytes.len(), &raw mut term);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
         }
-        NifTerm(term)
+        NifTerm::of(term)
     }
 }
 
-impl TermBuilder for NifTerms<'_> {
-    type Term = NifTerm;
+impl<'a> TermBuilder for NifTerms<'a> {
+    type Term = NifTerm<'a>;
 
     #[inline]
-    fn atom(&self, atom: Atom) -> NifTerm {
+    fn atom(&self, atom: Atom) -> NifTerm<'a> {
         match self.immediates.atoms.get(atom as usize) {
-            Some(&term) => term,
+            Some(&term) => NifTerm::of(term),
             None => make_atom(self.env, atom.name()),
         }
     }
 
     #[inline]
-    fn integer(&self, value: u64) -> NifTerm {
+    fn integer(&self, value: u64) -> NifTerm<'a> {
         usize::try_from(value)
             .ok()
             .and_then(|value| self.immediates.integers.term(value))
@@ -400,25 +407,27 @@ impl TermBuilder for NifTerms<'_> {
     }
 
     #[inline]
-    fn binary(&self, bytes: &[u8]) -> NifTerm {
+    fn binary(&self, bytes: &[u8]) -> NifTerm<'a> {
         self.part_of_packet(bytes).unwrap_or_else(|| self.copy(bytes))
     }
 
     #[inline]
-    fn tuple<const N: usize>(&self, elements: [NifTerm; N]) -> NifTerm {
+    fn tuple<const N: usize>(&self, elements: [NifTerm<'a>; N]) -> NifTerm<'a> {
         let arity = u32::try_from(N).unwrap_or(u32::MAX);
         // SAFETY: `elements` are `N` terms of this call, and a `NifTerm` is nothing but a term.
-        NifTerm(unsafe { enif_make_tuple_from_array(self.env.as_c_arg(), elements.as_ptr().cast(), arity) })
+        NifTerm::of(unsafe {
+            enif_make_tuple_from_array(self.env.as_c_arg(), elements.as_ptr().cast(), arity)
+        })
     }
 
     #[inline]
-    fn list(&self, elements: &mut Terms<NifTerm>) -> NifTerm {
+    fn list(&self, elements: &mut Terms<NifTerm<'a>>) -> NifTerm<'a> {
         self.elements.set(self.elements.get().saturating_add(elements.len()));
         make_list(self.env, elements)
     }
 
     #[inline]
-    fn key(&self, vendor: u16, id: u16) -> NifTerm {
+    fn key(&self, vendor: u16, id: u16) -> NifTerm<'a> {
         match self.keys.terms.get(usize::from(id)) {
             Some(&key) if vendor == 0 => key,
             _ => {
@@ -429,32 +438,32 @@ impl TermBuilder for NifTerms<'_> {
     }
 
     #[inline]
-    fn name(&self, id: u16, name: &str) -> NifTerm {
+    fn name(&self, id: u16, name: &str) -> NifTerm<'a> {
         self.names.get(usize::from(id)).copied().unwrap_or_else(|| self.copy(name.as_bytes()))
     }
 }
 
-impl TermReader for NifTerms<'_> {
-    type Input = NifTerm;
+impl<'a> TermReader for NifTerms<'a> {
+    type Input = NifTerm<'a>;
 
     #[inline]
-    fn keep(&self, term: NifTerm) -> NifTerm {
+    fn keep(&self, term: NifTerm<'a>) -> NifTerm<'a> {
         term
     }
 
     #[inline]
-    fn is_atom(&self, term: NifTerm, atom: Atom) -> bool {
+    fn is_atom(&self, term: NifTerm<'a>, atom: Atom) -> bool {
         term == self.atom(atom)
     }
 
     #[inline]
-    fn is_binary(&self, term: NifTerm) -> bool {
+    fn is_binary(&self, term: NifTerm<'a>) -> bool {
         // SAFETY: `term` is a term of this call.
         unsafe { enif_is_binary(self.env.as_c_arg(), term.0) != 0 }
     }
 
     #[inline]
-    fn bytes(&self, term: NifTerm) -> Option<&[u8]> {
+    fn bytes(&self, term: NifTerm<'a>) -> Option<&[u8]> {
         if self.inspected.get() > inspected(self.scheduler) {
             self.is_exhausted.set(true);
             return None;
@@ -467,7 +476,7 @@ impl TermReader for NifTerms<'_> {
     }
 
     #[inline]
-    fn unsigned(&self, term: NifTerm) -> Option<u64> {
+    fn unsigned(&self, term: NifTerm<'a>) -> Option<u64> {
         if let Some(value) = self.immediates.integers.value(term) {
             return u64::try_from(value).ok();
         }
@@ -477,22 +486,22 @@ impl TermReader for NifTerms<'_> {
     }
 
     #[inline]
-    fn elements<const N: usize>(&self, term: NifTerm) -> Option<[NifTerm; N]> {
+    fn elements<const N: usize>(&self, term: NifTerm<'a>) -> Option<[NifTerm<'a>; N]> {
         self.tuple_elements(term)?.try_into().ok()
     }
 
     #[inline]
-    fn each(&self, list: NifTerm, mut visit: impl FnMut(NifTerm) -> Option<()>) -> Option<()> {
+    fn each(&self, list: NifTerm<'a>, mut visit: impl FnMut(NifTerm<'a>) -> Option<()>) -> Option<()> {
         let (mut head, mut rest) = (ErlNifTerm::default(), list.0);
         // SAFETY: `rest` is a term of this call; on success head and tail are too.
         while unsafe { enif_get_list_cell(self.env.as_c_arg(), rest, &raw mut head, &raw mut rest) } != 0 {
-            visit(NifTerm(head))?;
+            visit(NifTerm::of(head))?;
         }
-        (NifTerm(rest) == self.immediates.nil).then_some(())
+        (rest == self.immediates.nil).then_some(())
     }
 
     #[inline]
-    fn read_key(&self, term: NifTerm) -> Option<(u16, u16)> {
+    fn read_key(&self, term: NifTerm<'a>) -> Option<(u16, u16)> {
         match self.literal_key(term) {
             Some(id) => Some((0, id)),
             None => split_key(self.bytes(term)?),
@@ -501,18 +510,18 @@ impl TermReader for NifTerms<'_> {
 }
 
 /// A list of terms of `env`.
-fn make_list(env: Env<'_>, elements: &[NifTerm]) -> NifTerm {
+fn make_list<'a>(env: Env<'a>, elements: &[NifTerm<'a>]) -> NifTerm<'a> {
     let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
     // SAFETY: `elements` are at least `length` terms of `env`, and a `NifTerm` is nothing but a term.
-    NifTerm(unsafe { enif_make_list_from_array(env.as_c_arg(), elements.as_ptr().cast(), length) })
+    NifTerm::of(unsafe { enif_make_list_from_array(env.as_c_arg(), elements.as_ptr().cast(), length) })
 }
 
-fn make_integer(env: Env<'_>, value: u64) -> NifTerm {
+fn make_integer(env: Env<'_>, value: u64) -> NifTerm<'_> {
     // SAFETY: `env` is an environment that lives.
-    NifTerm(unsafe { enif_make_uint64(env.as_c_arg(), value) })
+    NifTerm::of(unsafe { enif_make_uint64(env.as_c_arg(), value) })
 }
 
-fn make_atom(env: Env<'_>, name: &str) -> NifTerm {
+fn make_atom<'a>(env: Env<'a>, name: &str) -> NifTerm<'a> {
     // SAFETY: `env` is an environment that lives, and the name is given with its length.
-    NifTerm(unsafe { enif_make_atom_len(env.as_c_arg(), name.as_ptr().cast(), name.len()) })
+    NifTerm::of(unsafe { enif_make_atom_len(env.as_c_arg(), name.as_ptr().cast(), name.len()) })
 }
