@@ -1,6 +1,5 @@
-%% @doc The floor of the benchmark: makes the record of one packet that is known beforehand, with
-%% the calls of the NIF API that `hep:decode/1' makes, but parses nothing. See
-%% `floor_nif/src/lib.rs'.
+%% @doc The floor of the benchmark: makes the record of one packet that is known beforehand with calls
+%% of the NIF API, and parses nothing. See `floor_nif/src/lib.rs'.
 -module(hep_floor).
 
 -include("hep.hrl").
