@@ -255,43 +255,22 @@ fn framed(
     }
 
     let payload = chunk_header(0, payload_id.into(), chunk_length(&encoded.payload));
-    let facts = Facts {
-        family,
-        protocol: packet.protocol,
-        src_ip: packet.src_ip,
-        src_port: packet.src_port,
-        dst_ip: packet.dst_ip,
-        dst_port: packet.dst_port,
-        timestamp,
-        payload_type: packet.payload_type,
-        capture_id: packet.capture_id,
-    };
-    let vendors = match facts {
+    let head = Head { packet, family, timestamp, chunks: &chunks, payload };
+    let vendors = match packet {
         // What nearly every packet has. The other branch would write the same: in this one the compiler sees where
         // each byte comes to stand.
-        Facts {
-            family: Some(Family::Ipv4),
-            protocol: Some(protocol @ ..=0xff),
-            src_ip: Some(IpAddr::V4(src_ip)),
-            src_port: Some(src_port),
-            dst_ip: Some(IpAddr::V4(dst_ip)),
-            dst_port: Some(dst_port),
-            capture_id: Some(capture_id),
+        Packet {
+            protocol: Some(..=0xff),
+            src_ip: Some(IpAddr::V4(_)),
+            src_port: Some(_),
+            dst_ip: Some(IpAddr::V4(_)),
+            dst_port: Some(_),
+            capture_id: Some(_),
             ..
-        } if first_id(&chunks) > u32::from(u16::from(GenericChunk::CaptureId)) => {
-            let facts = Facts {
-                family: Some(Family::Ipv4),
-                protocol: Some(protocol),
-                src_ip: Some(src_ip.into()),
-                src_port: Some(src_port),
-                dst_ip: Some(dst_ip.into()),
-                dst_port: Some(dst_port),
-                capture_id: Some(capture_id),
-                ..facts
-            };
-            facts.write(&mut encoded.header, &chunks, payload)
+        } if family.is_some() && first_id(&chunks) > u32::from(u16::from(GenericChunk::CaptureId)) => {
+            head.write(&mut encoded.header)
         }
-        _ => facts.write_any(&mut encoded.header, &chunks, payload),
+        _ => head.write_any(&mut encoded.header),
     };
     for &Chunk { vendor, id, value } in vendors {
         encoded.trailer.extend(chunk_header(vendor, id, chunk_length(value)));
@@ -334,61 +313,62 @@ const fn place(chunk: &Chunk<'_>) -> (bool, u16) {
     if chunk.vendor == 0 { (false, chunk.id) } else { (true, 0) }
 }
 
-/// What a header of version 3 tells.
+/// What a header of version 3 is made of.
 #[derive(Clone, Copy)]
-struct Facts {
+struct Head<'c, 'p> {
+    packet: &'c Packet<'p>,
     family: Option<Family>,
-    protocol: Option<u16>,
-    src_ip: Option<IpAddr>,
-    src_port: Option<u16>,
-    dst_ip: Option<IpAddr>,
-    dst_port: Option<u16>,
     timestamp: Timestamp,
-    payload_type: u8,
-    capture_id: Option<u32>,
+    /// In order.
+    chunks: &'c [Chunk<'c>],
+    /// The header of the payload's chunk.
+    payload: [u8; 6],
 }
 
-impl Facts {
-    /// Writes the header: all up to the payload, the header of whose chunk is given. The vendors' chunks are left.
+impl<'c> Head<'c, '_> {
+    /// Writes the header: all up to the payload. The vendors' chunks are left.
     #[expect(clippy::inline_always, reason = "what there is to write is known where it is called")]
     #[inline(always)]
-    fn write<'c>(&self, header: &mut Header, chunks: &'c [Chunk<'c>], payload: [u8; 6]) -> &'c [Chunk<'c>] {
-        let mut writer = Writer { pen: header.pen(), kept: chunks, next: first_id(chunks) };
+    fn write(self, header: &mut Header) -> &'c [Chunk<'c>] {
+        let Self { packet, family, timestamp, chunks, payload } = self;
+        // Looked up before anything is written, so that the compiler still knows what the caller saw of it.
+        let next = first_id(chunks);
+        let mut writer = Writer { pen: header.pen(), kept: chunks, next };
         writer.pen.put(*MAGIC);
         // The total length, which is put in at the end.
         writer.pen.put([0, 0]);
-        if let Some(family) = self.family {
+        if let Some(family) = family {
             writer.own(GenericChunk::ProtocolFamily, [family.number()]);
         }
-        if let Some(protocol) = self.protocol {
+        if let Some(protocol) = packet.protocol {
             match u8::try_from(protocol) {
                 Ok(protocol) => writer.own(GenericChunk::Protocol, [protocol]),
                 // Rule Q4: there are senders of two bytes.
                 Err(_) => writer.own(GenericChunk::Protocol, protocol.to_be_bytes()),
             }
         }
-        if let Some(IpAddr::V4(address)) = self.src_ip {
+        if let Some(IpAddr::V4(address)) = packet.src_ip {
             writer.own(GenericChunk::Ipv4Source, address.octets());
         }
-        if let Some(IpAddr::V4(address)) = self.dst_ip {
+        if let Some(IpAddr::V4(address)) = packet.dst_ip {
             writer.own(GenericChunk::Ipv4Destination, address.octets());
         }
-        if let Some(IpAddr::V6(address)) = self.src_ip {
+        if let Some(IpAddr::V6(address)) = packet.src_ip {
             writer.own(GenericChunk::Ipv6Source, address.octets());
         }
-        if let Some(IpAddr::V6(address)) = self.dst_ip {
+        if let Some(IpAddr::V6(address)) = packet.dst_ip {
             writer.own(GenericChunk::Ipv6Destination, address.octets());
         }
-        if let Some(port) = self.src_port {
+        if let Some(port) = packet.src_port {
             writer.own(GenericChunk::SourcePort, port.to_be_bytes());
         }
-        if let Some(port) = self.dst_port {
+        if let Some(port) = packet.dst_port {
             writer.own(GenericChunk::DestinationPort, port.to_be_bytes());
         }
-        writer.own(GenericChunk::Seconds, self.timestamp.seconds.to_be_bytes());
-        writer.own(GenericChunk::Microseconds, self.timestamp.microseconds.to_be_bytes());
-        writer.own(GenericChunk::PayloadType, [self.payload_type]);
-        if let Some(id) = self.capture_id {
+        writer.own(GenericChunk::Seconds, timestamp.seconds.to_be_bytes());
+        writer.own(GenericChunk::Microseconds, timestamp.microseconds.to_be_bytes());
+        writer.own(GenericChunk::PayloadType, [packet.payload_type]);
+        if let Some(id) = packet.capture_id {
             writer.own(GenericChunk::CaptureId, id.to_be_bytes());
         }
         writer.kept_below(u32::MAX);
@@ -400,13 +380,8 @@ impl Facts {
 
     /// As [`write`](Self::write), in a place of its own: not among what is written most.
     #[inline(never)]
-    fn write_any<'c>(
-        &self,
-        header: &mut Header,
-        chunks: &'c [Chunk<'c>],
-        payload: [u8; 6],
-    ) -> &'c [Chunk<'c>] {
-        self.write(header, chunks, payload)
+    fn write_any(self, header: &mut Header) -> &'c [Chunk<'c>] {
+        self.write(header)
     }
 }
 
