@@ -501,6 +501,30 @@ fn every_error_has_its_packet() {
     }
 }
 
+/// Nothing of a packet is left where the next one is written, however long its header is or what stands behind it.
+#[test]
+fn one_place_for_many_packets() {
+    let key = |size| (0, u16::from(GenericChunk::CorrelationId), vec![b'k'; size]);
+    let vendor = (9, 1, b"v".to_vec());
+    let owned = [
+        (Version::V3, vec![key(300), vendor.clone()]),
+        (Version::V3, vec![key(400), vendor]),
+        (Version::V2, vec![]),
+        (Version::V3, vec![key(70_000)]),
+        (Version::V3, vec![]),
+        (Version::V3, vec![key(300)]),
+        (Version::V1, vec![]),
+    ]
+    .map(|(version, chunks)| Owned { chunks, ..Owned::usual(version, Family::Ipv4) });
+    let packets: Vec<_> = owned.iter().map(Owned::packet).collect();
+    let options = EncodeOptions::default();
+    let mut place = Encoded::default();
+    for packet in &packets {
+        let into = hep::encode_into(&mut place, packet, &options, now).map(|()| place.to_bytes());
+        assert_eq!(into, hep::encode(packet, &options, now).map(|encoded| encoded.to_bytes()));
+    }
+}
+
 /// A wrong chunk is named before a time that has no place, and that before a size; a size wherever it comes from.
 #[test]
 fn the_first_of_several_errors() {
