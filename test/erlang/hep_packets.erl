@@ -6,6 +6,7 @@
 -export([chunk/2, chunk/3, frame/1, frame/2]).
 -export([v1/2, v2/3, v2/4]).
 -export([decoded/1]).
+-export([state/1, generic/1]).
 -export([chunk_names/1, named_ids/0]).
 
 %% A chunk of version 3, of vendor 0 unless another is given.
@@ -62,3 +63,14 @@ chunk_names(Id) ->
 -spec named_ids() -> [hep:chunk_id()].
 named_ids() ->
     [Id || Id <- lists:seq(0, 65535), chunk_names(Id) =/= []].
+
+%% A parsed packet of these generic chunks.
+-spec state([{hep:chunk_id(), term()}]) -> hep:state().
+state(Chunks) ->
+    {hep, 3, [{<<0:16, Id:16>>, Value} || {Id, Value} <- Chunks]}.
+
+%% What the generic chunks of a packet of version 3 are transformed to.
+-spec generic(hep:state() | hep:hep()) -> [{binary(), term()}].
+generic(Packet) ->
+    [{<<"hep">>, [{<<"version">>, 3}, {<<"generic">>, Generic}]}] = hep_transform:transform(Packet),
+    Generic.
