@@ -4,8 +4,8 @@
 # dependency. (Versions of it from 2015 replace a Makefile that names the other Erlang build tool, even in a comment.)
 
 ERLC ?= erlc
-HEP_MODULES := $(sort $(wildcard erlang/*.erl))
-HEP_BEHAVIOURS := erlang/hep_transform.erl
+HEP_MODULES := $(sort $(wildcard erlang/*/*.erl))
+HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 
 # A file that was written halfway is none.
 .DELETE_ON_ERROR:
@@ -18,8 +18,8 @@ native:
 	@sh native/build.sh
 
 # Behaviours first: the modules that have them are checked against them.
-# The folder counts too: a module that is gone must go from ebin/.
-ebin/hep.app: erlang/hep.app.src erlang $(HEP_MODULES) $(wildcard erlang/*.hrl) include/hep.hrl
+# The folders count too: a module that is gone must go from ebin/.
+ebin/hep.app: erlang/hep.app.src $(wildcard erlang/*/) $(HEP_MODULES) $(wildcard erlang/*/*.hrl) include/hep.hrl
 	@mkdir -p ebin
 	@rm -f ebin/*.beam
 	@$(ERLC) +debug_info -pa ebin -I include -o ebin $(HEP_BEHAVIOURS) $(filter-out $(HEP_BEHAVIOURS),$(HEP_MODULES))
@@ -33,7 +33,7 @@ help:
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
 	@echo 'make bench    measure against pure Erlang'
 	@echo 'make load     put load on hep_listener (Linux, 15 minutes); LOAD=udp,cpu,tcp,tls,soak SECONDS=30 PACKETS=2000000 SOAK=600'
-	@echo 'make registry write erlang/hep_registry.erl again, from native/hep/src/registry.rs'
+	@echo 'make registry write erlang/codec/hep_registry.erl again, from native/hep/src/registry.rs'
 	@echo 'make clean    remove what was built'
 
 setup:
@@ -60,8 +60,8 @@ load: setup
 	@sh bench/load/run.sh '$(LOAD)' '$(SECONDS)' '$(PACKETS)' '$(SOAK)'
 
 registry:
-	@cargo run --quiet --locked -p hep --example registry > erlang/hep_registry.erl.new
-	@mv erlang/hep_registry.erl.new erlang/hep_registry.erl
+	@cargo run --quiet --locked -p hep --example registry > erlang/codec/hep_registry.erl.new
+	@mv erlang/codec/hep_registry.erl.new erlang/codec/hep_registry.erl
 
 clean:
 	@rm -rf ebin priv _build target bench/.build examples/*/_build examples/*/_checkouts

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use hep::Family;
 use hep::registry::{EEP_MAGIC, GenericChunk, MAGIC, PayloadType, Vendor};
 
-/// The text of `erlang/hep_registry.erl`.
+/// The text of `erlang/codec/hep_registry.erl`.
 pub(crate) fn module() -> String {
     let families: Vec<_> = [Family::Ipv4, Family::Ipv6]
         .map(|family| (u16::from(family.number()), format!("{family:?}").to_lowercase()))

@@ -1,10 +1,10 @@
-//! `erlang/hep_registry.erl` says what the registry says.
+//! `erlang/codec/hep_registry.erl` says what the registry says.
 
 #[path = "../examples/registry.rs"]
 mod registry;
 
 #[test]
 fn the_erlang_module_is_the_generated_one() {
-    let committed = include_str!("../../../erlang/hep_registry.erl");
+    let committed = include_str!("../../../erlang/codec/hep_registry.erl");
     assert_eq!(committed, registry::module(), "run `make registry`");
 }

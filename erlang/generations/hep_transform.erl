@@ -17,7 +17,7 @@
 -module(hep_transform).
 
 -include("hep.hrl").
--include("hep_datagram.hrl").
+-include("../codec/hep_datagram.hrl").
 
 -export([transform/1, transform/2]).
 -export([from_packet/1, from_packet/2]).

@@ -23,7 +23,7 @@
 -module(hep).
 
 -include("hep.hrl").
--include("hep_datagram.hrl").
+-include("../codec/hep_datagram.hrl").
 
 %% Called for each packet that is encoded.
 -compile({inline, [numbered/1, payload_size/1]}).

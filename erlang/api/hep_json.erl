@@ -11,7 +11,7 @@
 -module(hep_json).
 
 -include("hep.hrl").
--include("hep_datagram.hrl").
+-include("../codec/hep_datagram.hrl").
 
 -export([encode/1, from_packet/1, from_packet/2, decode/1]).
 %% For the Elixir API.

@@ -17,7 +17,7 @@
 %% and 2 cannot be divided and end the connection. So does what is not HEP, unless `resync' is set.
 -module(hep_listener).
 
--include("hep_datagram.hrl").
+-include("../codec/hep_datagram.hrl").
 
 -behaviour(gen_server).
 

@@ -12,7 +12,7 @@
 %% looked at: see {@link hep:decode/1} for the view that reads the values.
 -module(hep_multi_parser).
 
--include("hep_datagram.hrl").
+-include("../codec/hep_datagram.hrl").
 
 -export([parse/1]).
 %% For the parsers of one version.
