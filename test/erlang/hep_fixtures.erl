@@ -3,12 +3,17 @@
 
 -include("hep.hrl").
 
--export([entries/0, entries/1, files/0, vectors/1]).
+-export([top/0, entries/0, entries/1, files/0, vectors/1]).
 -export([file/1, bytes/1, bytes/2, has_rule/2]).
 -export([parsed/2, decoded/2, options/1]).
 
 -type entry() :: #{binary() => term()}.
 -export_type([entry/0]).
+
+%% The project's folder.
+-spec top() -> file:filename().
+top() ->
+    filename:dirname(filename:dirname(directory())).
 
 %% Every entry of the manifest, in its order.
 -spec entries() -> [entry()].
