@@ -19,10 +19,11 @@ native:
 
 # Behaviours first: the modules that have them are checked against them.
 # The folders count too: a module that is gone must go from ebin/.
-ebin/hep.app: erlang/hep.app.src $(wildcard erlang/*/) $(HEP_MODULES) $(wildcard erlang/*/*.hrl) include/hep.hrl
+ebin/hep.app: erlang/hep.app.src erlang/docs.escript $(wildcard erlang/*/) $(HEP_MODULES) $(wildcard erlang/*/*.hrl) include/hep.hrl
 	@mkdir -p ebin
 	@rm -f ebin/*.beam
 	@$(ERLC) +debug_info -pa ebin -I include -o ebin $(HEP_BEHAVIOURS) $(filter-out $(HEP_BEHAVIOURS),$(HEP_MODULES))
+	@escript erlang/docs.escript ebin
 	@sed "s/{modules, \[\]}/{modules, [$$(basename -s .erl $(HEP_MODULES) | paste -s -d, -)]}/" $< > $@
 
 help:

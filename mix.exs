@@ -16,6 +16,17 @@ defmodule Mix.Tasks.Compile.HepNif do
   end
 end
 
+defmodule Mix.Tasks.Compile.HepDocs do
+  @moduledoc false
+  use Mix.Task.Compiler
+
+  @impl true
+  def run(_args) do
+    Mix.shell().cmd("escript erlang/docs.escript '#{Mix.Project.compile_path()}'", cd: __DIR__)
+    {:ok, []}
+  end
+end
+
 defmodule HEP.MixProject do
   use Mix.Project
 
@@ -32,7 +43,7 @@ defmodule HEP.MixProject do
       app: :hep,
       version: @version,
       elixir: "~> 1.14",
-      compilers: [:hep_nif] ++ Mix.compilers(),
+      compilers: [:hep_nif] ++ Mix.compilers() ++ [:hep_docs],
       erlc_paths: ["erlang"],
       erlc_include_path: "include",
       test_paths: ["test/elixir"],
