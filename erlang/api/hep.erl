@@ -56,7 +56,7 @@
 %% For hep_port.
 -export([numbered/1]).
 %% For hep_json.
--export([payload_size/1]).
+-export([option_list/1, payload_size/1]).
 %% Explains a badarg of this module to the shell (error_info of erlang:error/3).
 -export([format_error/2]).
 
@@ -202,7 +202,7 @@ decode(Packet) ->
 -spec decode(Packet :: binary(), options()) -> {ok, t()} | {error, reason()}.
 decode(Packet, Options) ->
     try
-        List = maps:to_list(Options),
+        List = option_list(Options),
         ?CODEC(byte_size(Packet), hep_nif:decode(Packet, List), hep_nif:decode_dirty(Packet, List))
     catch
         error:_ -> erlang:error(badarg, [Packet, Options], [{error_info, #{}}])
@@ -222,13 +222,18 @@ encode(Hep) ->
 -spec encode(t(), encode_options()) -> {ok, iolist()} | {error, encode_reason()}.
 encode(Hep, Options) ->
     try
-        encode_with(numbered(Hep), maps:to_list(Options))
+        encode_with(numbered(Hep), option_list(Options))
     catch
         error:_ -> erlang:error(badarg, [Hep, Options], [{error_info, #{}}])
     end.
 
 encode_with(Hep, Options) ->
     ?CODEC(payload_size(Hep), hep_nif:encode(Hep, Options), hep_nif:encode_dirty(Hep, Options)).
+
+%% @private The options as the codec takes them. From OTP 26 on `maps:to_list/1' takes iterators too, and
+%% `none' is one.
+-spec option_list(map()) -> [{term(), term()}].
+option_list(Options) when is_map(Options) -> maps:to_list(Options).
 
 %% @private How many bytes a packet that is to be written is about. What is none is for the codec to refuse.
 -spec payload_size(hep() | term()) -> non_neg_integer().

@@ -76,7 +76,7 @@ from_packet(Packet) ->
 -spec from_packet(Packet :: binary(), hep:options()) -> {ok, binary()} | {error, hep:reason()}.
 from_packet(Packet, Options) ->
     try
-        List = maps:to_list(Options),
+        List = hep:option_list(Options),
         ?CODEC(
             byte_size(Packet),
             hep_nif:packet_to_json(Packet, List),

@@ -127,7 +127,7 @@ options_that_are_no_map_test_() ->
             ?assertMatch([2], maps:keys(Info)),
             ?assertNotEqual(nomatch, string:find(Text, "not a map"))
         end}
-     || Options <- [[], [{header_length, ignore}], foo, {}, <<>>, 1]
+     || Options <- [[], [{header_length, ignore}], foo, none, {}, <<>>, 1, maps:iterator(#{header_length => ignore})]
     ].
 
 right_options_test_() ->
