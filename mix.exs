@@ -47,6 +47,8 @@ defmodule HEP.MixProject do
       erlc_paths: ["erlang"],
       erlc_include_path: "include",
       test_paths: ["test/elixir"],
+      # Elixir 1.19 and later would warn of it.
+      test_ignore_filters: ["test/elixir/fixtures.exs"],
       deps: deps(Mix.env()),
       name: "hep",
       description: @description,

@@ -124,7 +124,7 @@ contests() ->
         },
         #contest{
             what = "packet -> JSON",
-            other = "jiffy",
+            other = hep_json_baseline:library(),
             input = V3,
             other_call = fun(Packet) -> hep_json_baseline:from_packet(Packet) end,
             hep_call = fun(Packet) -> hep_json:from_packet(Packet) end,
@@ -212,7 +212,7 @@ hep(Packet) ->
 check_json(Packet) ->
     {ok, Expected} = hep_json_baseline:from_packet(Packet),
     {ok, Json} = hep_json:from_packet(Packet),
-    same(json, Packet, jiffy:decode(Expected), jiffy:decode(Json)).
+    same(json, Packet, hep_json_baseline:read(Expected), hep_json_baseline:read(Json)).
 
 %% The time of version 1 is that of decoding.
 untimed({ok, #hep{version = 1, timestamp = {_, _, _}} = Hep}) ->

@@ -1,14 +1,14 @@
 %% @doc The yardstick of the row `packet -> JSON': what one would write with the record and a JSON
-%% library, here jiffy, whose encoder is C.
+%% library: OTP's `json' from OTP 27 on, before it jiffy, whose encoder is C.
 %%
-%% The object is that of `guides/packet.schema.json', as jiffy's list of pairs, which it writes
+%% The object is that of `guides/packet.schema.json', as a list of pairs, which jiffy writes
 %% faster than a map. It has what the packets of the benchmark need, and no more: text is UTF-8,
 %% microseconds are below a second, and of each named chunk there is one.
 -module(hep_json_baseline).
 
 -include("hep.hrl").
 
--export([from_packet/1, encode/1]).
+-export([library/0, from_packet/1, encode/1, read/1]).
 
 -spec from_packet(binary()) -> {ok, iodata()} | {error, hep:reason()}.
 from_packet(Packet) ->
@@ -19,7 +19,7 @@ from_packet(Packet) ->
 
 -spec encode(#hep{}) -> iodata().
 encode(Hep) ->
-    jiffy:encode(object(Hep)).
+    write(object(Hep)).
 
 object(#hep{chunks = Chunks, timestamp = Timestamp} = Hep) ->
     {Facts, Others} = chunks(Chunks),
@@ -111,3 +111,34 @@ payload_type(6) -> <<"MGCP">>;
 payload_type(7) -> <<"MEGACO">>;
 payload_type(100) -> <<"LOG">>;
 payload_type(Number) -> Number.
+
+%%% The library
+
+-spec library() -> string().
+-spec write(tuple()) -> iodata().
+%% The pairs in their order.
+-spec read(iodata()) -> tuple().
+
+-if(?OTP_RELEASE >= 27).
+
+library() -> "json of OTP".
+
+write(Object) -> json:encode(Object, fun write_value/2).
+
+write_value({Pairs}, Write) -> json:encode_key_value_list(Pairs, Write);
+write_value(Value, Write) -> json:encode_value(Value, Write).
+
+read(Json) ->
+    Finish = fun(Pairs, Outer) -> {{lists:reverse(Pairs)}, Outer} end,
+    {Object, ok, <<>>} = json:decode(iolist_to_binary(Json), ok, #{object_finish => Finish}),
+    Object.
+
+-else.
+
+library() -> "jiffy".
+
+write(Object) -> jiffy:encode(Object).
+
+read(Json) -> jiffy:decode(Json).
+
+-endif.

@@ -4,7 +4,7 @@ if function_exported?(Mix, :ensure_application!, 1) do
     :crypto,
     :ssl,
     :public_key,
-    :logger | if(Code.ensure_loaded?(JSON), do: [], else: [:jiffy])
+    :logger | if(Code.ensure_loaded?(:json), do: [], else: [:jiffy])
   ]
 
   Enum.each(wanted, &apply(Mix, :ensure_application!, [&1]))
@@ -84,8 +84,9 @@ defmodule HEP.Fixtures do
 
   defp manifest, do: json("manifest.json" |> read())
 
-  if Code.ensure_loaded?(JSON) do
-    defp json(text), do: JSON.decode!(text)
+  # OTP has it from 27 on.
+  if Code.ensure_loaded?(:json) do
+    defp json(text), do: text |> :json.decode(:ok, %{null: nil}) |> elem(0)
   else
     defp json(text), do: :jiffy.decode(text, [:return_maps, :use_nil])
   end

@@ -102,7 +102,7 @@ close(Socket) -> ssl:close(Socket).
 %% The options of a server and of a client that trusts it.
 certificates() ->
     {ok, _} = application:ensure_all_started(ssl),
-    Key = [{key, {namedCurve, secp256r1}}],
+    Key = [{digest, sha256}, {key, {namedCurve, secp256r1}}],
     Name = {extensions, [{'Extension', {2, 5, 29, 17}, false, [{iPAddress, <<127, 0, 0, 1>>}]}]},
     Chain = #{root => Key, intermediates => [], peer => Key},
     #{server_config := Server, client_config := Client} = public_key:pkix_test_data(#{

@@ -36,13 +36,16 @@ loading_again_leaves_the_codec_running_test() ->
 %%% In another VM
 
 another_vm_test_() ->
-    {timeout, 60, [
-        {"any folder", fun() -> hep_ports:in_folder(fun any_folder/1) end},
-        {"no library", fun() -> hep_ports:in_folder(fun no_library/1) end},
-        {"file that is no library", fun() -> hep_ports:in_folder(fun broken_library/1) end},
-        {"archive", fun() -> hep_ports:in_folder(fun archive/1) end},
-        {"archive without a library", fun() -> hep_ports:in_folder(fun archive_without_library/1) end}
-    ]}.
+    [
+        {Title, {timeout, 60, fun() -> hep_ports:in_folder(Test) end}}
+     || {Title, Test} <- [
+            {"any folder", fun any_folder/1},
+            {"no library", fun no_library/1},
+            {"file that is no library", fun broken_library/1},
+            {"archive", fun archive/1},
+            {"archive without a library", fun archive_without_library/1}
+        ]
+    ].
 
 %% The folder's name does not matter.
 any_folder(Folder) ->
@@ -118,6 +121,7 @@ copy(Files, Folder) ->
 with_peer(Ebin, Test) ->
     {ok, Peer, _} = peer:start_link(#{
         connection => standard_io,
+        wait_boot => 60000,
         args => ["-kernel", "logger_level", "none", "-pa", Ebin]
     }),
     try

@@ -104,13 +104,23 @@ wait(Condition, Times) ->
         false -> timer:sleep(10), wait(Condition, Times - 1)
     end.
 
-%% The number that the operating system has for the server's program.
+%% The number that the operating system has for the server's program. Between two programs there is none.
 os_pid(Server) ->
-    {os_pid, Pid} = lists:last([none | [
-        erlang:port_info(Port, os_pid)
-     || Port <- erlang:ports(), erlang:port_info(Port, connected) =:= {connected, Server}
-    ]]),
-    Pid.
+    os_pid(Server, 500).
+
+os_pid(Server, Times) ->
+    case os_pids(Server) of
+        [] when Times > 0 -> timer:sleep(10), os_pid(Server, Times - 1);
+        [_ | _] = Pids -> lists:last(Pids)
+    end.
+
+os_pids(Server) ->
+    [
+        Pid
+     || Port <- erlang:ports(),
+        erlang:port_info(Port, connected) =:= {connected, Server},
+        {os_pid, Pid} <- [erlang:port_info(Port, os_pid)]
+    ].
 
 %% The program may just have ended.
 signal(Name, OsPid) ->

@@ -115,9 +115,9 @@ received(Count, #{collector := Collector} = Forwarder) ->
 
 %% A certificate for localhost, and that of the authority behind it.
 certificates() ->
-    Key = {key, {namedCurve, secp256r1}},
+    Key = [{digest, sha256}, {key, {namedCurve, secp256r1}}],
     SubjectAltName = {'Extension', {2, 5, 29, 17}, false, [{dNSName, "localhost"}]},
-    Chain = #{root => [Key], intermediates => [], peer => [Key, {extensions, [SubjectAltName]}]},
+    Chain = #{root => Key, intermediates => [], peer => [{extensions, [SubjectAltName]} | Key]},
     #{server_config := Server, client_config := Client} =
         public_key:pkix_test_data(#{server_chain => Chain, client_chain => Chain}),
     {Server, hd(proplists:get_value(cacerts, Client))}.

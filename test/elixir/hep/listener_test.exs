@@ -405,7 +405,7 @@ defmodule HEP.ListenerTest do
 
   defp certificates do
     {:ok, _} = Application.ensure_all_started(:ssl)
-    root = [key: {:namedCurve, :secp256r1}]
+    root = [digest: :sha256, key: {:namedCurve, :secp256r1}]
     chain = %{root: root, intermediates: [], peer: root}
 
     %{server_config: server, client_config: client} =

@@ -68,7 +68,7 @@ defmodule HEP.PacketTest do
     end
 
     test "chunks without their length, as the original's encoder takes them" do
-      record = :hep.new() |> Tuple.delete_at(12) |> Tuple.append([{{0, 17}, "a84b4c"}])
+      record = put_elem(:hep.new(), 12, [{{0, 17}, "a84b4c"}])
       assert Packet.from_record(record) == %Packet{chunks: [{{0, 17}, "a84b4c"}]}
     end
 
@@ -87,7 +87,7 @@ defmodule HEP.PacketTest do
       for wrong <- [:chunk, {{0, 17}, "a", "b"}, ["a"]] do
         packet = %Packet{chunks: [{{0, 17}, "a84b4c"}, wrong]}
         assert_raise FunctionClauseError, fn -> Packet.to_record(packet) end
-        record = :hep.new() |> Tuple.delete_at(12) |> Tuple.append([wrong])
+        record = put_elem(:hep.new(), 12, [wrong])
         assert_raise FunctionClauseError, fn -> Packet.from_record(record) end
       end
     end
@@ -108,12 +108,12 @@ defmodule HEP.PacketTest do
                ~S(#HEP.Packet<version: 3, family: :ipv4, protocol: 17, src_ip: {127, 0, 0, 1}, ) <>
                  ~S(src_port: 5060, dst_ip: {127, 0, 0, 2}, dst_port: 5080, ) <>
                  ~S(timestamp: 1795372142009000, capture_id: 2001, payload_type: :sip, ) <>
-                 ~S(payload: "OPTIONS sip:bob@127.0.0.2 SIP/2." <> ... (209 bytes\), ) <>
+                 ~S|payload: "OPTIONS sip:bob@127.0.0.2 SIP/2." <> ... (209 bytes), | <>
                  ~S(chunks: [{{0, 19}, "2001"}, {{51966, 1}, "vendor text 0"}, ) <>
                  ~S({{51966, 2}, <<0, 0, 0, 7>>}]>)
 
       packet = %Packet{chunks: [{{0, 19}, String.duplicate("n", 33)}]}
-      assert inspect(packet) =~ ~s("#{String.duplicate("n", 32)}" <> ... (33 bytes\))
+      assert inspect(packet) =~ ~s|"#{String.duplicate("n", 32)}" <> ... (33 bytes)|
     end
 
     test "32 bytes are shown" do
@@ -123,7 +123,7 @@ defmodule HEP.PacketTest do
 
     test "text is not cut in the middle of a character" do
       packet = %Packet{payload: "a" <> String.duplicate("ä", 20)}
-      assert inspect(packet) =~ ~s(payload: "a#{String.duplicate("ä", 15)}" <> ... (41 bytes\))
+      assert inspect(packet) =~ ~s|payload: "a#{String.duplicate("ä", 15)}" <> ... (41 bytes)|
     end
 
     test "binaries that are no text" do
