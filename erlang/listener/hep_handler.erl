@@ -11,13 +11,13 @@
 %% </ul>
 %%
 %% Packets come in batches, as they arrive: nothing waits for a batch to fill. While a handler is at work its socket is
-%% not read. A handler that raises is logged, counted, and begins again with `init/1'; the packets of that call
+%% not read. A handler that raises is logged, counted, and restarted with `init/1'; the packets of that call
 %% are lost (and counted), those behind them are not.
 -module(hep_handler).
 
 -export([format_error/1]).
 %% For the listener.
--export([check/1, start/2, packets/2, error/2, again/2, stop/2]).
+-export([check/1, start/2, packets/2, error/2, restart/2, stop/2]).
 
 -export_type([handler/0, packet/0, meta/0, reason/0]).
 
@@ -42,7 +42,7 @@
 
 %% Why bytes are no packet: of decoding, of dividing a stream, or without one of the listener's `auth_keys'.
 %% {@link format_error/1} puts it into a sentence.
--type reason() :: hep:reason() | {stream, hep_stream:error()} | unauthorised.
+-type reason() :: hep:reason() | {stream, hep_stream:error()} | unauthenticated.
 
 -callback init(Args :: term()) -> {ok, State :: term()} | {error, Reason :: term()}.
 -callback handle_packets([{packet(), meta()}], State) -> {ok, State}.
@@ -68,7 +68,7 @@
 %% reason.
 -spec format_error(reason()) -> string().
 format_error({stream, Error}) -> lists:flatten(hep_stream:format_error(Error));
-format_error(unauthorised) -> "none of the authenticate keys";
+format_error(unauthenticated) -> "none of the authenticate keys";
 format_error(Reason) -> hep:format_error(Reason).
 
 %% @private
@@ -85,20 +85,20 @@ check(_) -> false.
 %% @private
 -spec start(handler(), Listener :: pid()) -> {ok, started()} | {error, Reason :: term()}.
 start(Handler, Listener) ->
-    begun(#handler{kind = kind(Handler), listener = Listener}).
+    initialize(#handler{kind = kind(Handler), listener = Listener}).
 
 kind(Pid) when is_pid(Pid) -> {process, Pid};
 kind(Function) when is_function(Function) -> {function, Function};
 kind({Module, Args}) -> {module, Module, Args};
 kind(Module) -> {module, Module, []}.
 
-begun(#handler{kind = {module, Module, Args}} = Handler) ->
+initialize(#handler{kind = {module, Module, Args}} = Handler) ->
     case Module:init(Args) of
         {ok, State} -> {ok, Handler#handler{state = State}};
         {error, _} = Error -> Error;
         Other -> {error, {bad_return, {Module, init, Other}}}
     end;
-begun(Handler) ->
+initialize(Handler) ->
     {ok, Handler}.
 
 %% @private
@@ -110,7 +110,7 @@ packets(Packets, #handler{kind = {module, Module, _}, state = State} = Handler) 
 packets(Packets, #handler{kind = {function, Function}} = Handler) ->
     guarded(handle_packets, fun() -> _ = Function(Packets), {ok, undefined} end, Handler);
 packets(Packets, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
-    tell(Pid, {hep_packets, Listener, Packets}),
+    send_waiting(Pid, {hep_packets, Listener, Packets}),
     {ok, Handler}.
 
 %% @private
@@ -121,18 +121,18 @@ error({Reason, Raw}, #handler{kind = {module, Module, _}, state = State} = Handl
         false -> {ok, Handler}
     end;
 error({Reason, Raw}, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
-    tell(Pid, {hep_error, Listener, Reason, Raw}),
+    send_waiting(Pid, {hep_error, Listener, Reason, Raw}),
     {ok, Handler};
 error(_, Handler) ->
     {ok, Handler}.
 
-%% @private Begins again. Where that fails too the process ends, and its supervisor decides.
--spec again(Reason :: term(), started()) -> started().
-again(Reason, #handler{kind = Kind, listener = Listener} = Handler) ->
+%% @private With a new state. Where `init' fails too, the process ends, and its supervisor decides.
+-spec restart(Reason :: term(), started()) -> started().
+restart(Reason, #handler{kind = Kind, listener = Listener} = Handler) ->
     logger:error(#{what => hep_handler_crashed, handler => Kind, listener => Listener, reason => Reason}),
     stop(Reason, Handler),
-    case begun(Handler) of
-        {ok, Again} -> Again;
+    case initialize(Handler) of
+        {ok, Restarted} -> Restarted;
         {error, Error} -> exit({handler, Error})
     end.
 
@@ -159,7 +159,7 @@ guarded(Callback, Call, Handler) ->
     end.
 
 %% A process that does not keep up makes the listener wait, and with it the socket. Its supervisor need not wait.
-tell(Pid, Message) ->
+send_waiting(Pid, Message) ->
     case erlang:process_info(Pid, message_queue_len) of
         {message_queue_len, Waiting} when Waiting < ?WAITING ->
             Pid ! Message,
@@ -167,7 +167,7 @@ tell(Pid, Message) ->
         {message_queue_len, _} ->
             receive
                 {'EXIT', _, Reason} when Reason =/= normal -> exit(Reason)
-            after ?PAUSE -> tell(Pid, Message)
+            after ?PAUSE -> send_waiting(Pid, Message)
             end;
         undefined ->
             exit({handler, {noproc, Pid}})

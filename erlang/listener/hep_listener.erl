@@ -42,7 +42,7 @@
 %%   `{transform, Modules}', readable lists; `json', the JSON text (which reads a packet twice). A module that raises
 %%   loses the packet, is logged and counts as a handler's crash</dd>
 %% <dt>`decode'</dt><dd>the options of `hep:decode/2'; they count for the views `decode' and `json'</dd>
-%% <dt>`auth_keys'</dt><dd>packets without one of these authenticate keys are counted as `unauthorised' and dropped;
+%% <dt>`auth_keys'</dt><dd>packets without one of these authenticate keys are counted as `unauthenticated' and dropped;
 %%   versions 1 and 2 have none. By default all packets pass</dd>
 %% <dt>`shards'</dt><dd>UDP: so many sockets on the port, each with a process; the system spreads the senders
 %%   over them. 1 by default</dd>
@@ -85,10 +85,10 @@
 %% Beside `transport', `ip', `port', `view' and `shards':
 %% <dl>
 %% <dt>`received', `bytes'</dt><dd>datagrams, packets of streams and errors of streams; `received' is the sum of
-%%   `decoded', `unauthorised' and what is in `rejected'</dd>
+%%   `decoded', `unauthenticated' and what is in `rejected'</dd>
 %% <dt>`decoded', `versions', `payload_types'</dt><dd>what the handler got, and of which kinds</dd>
 %% <dt>`rejected'</dt><dd>what is no packet, by the reasons' names</dd>
-%% <dt>`unauthorised'</dt><dd>packets without one of the `auth_keys'</dd>
+%% <dt>`unauthenticated'</dt><dd>packets without one of the `auth_keys'</dd>
 %% <dt>`dropped'</dt><dd>UDP: datagrams that the kernel had no room for; `unknown' where it does not tell</dd>
 %% <dt>`recbuf'</dt><dd>UDP: the kernel's buffer of each socket, in bytes, as the kernel counts</dd>
 %% <dt>`connections', `accepted', `refused', `handshakes_failed', `idle_closed'</dt><dd>TCP, TLS: how many are open now;
@@ -103,7 +103,7 @@
 %% How often a port that is in use is tried, and how many milliseconds are between.
 -define(ATTEMPTS, 10).
 -define(ATTEMPT, 20).
-%% How often the figures go out as an event, and what the kernel dropped is looked at, in milliseconds.
+%% How often the counters are sent as an event and the drops of the kernel are polled, in milliseconds.
 -define(PERIOD, 10_000).
 
 %% What of info() counts, by itself.
@@ -111,7 +111,7 @@
     received,
     bytes,
     decoded,
-    unauthorised,
+    unauthenticated,
     dropped,
     connections,
     accepted,
@@ -126,7 +126,7 @@
 
 -record(state, {
     options :: map(),
-    figures :: hep_listener_figures:figures(),
+    counters :: hep_listener_counters:counters(),
     %% Of UDP, the shards' sockets in order.
     sockets :: [gen_udp:socket()] | gen_tcp:socket(),
     port :: inet:port_number(),
@@ -150,17 +150,17 @@ start_link(Options) ->
     start_link(Options, none).
 
 %% @private With a module that says in its language's terms what the handler gets: `packet/1', `error/1'.
--spec start_link(options(), Face :: module() | none) ->
+-spec start_link(options(), Adapter :: module() | none) ->
     gen_server:start_ret() | {error, hep_listener_options:error()}.
-start_link(Options, Face) ->
+start_link(Options, Adapter) ->
     case hep_listener_options:check(Options) of
-        {ok, #{name := Name} = Checked} -> gen_server:start_link(Name, ?MODULE, shared(Checked, Face), []);
-        {ok, Checked} -> gen_server:start_link(?MODULE, shared(Checked, Face), []);
+        {ok, #{name := Name} = Checked} -> gen_server:start_link(Name, ?MODULE, shared(Checked, Adapter), []);
+        {ok, Checked} -> gen_server:start_link(?MODULE, shared(Checked, Adapter), []);
         {error, _} = Error -> Error
     end.
 
-shared(Options, Face) ->
-    (hep_secret:hide(hep_listener_options:secrets(), Options))#{face => Face}.
+shared(Options, Adapter) ->
+    (hep_secret:hide(hep_listener_options:secrets(), Options))#{adapter => Adapter}.
 
 %% @doc For a supervisor. Listeners of one supervisor have ids of their own by `name', or by transport, address and port.
 %% The supervisor's reports do not show `auth_keys' and `tls'.
@@ -210,28 +210,28 @@ borrow(Listener, Shard) ->
 init(#{transport := Transport, handler := Handler} = Options) ->
     process_flag(trap_exit, true),
     _ = is_pid(Handler) andalso monitor(process, Handler),
-    case patiently(fun() -> open(Options) end, ?ATTEMPTS) of
+    case retry(fun() -> open(Options) end, ?ATTEMPTS) of
         {ok, Sockets, Port} ->
-            Figures = hep_listener_figures:new(),
-            case start(Transport, Sockets, Options#{listener => self(), figures => Figures}) of
+            Counters = hep_listener_counters:new(),
+            case start(Transport, Sockets, Options#{listener => self(), counters => Counters}) of
                 {ok, Supervisors} ->
-                    {ok, looked_later(#state{
+                    {ok, schedule_stats(#state{
                         options = Options,
-                        figures = Figures,
+                        counters = Counters,
                         sockets = Sockets,
                         port = Port,
                         supervisors = Supervisors
                     })};
                 {error, Reason} ->
                     close(Sockets),
-                    refused(Reason)
+                    stop_unlinked(Reason)
             end;
         {error, Reason} ->
-            refused({listen, Transport, Reason})
+            stop_unlinked({listen, Transport, Reason})
     end.
 
 %% The caller gets the error, and no exit signal beside it.
-refused(Reason) ->
+stop_unlinked(Reason) ->
     {links, Links} = process_info(self(), links),
     lists:foreach(fun erlang:unlink/1, Links),
     {stop, Reason}.
@@ -264,11 +264,11 @@ start(_, Socket, Shared) ->
 handle_call(port, _, #state{port = Port} = State) ->
     {reply, Port, State};
 handle_call(info, _, State) ->
-    Looked = look(State),
-    {reply, all(Looked), Looked};
-handle_call(admit, _, #state{options = #{max_connections := Most}, connections = Open, figures = Figures} = State) ->
+    Polled = poll_drops(State),
+    {reply, all(Polled), Polled};
+handle_call(admit, _, #state{options = #{max_connections := Most}, connections = Open, counters = Counters} = State) ->
     HasRoom = map_size(Open) < Most,
-    hep_listener_figures:add(case HasRoom of true -> accepted; false -> refused end, 1, Figures),
+    hep_listener_counters:add(case HasRoom of true -> accepted; false -> refused end, 1, Counters),
     {reply, HasRoom, State};
 handle_call({admitted, Pid}, _, #state{connections = Open} = State) ->
     {reply, ok, State#state{connections = Open#{Pid => monitor(process, Pid)}}};
@@ -297,13 +297,13 @@ handle_info({'DOWN', _, process, Pid, Reason}, #state{options = #{handler := Pid
     {stop, {handler, Reason}, State};
 handle_info({'DOWN', _, process, Pid, _}, #state{connections = Open} = State) ->
     {noreply, State#state{connections = maps:remove(Pid, Open)}};
-handle_info(period, State) ->
-    Looked = look(State),
-    Info = all(Looked),
+handle_info(stats, State) ->
+    Polled = poll_drops(State),
+    Info = all(Polled),
     %% What the kernel does not tell is no number.
     Measurements = maps:filter(fun(_, Value) -> is_integer(Value) end, maps:with(?MEASUREMENTS, Info)),
-    event(figures, Measurements, maps:without(maps:keys(Measurements), Info), State),
-    {noreply, looked_later(Looked)};
+    event(stats, Measurements, maps:without(maps:keys(Measurements), Info), State),
+    {noreply, schedule_stats(Polled)};
 handle_info({udp, _, _, _, _} = Datagram, #state{left = Left} = State) ->
     {noreply, State#state{left = [Datagram | Left]}};
 %% A supervisor that gave up, or another process that this one is linked to.
@@ -317,18 +317,18 @@ terminate(_, #state{supervisors = Supervisors, sockets = Sockets}) ->
     lists:foreach(fun hep_listener_sup:stop/1, Supervisors),
     close(Sockets).
 
-looked_later(State) ->
-    _ = erlang:send_after(?PERIOD, self(), period),
+schedule_stats(State) ->
+    _ = erlang:send_after(?PERIOD, self(), stats),
     State.
 
 %%% Sockets
 
 %% A process that was killed may have left the port open for a moment.
-patiently(Open, Attempts) ->
+retry(Open, Attempts) ->
     case Open() of
         {error, eaddrinuse} when Attempts > 1 ->
             timer:sleep(?ATTEMPT),
-            patiently(Open, Attempts - 1);
+            retry(Open, Attempts - 1);
         Result ->
             Result
     end.
@@ -376,7 +376,7 @@ opened(Results) ->
 %% A socket whose process was killed is closed: what the kernel held is lost with it.
 reopened(Socket, #state{options = Options, port = Port}) ->
     case erlang:port_info(Socket) of
-        undefined -> patiently(fun() -> open_udp(Options#{port := Port}) end, ?ATTEMPTS);
+        undefined -> retry(fun() -> open_udp(Options#{port := Port}) end, ?ATTEMPTS);
         _ -> {ok, Socket}
     end.
 
@@ -412,12 +412,12 @@ family(_) -> [inet6, {ipv6_v6only, false}].
 close(Sockets) when is_list(Sockets) -> lists:foreach(fun gen_udp:close/1, Sockets);
 close(Socket) -> gen_tcp:close(Socket).
 
-%%% Figures
+%%% Counters
 
-all(#state{options = Options, figures = Figures, port = Port} = State) ->
+all(#state{options = Options, counters = Counters, port = Port} = State) ->
     Always = maps:merge(
         maps:with([transport, ip, view], Options),
-        (hep_listener_figures:all(Figures))#{port => Port}
+        (hep_listener_counters:all(Counters))#{port => Port}
     ),
     maps:merge(Always, own(State)).
 
@@ -431,8 +431,8 @@ own(#state{options = #{transport := udp}, sockets = [Socket | _] = Sockets, drop
 own(#state{connections = Open}) ->
     #{connections => map_size(Open)}.
 
-%% What the kernel dropped since it was looked at last is told.
-look(#state{options = #{transport := udp}, sockets = Sockets, dropped = Dropped, drops = Before} = State) ->
+%% Reports what the kernel has dropped since the last poll.
+poll_drops(#state{options = #{transport := udp}, sockets = Sockets, dropped = Dropped, drops = Before} = State) ->
     case hep_listener_drops:counts(Sockets) of
         unknown when map_size(Before) =:= 0 ->
             State#state{dropped = unknown};
@@ -441,17 +441,17 @@ look(#state{options = #{transport := udp}, sockets = Sockets, dropped = Dropped,
             State;
         Now ->
             New = lists:sum([Count - maps:get(Socket, Before, 0) || {Socket, Count} <- maps:to_list(Now)]),
-            told(New, State#state{dropped = total(Dropped, New), drops = Now})
+            report_drops(New, State#state{dropped = total(Dropped, New), drops = Now})
     end;
-look(State) ->
+poll_drops(State) ->
     State.
 
 total(unknown, New) -> New;
 total(Dropped, New) -> Dropped + New.
 
-told(0, State) ->
+report_drops(0, State) ->
     State;
-told(New, State) ->
+report_drops(New, State) ->
     logger:warning(#{what => hep_listener_dropped, port => State#state.port, datagrams => New}),
     event(dropped, #{count => New}, #{}, State),
     State.

@@ -7,12 +7,12 @@
 %% How long to wait when a connection cannot be accepted, in milliseconds.
 -define(PAUSE, 100).
 
--spec start_link(hep_listener_intake:shared(), gen_tcp:socket(), Connections :: pid()) -> {ok, pid()}.
+-spec start_link(hep_listener_batch:shared(), gen_tcp:socket(), Connections :: pid()) -> {ok, pid()}.
 start_link(Shared, Socket, Connections) ->
     {ok, proc_lib:spawn_link(?MODULE, loop, [Shared, Socket, Connections])}.
 
 %% @private
--spec loop(hep_listener_intake:shared(), gen_tcp:socket(), pid()) -> no_return().
+-spec loop(hep_listener_batch:shared(), gen_tcp:socket(), pid()) -> no_return().
 loop(Shared, Socket, Connections) ->
     case gen_tcp:accept(Socket) of
         {ok, Connection} ->

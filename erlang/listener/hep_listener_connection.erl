@@ -18,17 +18,17 @@
 -define(IS_TLS(Socket), (is_tuple(Socket) andalso element(1, Socket) =:= sslsocket)).
 
 -record(state, {
-    shared :: hep_listener_intake:shared(),
+    shared :: hep_listener_batch:shared(),
     socket :: gen_tcp:socket() | ssl:sslsocket(),
     source = unknown :: unknown | {inet:ip_address(), inet:port_number()},
     stream :: hep_stream:stream(),
     %% When bytes were received and delivered last, in milliseconds.
     heard = 0 :: integer(),
     %% None before the connection is handed over and the handshake is done.
-    intake :: hep_listener_intake:intake() | undefined
+    batch :: hep_listener_batch:batch() | undefined
 }).
 
--spec start_link(hep_listener_intake:shared(), gen_tcp:socket()) -> gen_server:start_ret().
+-spec start_link(hep_listener_batch:shared(), gen_tcp:socket()) -> gen_server:start_ret().
 start_link(Shared, Socket) ->
     Spawn = [{fullsweep_after, 20}],
     gen_server:start_link(?MODULE, {Shared, Socket}, [{spawn_opt, Spawn}, {hibernate_after, ?REST}]).
@@ -48,7 +48,7 @@ handle_call(_, _, State) ->
 
 handle_cast(handed_over, #state{socket = Socket} = State) ->
     case inet:peername(Socket) of
-        {ok, {Ip, Port}} -> secured(State#state{source = {hep_listener_intake:ip(Ip), Port}});
+        {ok, {Ip, Port}} -> secured(State#state{source = {hep_listener_batch:ip(Ip), Port}});
         {error, Reason} -> {stop, {shutdown, Reason}, State}
     end;
 handle_cast(_, State) ->
@@ -59,7 +59,7 @@ secured(#state{shared = #{transport := tls, tls := Options} = Shared, socket = S
         {ok, Secured} ->
             opened(State#state{socket = Secured});
         {error, Reason} ->
-            hep_listener_intake:handshake_failed(Reason, State#state.source, Shared),
+            hep_listener_batch:handshake_failed(Reason, State#state.source, Shared),
             {stop, {shutdown, {handshake, Reason}}, State}
     end;
 secured(State) ->
@@ -68,8 +68,8 @@ secured(State) ->
 %% Whoever shuts this process down waits for no handshake, but for the handler's end.
 opened(#state{shared = Shared} = State) ->
     process_flag(trap_exit, true),
-    case hep_listener_intake:start(Shared) of
-        {ok, Intake} -> activated(idle_from_now(State#state{intake = Intake}));
+    case hep_listener_batch:start(Shared) of
+        {ok, Batch} -> activated(idle_from_now(State#state{batch = Batch}));
         {error, Reason} -> {stop, {handler, Reason}, State}
     end.
 
@@ -83,9 +83,9 @@ activated(#state{socket = Socket, shared = #{active := Active}} = State) ->
 idle_from_now(#state{shared = #{idle_timeout := infinity}} = State) ->
     State;
 idle_from_now(#state{shared = #{idle_timeout := Timeout}} = State) ->
-    looked_later(Timeout, State#state{heard = now_ms()}).
+    schedule_idle(Timeout, State#state{heard = now_ms()}).
 
-looked_later(Time, State) ->
+schedule_idle(Time, State) ->
     _ = erlang:send_after(Time, self(), idle),
     State.
 
@@ -100,55 +100,55 @@ handle_info({Tag, Socket}, #state{socket = Socket} = State) when Tag =:= tcp_clo
     closed(closed, State);
 handle_info({Tag, Socket, Reason}, #state{socket = Socket} = State) when Tag =:= tcp_error; Tag =:= ssl_error ->
     closed(Reason, State);
-handle_info(idle, #state{shared = #{idle_timeout := Timeout, figures := Figures}, heard = Heard} = State) ->
+handle_info(idle, #state{shared = #{idle_timeout := Timeout, counters := Counters}, heard = Heard} = State) ->
     case Heard + Timeout - now_ms() of
         Left when Left > 0 ->
-            {noreply, looked_later(Left, State)};
+            {noreply, schedule_idle(Left, State)};
         _ ->
-            hep_listener_figures:add(idle_closed, 1, Figures),
+            hep_listener_counters:add(idle_closed, 1, Counters),
             closed(idle_timeout, State)
     end;
 %% The acceptor was killed meanwhile.
-handle_info(timeout, #state{intake = undefined} = State) ->
+handle_info(timeout, #state{batch = undefined} = State) ->
     {stop, {shutdown, abandoned}, State};
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
 handle_info(_, State) ->
     {noreply, State}.
 
-fed({Packets, Errors, Stream}, #state{intake = Before, source = Source} = State) ->
-    Intake = hep_listener_intake:begun(Before),
+fed({Packets, Errors, Stream}, #state{batch = Before, source = Source} = State) ->
+    New = hep_listener_batch:new(Before),
     Read = lists:foldl(
         fun(Bytes, Batch) ->
-            hep_listener_intake:packet(Bytes, hep_listener_intake:meta(Source, Bytes, Intake), Batch)
+            hep_listener_batch:packet(Bytes, hep_listener_batch:meta(Source, Bytes, Batch), Batch)
         end,
-        Intake,
+        New,
         Packets
     ),
     Next = State#state{stream = Stream},
     case {Errors, State#state.shared} of
         {[Error | _], #{resync := false}} ->
-            {stop, {shutdown, {stream, Error}}, failed(Errors, Next#state{intake = Read})};
+            {stop, {shutdown, {stream, Error}}, failed(Errors, Next#state{batch = Read})};
         _ ->
-            {noreply, (failed(Errors, Next#state{intake = Read}))#state{heard = now_ms()}}
+            {noreply, (failed(Errors, Next#state{batch = Read}))#state{heard = now_ms()}}
     end.
 
-%% Takes in what is wrong with the stream, and delivers.
-failed(Errors, #state{intake = Intake, source = Source} = State) ->
-    Meta = hep_listener_intake:meta(Source, <<>>, Intake),
+%% Adds the errors of the stream, and flushes.
+failed(Errors, #state{batch = Before, source = Source} = State) ->
+    Meta = hep_listener_batch:meta(Source, <<>>, Before),
     Read = lists:foldl(
-        fun(Error, Batch) -> hep_listener_intake:stream_error(Error, Meta, Batch) end, Intake, Errors
+        fun(Error, Batch) -> hep_listener_batch:stream_error(Error, Meta, Batch) end, Before, Errors
     ),
-    State#state{intake = hep_listener_intake:deliver(Read)}.
+    State#state{batch = hep_listener_batch:flush(Read)}.
 
-closed(Reason, #state{stream = Stream, intake = Intake} = State) ->
-    Begun = State#state{intake = hep_listener_intake:begun(Intake)},
-    {stop, {shutdown, Reason}, failed(hep_stream:finish(Stream), Begun)}.
+closed(Reason, #state{stream = Stream, batch = Batch} = State) ->
+    New = State#state{batch = hep_listener_batch:new(Batch)},
+    {stop, {shutdown, Reason}, failed(hep_stream:finish(Stream), New)}.
 
-terminate(_, #state{intake = undefined, socket = Socket}) ->
+terminate(_, #state{batch = undefined, socket = Socket}) ->
     close(Socket);
-terminate(Reason, #state{intake = Intake, socket = Socket}) ->
-    hep_listener_intake:stop(Reason, Intake),
+terminate(Reason, #state{batch = Batch, socket = Socket}) ->
+    hep_listener_batch:stop(Reason, Batch),
     close(Socket).
 
 setopts(Socket, Options) when ?IS_TLS(Socket) -> ssl:setopts(Socket, Options);

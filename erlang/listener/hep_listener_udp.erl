@@ -19,20 +19,20 @@
     listener :: pid(),
     %% None before the listener lends it.
     socket :: gen_udp:socket() | undefined,
-    intake :: hep_listener_intake:intake(),
+    batch :: hep_listener_batch:batch(),
     active :: pos_integer()
 }).
 
--spec start_link(hep_listener_intake:shared(), Shard :: pos_integer()) -> gen_server:start_ret().
+-spec start_link(hep_listener_batch:shared(), Shard :: pos_integer()) -> gen_server:start_ret().
 start_link(Shared, Shard) ->
     gen_server:start_link(?MODULE, {Shared, Shard}, [{spawn_opt, ?SPACE}]).
 
 init({#{listener := Listener, active := Active} = Shared, Shard}) ->
     process_flag(trap_exit, true),
-    case hep_listener_intake:start(Shared) of
-        {ok, Intake} ->
+    case hep_listener_batch:start(Shared) of
+        {ok, Batch} ->
             ok = hep_listener:borrow(Listener, Shard),
-            {ok, #state{listener = Listener, intake = Intake, active = Active}};
+            {ok, #state{listener = Listener, batch = Batch, active = Active}};
         {error, Reason} ->
             {stop, {handler, Reason}}
     end.
@@ -45,10 +45,10 @@ handle_cast({lent, Socket}, State) ->
 handle_cast(_, State) ->
     {noreply, State}.
 
-handle_info({udp, Socket, Ip, Port, Bytes}, #state{socket = Socket, intake = Intake, active = Active} = State) ->
-    First = packet(Ip, Port, Bytes, hep_listener_intake:begun(Intake)),
+handle_info({udp, Socket, Ip, Port, Bytes}, #state{socket = Socket, batch = Before, active = Active} = State) ->
+    First = packet(Ip, Port, Bytes, hep_listener_batch:new(Before)),
     Batch = batch(Socket, Active - 1, First),
-    {noreply, State#state{intake = hep_listener_intake:deliver(Batch)}};
+    {noreply, State#state{batch = hep_listener_batch:flush(Batch)}};
 handle_info({udp_passive, Socket}, #state{socket = Socket} = State) ->
     activated(State);
 handle_info({udp_error, Socket, Reason}, #state{socket = Socket} = State) ->
@@ -63,9 +63,9 @@ handle_info({'EXIT', Other, Reason}, #state{socket = Socket} = State) when Reaso
 handle_info(_, State) ->
     {noreply, State}.
 
-terminate(Reason, #state{listener = Listener, socket = Socket, intake = Intake}) ->
+terminate(Reason, #state{listener = Listener, socket = Socket, batch = Batch}) ->
     _ = Socket =/= undefined andalso given_back(Socket, Listener),
-    hep_listener_intake:stop(Reason, Intake).
+    hep_listener_batch:stop(Reason, Batch).
 
 %% What waits in this process goes with it.
 given_back(Socket, Listener) ->
@@ -79,14 +79,14 @@ activated(#state{socket = Socket, active = Active} = State) ->
     end.
 
 %% With what has come in since.
-batch(_, 0, Intake) ->
-    Intake;
-batch(Socket, Left, Intake) ->
+batch(_, 0, Batch) ->
+    Batch;
+batch(Socket, Left, Batch) ->
     receive
-        {udp, Socket, Ip, Port, Bytes} -> batch(Socket, Left - 1, packet(Ip, Port, Bytes, Intake))
-    after 0 -> Intake
+        {udp, Socket, Ip, Port, Bytes} -> batch(Socket, Left - 1, packet(Ip, Port, Bytes, Batch))
+    after 0 -> Batch
     end.
 
-packet(Ip, Port, Bytes, Intake) ->
-    Meta = hep_listener_intake:meta({hep_listener_intake:ip(Ip), Port}, Bytes, Intake),
-    hep_listener_intake:packet(Bytes, Meta, Intake).
+packet(Ip, Port, Bytes, Batch) ->
+    Meta = hep_listener_batch:meta({hep_listener_batch:ip(Ip), Port}, Bytes, Batch),
+    hep_listener_batch:packet(Bytes, Meta, Batch).

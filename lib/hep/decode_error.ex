@@ -19,7 +19,7 @@ defmodule HEP.DecodeError do
       of packets. The place is the first byte of what is wrong, or where that shows in text that is no
       JSON, as `t::hep_json.reason/0` says; lines and columns count from 1, columns in bytes
     * `{:stream, {offset, reason}}` - of a connection of `HEP.Listener`: it is that of `HEP.Stream`
-    * `:unauthorised` - of `HEP.Listener`: a packet without one of its authenticate keys
+    * `:unauthenticated` - of `HEP.Listener`: a packet without one of its authenticate keys
   """
   @moduledoc since: "1.0.0"
 

@@ -20,7 +20,7 @@ defmodule HEP.Handler do
   Each process that receives (a UDP shard, a connection of TCP or TLS) has its own handler state and
   calls the functions below. While a handler is at work its socket is not read.
 
-  A handler that raises is logged, counted, and begins again with `c:init/1`; the packets of that call
+  A handler that raises is logged, counted, and is restarted with `c:init/1`; the packets of that call
   are lost (and counted), those behind them are not.
 
   `use HEP.Handler` sets the behaviour and gives `c:init/1`, which may be overridden: it makes its
@@ -60,7 +60,7 @@ defmodule HEP.Handler do
   Takes what is no packet, or may not be received.
 
   `Exception.message/1` puts the error into a sentence. Beside the reasons of `HEP.decode/2` there are
-  `{:stream, {offset, reason}}`, see `HEP.Stream`, and `:unauthorised`, without one of the listener's
+  `{:stream, {offset, reason}}`, see `HEP.Stream`, and `:unauthenticated`, without one of the listener's
   `:auth_keys`. The bytes are those that were received; of a stream's error they are empty.
   """
   @doc since: "1.0.0"

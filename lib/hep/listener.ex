@@ -44,7 +44,7 @@ defmodule HEP.Listener do
   """
   @moduledoc since: "1.0.0"
 
-  alias HEP.Listener.Face
+  alias HEP.Listener.Adapter
 
   @typedoc """
   Who gets the packets:
@@ -88,7 +88,7 @@ defmodule HEP.Listener do
     * `:port` - 9060 by default; with 0 the system chooses, and `port/1` tells
     * `:view` - what the handler gets: `:decode` by default
     * `:decode` - the options of `HEP.decode/2`; they count for the views `:decode` and `:json`
-    * `:auth_keys` - packets without one of these authenticate keys are counted as unauthorised and
+    * `:auth_keys` - packets without one of these authenticate keys are counted as unauthenticated and
       dropped; versions 1 and 2 have none. By default all packets pass
     * `:shards` - UDP: so many sockets on the port, each with a process; the system spreads the
       senders over them. 1 by default
@@ -153,7 +153,7 @@ defmodule HEP.Listener do
     with :ok <- keywords(options),
          given = given(options),
          {:error, {:bad_option, {name, _}}} when is_map_key(given, name) <-
-           :hep_listener.start_link(Map.new(given, &erlang/1), Face),
+           :hep_listener.start_link(Map.new(given, &erlang/1), Adapter),
          do: {:error, {:bad_option, {name, Map.fetch!(given, name)}}}
   end
 
@@ -197,10 +197,10 @@ defmodule HEP.Listener do
   Beside `:transport`, `:ip`, `:port`, `:view` and `:shards`:
 
     * `:received`, `:bytes` - datagrams, packets of streams and errors of streams; `:received` is the
-      sum of `:decoded`, `:unauthorised` and what is in `:rejected`
+      sum of `:decoded`, `:unauthenticated` and what is in `:rejected`
     * `:decoded`, `:versions`, `:payload_types` - what the handler got, and of which kinds
     * `:rejected` - what is no packet, by the reasons' names
-    * `:unauthorised` - packets without one of the `:auth_keys`
+    * `:unauthenticated` - packets without one of the `:auth_keys`
     * `:dropped` - UDP: datagrams that the kernel had no room for; `:unknown` where it does not tell
     * `:recbuf` - UDP: the kernel's buffer of each socket, in bytes, as the kernel counts
     * `:connections`, `:accepted`, `:refused`, `:handshakes_failed`, `:idle_closed` - TCP, TLS: how
@@ -228,7 +228,7 @@ defmodule HEP.Listener do
   defp erlang(option), do: option
 end
 
-defmodule HEP.Listener.Face do
+defmodule HEP.Listener.Adapter do
   @moduledoc false
   # What the listener's processes have for handlers, in the terms of Elixir.
 

@@ -94,7 +94,7 @@ format_error_test_() ->
     [
         {Sentence, ?_assertEqual(Sentence, hep_handler:format_error(Reason))}
      || {Reason, Sentence} <- [
-            {unauthorised, "none of the authenticate keys"},
+            {unauthenticated, "none of the authenticate keys"},
             {{stream, {35, {truncated, 4}}}, "offset 35: the packet breaks off after 4 bytes"},
             {{stream, {0, not_hep}}, "offset 0: " ++ hep:format_error(not_hep)},
             {{invalid_total_length, 5}, hep:format_error({invalid_total_length, 5})}

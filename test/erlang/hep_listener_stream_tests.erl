@@ -240,8 +240,8 @@ keys(Options, Connect) ->
         Wrong = frame([chunk(14, <<"no">>)]),
         ok = send(Socket, [Wrong, frame([chunk(14, <<"key">>)])]),
         ?assertMatch([_], take(1)),
-        receive {hep_error, Listener, unauthorised, {Wrong, _}} -> ok end,
-        ?assertMatch(#{received := 2, decoded := 1, unauthorised := 1, connections := 1}, hep_listener:info(Listener)),
+        receive {hep_error, Listener, unauthenticated, {Wrong, _}} -> ok end,
+        ?assertMatch(#{received := 2, decoded := 1, unauthenticated := 1, connections := 1}, hep_listener:info(Listener)),
         close(Socket)
     end).
 

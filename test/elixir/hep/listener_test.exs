@@ -209,12 +209,12 @@ defmodule HEP.ListenerTest do
   test "authenticate keys", %{options: options} do
     {listener, send} = udp([handler: self(), auth_keys: ["secret"]] ++ options)
     send.(@v3)
-    assert_receive {:hep_error, ^listener, %DecodeError{reason: :unauthorised} = error, _}
+    assert_receive {:hep_error, ^listener, %DecodeError{reason: :unauthenticated} = error, _}
     assert Exception.message(error) == "none of the authenticate keys"
 
     send.(HEP.encode!(%Packet{payload: "ping"}, auth_key: "secret"))
     assert_receive {:hep_packets, ^listener, [{%Packet{payload: "ping"}, _}]}
-    assert %{unauthorised: 1, decoded: 1, received: 2} = Listener.info(listener)
+    assert %{unauthenticated: 1, decoded: 1, received: 2} = Listener.info(listener)
   end
 
   test "both families", %{options: options} do
@@ -338,7 +338,7 @@ defmodule HEP.ListenerTest do
             tls: [certfile: "cert.pem"],
             name: "listener",
             name: {:name, :listener},
-            face: HEP.Listener,
+            adapter: HEP.Listener,
             prot: 1
           ] do
         assert Listener.start_link([option, handler: self()]) ==

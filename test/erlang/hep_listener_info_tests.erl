@@ -1,5 +1,5 @@
 %% @doc What the handler of a hep_listener gets in each view, what is counted, and the events.
--module(hep_listener_figures_tests).
+-module(hep_listener_info_tests).
 
 -include("hep.hrl").
 -include_lib("eunit/include/eunit.hrl").
@@ -106,10 +106,10 @@ auth_keys_test_() ->
             listening(#{view => View, auth_keys => [<<"secret">>, <<"other">>]}, fun(Listener, Port) ->
                 hep_net:udp(Port, Wrong ++ Right),
                 ?assertEqual(4, length(take(4))),
-                [receive {hep_error, Listener, unauthorised, {Bytes, _}} -> ok end || Bytes <- Wrong],
+                [receive {hep_error, Listener, unauthenticated, {Bytes, _}} -> ok end || Bytes <- Wrong],
                 ?assertEqual([], hep_net:flushed()),
                 ?assertMatch(
-                    #{received := 13, decoded := 4, unauthorised := 9, rejected := R} when R =:= #{},
+                    #{received := 13, decoded := 4, unauthenticated := 9, rejected := R} when R =:= #{},
                     hep_listener:info(Listener)
                 )
             end)
@@ -157,7 +157,7 @@ counted(View) ->
         ?assertMatch(
             #{
                 transport := udp, ip := {127, 0, 0, 1}, port := Port, view := View, shards := 1,
-                received := 19, bytes := Sum, decoded := 10, unauthorised := 0, dropped := 0,
+                received := 19, bytes := Sum, decoded := 10, unauthenticated := 0, dropped := 0,
                 versions := #{1 := 1, 2 := 2, 3 := 7},
                 handler_crashes := 0, handler_lost := 0, resyncs := 0, skipped_bytes := 0
             },
@@ -196,10 +196,10 @@ payload_type_twice_test_() ->
      || View <- [decode, parse, transform, {transform, [hep_js_transform]}, json]
     ].
 
-%% All figures that are documented, of each transport, and no other.
+%% All keys that are documented, of each transport, and no other.
 names_test_() ->
     Always = [
-        transport, ip, port, view, received, bytes, decoded, versions, payload_types, rejected, unauthorised, accepted,
+        transport, ip, port, view, received, bytes, decoded, versions, payload_types, rejected, unauthenticated, accepted,
         refused, handshakes_failed, idle_closed, resyncs, skipped_bytes, handler_crashes, handler_lost
     ],
     [
@@ -277,7 +277,7 @@ telemetry_test_() ->
             {"UDP", fun udp_events/0},
             {"TCP", fun tcp_events/0},
             {"TLS", fun tls_events/0},
-            {"figures", fun figures_events/0},
+            {"stats", fun stats_events/0},
             {"drops", {timeout, 120, fun drop_events/0}}
         ])}.
 
@@ -323,7 +323,7 @@ udp_events() ->
             ?assertEqual({#{lost => 1}, #{}}, event(handler_crashed, Listener, udp)),
             ?assertMatch({_, Port2} when is_integer(Port2), Source),
             Other = {{127, 0, 0, 1}, hep_net:udp(Port, [frame([])])},
-            ?assertEqual({#{count => 1}, #{source => Other}}, event(unauthorised, Listener, udp)),
+            ?assertEqual({#{count => 1}, #{source => Other}}, event(unauthenticated, Listener, udp)),
             Third = {{127, 0, 0, 1}, hep_net:udp(Port, [<<"x">>])},
             ?assertEqual({#{count => 1}, #{source => Third, reason => not_hep}}, event(rejected, Listener, udp))
         end)
@@ -353,13 +353,13 @@ tls_events() ->
         end)
     end).
 
-figures_events() ->
+stats_events() ->
     registered_for_events(fun() ->
         listening(#{}, fun(Listener, Port) ->
             hep_net:udp(Port, [packet(1)]),
             take(1),
-            Listener ! period,
-            {Measurements, Metadata} = event(figures, Listener, udp),
+            Listener ! stats,
+            {Measurements, Metadata} = event(stats, Listener, udp),
             Info = maps:without([transport], hep_listener:info(Listener)),
             ?assertEqual(Info, maps:merge(Measurements, Metadata)),
             ?assert(lists:all(fun is_integer/1, maps:values(Measurements))),
@@ -375,7 +375,7 @@ drop_events() ->
     registered_for_events(fun() ->
         listening(#{recbuf => 4096, handler => fun sleeping/1}, fun(Listener, Port) ->
             hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 1000)]),
-            Listener ! period,
+            Listener ! stats,
             case hep_listener:info(Listener) of
                 #{dropped := unknown} -> ok;
                 #{dropped := Dropped} -> ?assertEqual({#{count => Dropped}, #{}}, event(dropped, Listener, udp))

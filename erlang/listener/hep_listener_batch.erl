@@ -1,28 +1,28 @@
-%% @private From received bytes to the handler's calls, the same for all transports: decoding as the listener's view
+%% @private From received bytes to the calls of the handler, the same for all transports: decoding as the listener's view
 %% says, keys, counting, batches.
--module(hep_listener_intake).
+-module(hep_listener_batch).
 
 -include("hep.hrl").
 
--export([start/1, begun/1, meta/3, packet/3, stream_error/3, deliver/1, stop/2]).
+-export([start/1, new/1, meta/3, packet/3, stream_error/3, flush/1, stop/2]).
 -export([handshake_failed/3, ip/1]).
 
--export_type([shared/0, intake/0]).
+-export_type([shared/0, batch/0]).
 
 %% What all processes of a listener share.
 -type shared() :: #{
     listener := pid(),
-    figures := hep_listener_figures:figures(),
+    counters := hep_listener_counters:counters(),
     transport := udp | tcp | tls,
     view := decode | parse | transform | {transform, [module()]} | json,
     decode := hep:options(),
     auth_keys := fun(() -> [binary()]),
     handler := hep_handler:handler(),
-    face := module() | none,
+    adapter := module() | none,
     atom() => term()
 }.
 
--record(intake, {
+-record(batch, {
     shared :: shared(),
     handler :: hep_handler:started(),
     %% The batch, in reverse, and what it sums up to.
@@ -33,26 +33,26 @@
     bytes = 0 :: non_neg_integer(),
     %% Packets of one version and type that follow each other are counted together.
     alike = {3, 1, 0} :: {hep:version(), 0..255, non_neg_integer()},
-    %% When the batch was begun.
+    %% When the batch began.
     time = 0 :: integer()
 }).
 
--opaque intake() :: #intake{}.
+-opaque batch() :: #batch{}.
 
--spec start(shared()) -> {ok, intake()} | {error, Reason :: term()}.
+-spec start(shared()) -> {ok, batch()} | {error, Reason :: term()}.
 start(#{handler := Handler, listener := Listener} = Shared) ->
     case hep_handler:start(Handler, Listener) of
-        {ok, Started} -> {ok, #intake{shared = Shared, handler = Started}};
+        {ok, Started} -> {ok, #batch{shared = Shared, handler = Started}};
         {error, _} = Error -> Error
     end.
 
-%% @doc A batch begins: its packets have come by now.
--spec begun(intake()) -> intake().
-begun(Intake) ->
-    Intake#intake{time = erlang:system_time(microsecond)}.
+%% @doc Empty, of this moment: the time of its packets.
+-spec new(batch()) -> batch().
+new(Batch) ->
+    Batch#batch{time = erlang:system_time(microsecond)}.
 
--spec meta({inet:ip_address(), inet:port_number()}, binary(), intake()) -> hep_handler:meta().
-meta(Source, Bytes, #intake{time = Time, shared = #{transport := Transport}}) ->
+-spec meta({inet:ip_address(), inet:port_number()}, binary(), batch()) -> hep_handler:meta().
+meta(Source, Bytes, #batch{time = Time, shared = #{transport := Transport}}) ->
     #{
         source => Source,
         time => Time,
@@ -61,100 +61,100 @@ meta(Source, Bytes, #intake{time = Time, shared = #{transport := Transport}}) ->
     }.
 
 %% @doc Takes a datagram, or a packet of a stream, into the batch.
--spec packet(binary(), hep_handler:meta(), intake()) -> intake().
-packet(Bytes, Meta, #intake{received = Received, bytes = Sum, shared = #{figures := Figures} = Shared} = Intake) ->
-    Counted = Intake#intake{received = Received + 1, bytes = Sum + byte_size(Bytes)},
+-spec packet(binary(), hep_handler:meta(), batch()) -> batch().
+packet(Bytes, Meta, #batch{received = Received, bytes = Sum, shared = #{counters := Counters} = Shared} = Batch) ->
+    Counted = Batch#batch{received = Received + 1, bytes = Sum + byte_size(Bytes)},
     case read(Bytes, Shared) of
         {ok, Packet, Version, Type} ->
-            decoded(Version, Type, Counted#intake{packets = [{Packet, Meta} | Counted#intake.packets]});
+            decoded(Version, Type, Counted#batch{packets = [{Packet, Meta} | Counted#batch.packets]});
         {crashed, Reason, Version, Type} ->
             crashed(1, Shared),
             #{view := View, listener := Listener} = Shared,
             logger:error(#{what => hep_transform_crashed, view => View, listener => Listener, reason => Reason}),
             decoded(Version, Type, Counted);
-        unauthorised ->
-            hep_listener_figures:add(unauthorised, 1, Figures),
-            event(unauthorised, #{count => 1}, #{source => maps:get(source, Meta)}, Shared),
-            refused(unauthorised, Bytes, Meta, Counted);
+        unauthenticated ->
+            hep_listener_counters:add(unauthenticated, 1, Counters),
+            event(unauthenticated, #{count => 1}, #{source => maps:get(source, Meta)}, Shared),
+            refused(unauthenticated, Bytes, Meta, Counted);
         {error, Reason} ->
             rejected(Reason, Reason, Bytes, Meta, Counted)
     end.
 
-decoded(Version, Type, #intake{decoded = Decoded, alike = {Version, Type, Count}} = Intake) ->
-    Intake#intake{decoded = Decoded + 1, alike = {Version, Type, Count + 1}};
-decoded(Version, Type, #intake{decoded = Decoded} = Intake) ->
-    count_alike(Intake),
-    Intake#intake{decoded = Decoded + 1, alike = {Version, Type, 1}}.
+decoded(Version, Type, #batch{decoded = Decoded, alike = {Version, Type, Count}} = Batch) ->
+    Batch#batch{decoded = Decoded + 1, alike = {Version, Type, Count + 1}};
+decoded(Version, Type, #batch{decoded = Decoded} = Batch) ->
+    count_alike(Batch),
+    Batch#batch{decoded = Decoded + 1, alike = {Version, Type, 1}}.
 
-count_alike(#intake{alike = {Version, Type, Count}, shared = #{figures := Figures}}) ->
-    hep_listener_figures:packets(Version, Type, Count, Figures).
+count_alike(#batch{alike = {Version, Type, Count}, shared = #{counters := Counters}}) ->
+    hep_listener_counters:packets(Version, Type, Count, Counters).
 
 %% @doc Takes what was wrong with a stream into the batch.
--spec stream_error(hep_stream:error(), hep_handler:meta(), intake()) -> intake().
-stream_error({_, {resync, Skipped}} = Error, Meta, #intake{shared = #{figures := Figures} = Shared} = Intake) ->
-    hep_listener_figures:add(resyncs, 1, Figures),
-    hep_listener_figures:add(skipped_bytes, Skipped, Figures),
+-spec stream_error(hep_stream:error(), hep_handler:meta(), batch()) -> batch().
+stream_error({_, {resync, Skipped}} = Error, Meta, #batch{shared = #{counters := Counters} = Shared} = Batch) ->
+    hep_listener_counters:add(resyncs, 1, Counters),
+    hep_listener_counters:add(skipped_bytes, Skipped, Counters),
     event(resync, #{skipped_bytes => Skipped}, #{source => maps:get(source, Meta)}, Shared),
-    refused({stream, Error}, <<>>, Meta, Intake);
-stream_error({_, Reason} = Error, Meta, #intake{received = Received} = Intake) ->
-    rejected({stream, Error}, Reason, <<>>, Meta, Intake#intake{received = Received + 1}).
+    refused({stream, Error}, <<>>, Meta, Batch);
+stream_error({_, Reason} = Error, Meta, #batch{received = Received} = Batch) ->
+    rejected({stream, Error}, Reason, <<>>, Meta, Batch#batch{received = Received + 1}).
 
-rejected(Told, Counted, Bytes, Meta, #intake{shared = #{figures := Figures} = Shared} = Intake) ->
-    hep_listener_figures:rejected(Counted, Figures),
-    event(rejected, #{count => 1}, #{source => maps:get(source, Meta), reason => Told}, Shared),
-    refused(Told, Bytes, Meta, Intake).
+rejected(Reported, Counted, Bytes, Meta, #batch{shared = #{counters := Counters} = Shared} = Batch) ->
+    hep_listener_counters:rejected(Counted, Counters),
+    event(rejected, #{count => 1}, #{source => maps:get(source, Meta), reason => Reported}, Shared),
+    refused(Reported, Bytes, Meta, Batch).
 
-refused(Reason, Bytes, Meta, #intake{errors = Errors} = Intake) ->
-    Intake#intake{errors = [{Reason, {Bytes, Meta}} | Errors]}.
+refused(Reason, Bytes, Meta, #batch{errors = Errors} = Batch) ->
+    Batch#batch{errors = [{Reason, {Bytes, Meta}} | Errors]}.
 
 %% @doc Gives the batch to the handler: its packets, then what was wrong.
--spec deliver(intake()) -> intake().
-deliver(#intake{received = 0, errors = []} = Intake) ->
-    Intake;
-deliver(#intake{shared = #{figures := Figures} = Shared, handler = Handler} = Intake) ->
-    #intake{received = Received, bytes = Bytes, decoded = Decoded, alike = {Version, Type, _}} = Intake,
+-spec flush(batch()) -> batch().
+flush(#batch{received = 0, errors = []} = Batch) ->
+    Batch;
+flush(#batch{shared = #{counters := Counters} = Shared, handler = Handler} = Batch) ->
+    #batch{received = Received, bytes = Bytes, decoded = Decoded, alike = {Version, Type, _}} = Batch,
     %% Before the handler is called, which may end the process.
-    count_alike(Intake),
-    hep_listener_figures:add(bytes, Bytes, Figures),
+    count_alike(Batch),
+    hep_listener_counters:add(bytes, Bytes, Counters),
     event(packets, #{received => Received, decoded => Decoded, bytes => Bytes}, #{}, Shared),
-    Packets = packets(Intake),
+    Packets = packets(Batch),
     After = handled(hep_handler:packets(Packets, Handler), length(Packets), Handler, Shared),
     Last = lists:foldl(
         fun(Error, Next) -> handled(hep_handler:error(Error, Next), 0, Next, Shared) end,
         After,
-        errors(Intake)
+        errors(Batch)
     ),
-    #intake{shared = Shared, handler = Last, alike = {Version, Type, 0}}.
+    #batch{shared = Shared, handler = Last, alike = {Version, Type, 0}}.
 
-packets(#intake{packets = Packets, shared = #{face := none}}) ->
+packets(#batch{packets = Packets, shared = #{adapter := none}}) ->
     lists:reverse(Packets);
-packets(#intake{packets = Packets, shared = #{face := Face}}) ->
-    [{Face:packet(Packet), Meta} || {Packet, Meta} <- lists:reverse(Packets)].
+packets(#batch{packets = Packets, shared = #{adapter := Adapter}}) ->
+    [{Adapter:packet(Packet), Meta} || {Packet, Meta} <- lists:reverse(Packets)].
 
-errors(#intake{errors = Errors, shared = #{face := none}}) ->
+errors(#batch{errors = Errors, shared = #{adapter := none}}) ->
     lists:reverse(Errors);
-errors(#intake{errors = Errors, shared = #{face := Face}}) ->
-    [{Face:error(Reason), Raw} || {Reason, Raw} <- lists:reverse(Errors)].
+errors(#batch{errors = Errors, shared = #{adapter := Adapter}}) ->
+    [{Adapter:error(Reason), Raw} || {Reason, Raw} <- lists:reverse(Errors)].
 
 %% Counted first: a handler that does not begin again ends the process.
 handled({ok, Handler}, _, _, _) ->
     Handler;
 handled({crashed, Reason}, Lost, Handler, Shared) ->
     crashed(Lost, Shared),
-    hep_handler:again(Reason, Handler).
+    hep_handler:restart(Reason, Handler).
 
-crashed(Lost, #{figures := Figures} = Shared) ->
-    hep_listener_figures:add(handler_crashes, 1, Figures),
-    hep_listener_figures:add(handler_lost, Lost, Figures),
+crashed(Lost, #{counters := Counters} = Shared) ->
+    hep_listener_counters:add(handler_crashes, 1, Counters),
+    hep_listener_counters:add(handler_lost, Lost, Counters),
     event(handler_crashed, #{lost => Lost}, #{}, Shared).
 
--spec stop(Reason :: term(), intake()) -> ok.
-stop(Reason, #intake{handler = Handler}) ->
+-spec stop(Reason :: term(), batch()) -> ok.
+stop(Reason, #batch{handler = Handler}) ->
     hep_handler:stop(Reason, Handler).
 
 -spec handshake_failed(Reason :: term(), {inet:ip_address(), inet:port_number()}, shared()) -> ok.
-handshake_failed(Reason, Source, #{figures := Figures} = Shared) ->
-    hep_listener_figures:add(handshakes_failed, 1, Figures),
+handshake_failed(Reason, Source, #{counters := Counters} = Shared) ->
+    hep_listener_counters:add(handshakes_failed, 1, Counters),
     event(handshake_failed, #{count => 1}, #{source => Source, reason => Reason}, Shared).
 
 %% @doc IPv4 on a socket of both families is IPv4.
@@ -172,9 +172,9 @@ event(Name, Measurements, Metadata, #{listener := Listener, transport := Transpo
 read(Bytes, #{view := decode, decode := Options, auth_keys := Keys}) ->
     case decode(Bytes, Options) of
         {ok, #hep{version = Version, payload_type = Type} = Hep} ->
-            case is_authorised(Keys, Hep) of
+            case is_authenticated(Keys, Hep) of
                 true -> {ok, Hep, Version, Type};
-                false -> unauthorised
+                false -> unauthenticated
             end;
         {error, _} = Error ->
             Error
@@ -208,9 +208,9 @@ decode(Bytes, Options) -> hep:decode(Bytes, Options).
 parse(Bytes, Keys, View) ->
     case hep_multi_parser:parse(Bytes) of
         {ok, State} ->
-            case is_authorised(Keys, State) of
+            case is_authenticated(Keys, State) of
                 true -> viewed(View(State), hep:get_version(State), payload_type(State));
-                false -> unauthorised
+                false -> unauthenticated
             end;
         {error, invalid_packet, _} ->
             %% Decoding says why.
@@ -226,7 +226,7 @@ payload_type(State) ->
         _ -> #hep{version = 3}#hep.payload_type
     end.
 
-is_authorised(Keys, Packet) ->
+is_authenticated(Keys, Packet) ->
     has_one_of(Keys(), Packet).
 
 has_one_of([], _) ->

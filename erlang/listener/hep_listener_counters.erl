@@ -1,15 +1,15 @@
 %% @private What a listener counts. The processes that receive add to the same counters, without messages.
--module(hep_listener_figures).
+-module(hep_listener_counters).
 
 -export([new/0, add/3, packets/4, rejected/2, all/1]).
 
--export_type([figures/0, figure/0]).
+-export_type([counters/0, counter/0]).
 
--opaque figures() :: counters:counters_ref().
+-opaque counters() :: counters:counters_ref().
 
--type figure() ::
+-type counter() ::
     bytes
-    | unauthorised
+    | unauthenticated
     | accepted
     | refused
     | handshakes_failed
@@ -19,10 +19,10 @@
     | handler_crashes
     | handler_lost.
 
-%% Where each figure is counted.
--define(FIGURES, #{
+%% The index of each.
+-define(COUNTERS, #{
     bytes => 1,
-    unauthorised => 2,
+    unauthenticated => 2,
     accepted => 3,
     refused => 4,
     handshakes_failed => 5,
@@ -50,36 +50,36 @@
 -define(TYPE, 24).
 -define(SIZE, (?TYPE + 255)).
 
--spec new() -> figures().
+-spec new() -> counters().
 new() ->
     counters:new(?SIZE, [write_concurrency]).
 
--spec add(figure(), non_neg_integer(), figures()) -> ok.
-add(Figure, Number, Figures) ->
-    counters:add(Figures, map_get(Figure, ?FIGURES), Number).
+-spec add(counter(), non_neg_integer(), counters()) -> ok.
+add(Counter, Number, Counters) ->
+    counters:add(Counters, map_get(Counter, ?COUNTERS), Number).
 
 %% @doc Counts packets that the handler gets.
--spec packets(hep:version(), 0..255, non_neg_integer(), figures()) -> ok.
-packets(Version, Type, Count, Figures) ->
-    counters:add(Figures, ?VERSION + Version, Count),
-    counters:add(Figures, ?TYPE + Type, Count).
+-spec packets(hep:version(), 0..255, non_neg_integer(), counters()) -> ok.
+packets(Version, Type, Count, Counters) ->
+    counters:add(Counters, ?VERSION + Version, Count),
+    counters:add(Counters, ?TYPE + Type, Count).
 
--spec rejected(hep:reason() | hep_stream:reason(), figures()) -> ok.
-rejected(Reason, Figures) when is_tuple(Reason) -> rejected(element(1, Reason), Figures);
-rejected(Reason, Figures) -> counters:add(Figures, map_get(Reason, ?REASONS), 1).
+-spec rejected(hep:reason() | hep_stream:reason(), counters()) -> ok.
+rejected(Reason, Counters) when is_tuple(Reason) -> rejected(element(1, Reason), Counters);
+rejected(Reason, Counters) -> counters:add(Counters, map_get(Reason, ?REASONS), 1).
 
 %% @doc All of them. Reasons and payload types that did not occur are left out. What was received is the sum of its
 %% parts, whenever it is looked at.
--spec all(figures()) -> #{atom() => non_neg_integer() | #{term() => non_neg_integer()}}.
-all(Figures) ->
-    Count = fun(_, Position) -> counters:get(Figures, Position) end,
-    Counts = maps:map(Count, ?FIGURES),
+-spec all(counters()) -> #{atom() => non_neg_integer() | #{term() => non_neg_integer()}}.
+all(Counters) ->
+    Count = fun(_, Position) -> counters:get(Counters, Position) end,
+    Counts = maps:map(Count, ?COUNTERS),
     Rejected = maps:map(Count, ?REASONS),
-    Versions = maps:from_list([{V, counters:get(Figures, ?VERSION + V)} || V <- [1, 2, 3]]),
-    Types = lists:foldl(fun(T, Sums) -> type(T, counters:get(Figures, ?TYPE + T), Sums) end, #{}, lists:seq(0, 255)),
+    Versions = maps:from_list([{V, counters:get(Counters, ?VERSION + V)} || V <- [1, 2, 3]]),
+    Types = lists:foldl(fun(T, Sums) -> type(T, counters:get(Counters, ?TYPE + T), Sums) end, #{}, lists:seq(0, 255)),
     Decoded = lists:sum(maps:values(Versions)),
     Counts#{
-        received => Decoded + map_get(unauthorised, Counts) + lists:sum(maps:values(Rejected)),
+        received => Decoded + map_get(unauthenticated, Counts) + lists:sum(maps:values(Rejected)),
         decoded => Decoded,
         versions => Versions,
         payload_types => Types,
