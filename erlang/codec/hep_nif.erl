@@ -12,6 +12,9 @@
 -export([transform_packet/2, transform_packet_dirty/2]).
 -export([transform_record/2, transform_record_dirty/2]).
 -export([transform_chunk/3]).
+-export([udp_attach/1, udp_read/3, udp_close/1]).
+
+-export_type([udp/0, datagram/0]).
 
 -on_load(load/0).
 
@@ -20,6 +23,10 @@
 -type names() :: tuple().
 -type keys() :: tuple().
 -type properties() :: [{binary(), term()}].
+-opaque udp() :: reference().
+%% A duplicate of a UDP socket's descriptor, with the memory to read from it.
+-type datagram() :: {Source :: {inet:ip_address(), inet:port_number()}, binary()}.
+-type udp_error() :: atom() | {errno, integer()}.
 
 -spec decode(binary()) -> {ok, hep:hep()} | {error, hep:reason()} | dirty.
 decode(_Packet) ->
@@ -119,6 +126,19 @@ transform_record_dirty(_Hep, _Names) ->
 
 -spec transform_chunk(hep:chunk_id(), binary(), names()) -> {ok, binary(), term()} | no_call.
 transform_chunk(_ChunkId, _Value, _Names) ->
+    erlang:nif_error(not_loaded).
+
+-spec udp_attach(Descriptor :: integer()) -> {ok, udp()} | {error, udp_error()}.
+udp_attach(_Descriptor) ->
+    erlang:nif_error(not_loaded).
+
+-spec udp_read(udp(), Datagrams :: non_neg_integer(), Bytes :: non_neg_integer()) ->
+    {all | more, [datagram()]} | {error, udp_error()}.
+udp_read(_Udp, _Datagrams, _Bytes) ->
+    erlang:nif_error(not_loaded).
+
+-spec udp_close(udp()) -> ok.
+udp_close(_Udp) ->
     erlang:nif_error(not_loaded).
 
 load() ->

@@ -8,6 +8,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "all NIFs are functions of one type")]
 
 mod terms;
+mod udp;
 
 use hep::{EncodeOptions, Options};
 use hep_term::now;
