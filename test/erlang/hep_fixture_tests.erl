@@ -10,8 +10,8 @@
 manifest_names_every_file_test() ->
     Named = [hep_fixtures:file(Entry) || Entry <- hep_fixtures:entries()],
     ?assertEqual(lists:sort(hep_fixtures:files()), lists:sort(Named)),
-    ?assert(length(hep_fixtures:entries(datagram)) >= 625),
-    ?assert(length(hep_fixtures:entries(stream)) >= 13).
+    ?assert(length(hep_fixtures:entries(datagram)) >= 836),
+    ?assert(length(hep_fixtures:entries(stream)) >= 28).
 
 datagram_test_() ->
     [{hep_fixtures:file(E), fun() -> datagram(E) end} || E <- hep_fixtures:entries(datagram)].
@@ -96,17 +96,21 @@ stream(#{<<"frames">> := null} = Entry) ->
     ?assert(byte_size(Payload) > byte_size(Bytes) div 2);
 stream(#{<<"frames">> := Frames} = Entry) ->
     Bytes = hep_fixtures:bytes(Entry),
-    [frame(hep_fixtures:bytes(Bytes, Frame)) || Frame <- Frames],
+    Refused = hep_fixtures:refused(Entry),
+    [frame(hep_fixtures:bytes(Bytes, Frame), maps:get(At, Refused, none)) || [At, _] = Frame <- Frames],
     [
         ?assertMatch({error, _}, hep_answers:check(hep_fixtures:bytes(Bytes, Place)))
      || Place <- maps:get(<<"garbage">>, Entry, [])
     ],
     [rest(hep_fixtures:bytes(Bytes, maps:get(<<"rest">>, Entry))) || is_map_key(<<"rest">>, Entry)].
 
-frame(<<Magic:4/binary, Total:16, _/binary>> = Bytes) ->
+frame(<<Magic:4/binary, Total:16, _/binary>> = Bytes, Refused) ->
     ?assert(Magic =:= <<"HEP3">> orelse Magic =:= <<"EEP3">>),
     ?assertEqual(Total, byte_size(Bytes)),
-    ?assertMatch({ok, #hep{version = 3}}, hep_answers:check(Bytes)).
+    case Refused of
+        none -> ?assertMatch({ok, #hep{version = 3}}, hep_answers:check(Bytes));
+        Reason -> ?assertEqual({error, Reason}, hep_answers:check(Bytes))
+    end.
 
 rest(Bytes) ->
     ?assertEqual({error, {truncated, byte_size(Bytes)}}, hep_answers:check(Bytes)).

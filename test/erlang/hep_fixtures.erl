@@ -5,7 +5,7 @@
 
 -export([top/0, entries/0, entries/1, files/0, vectors/1]).
 -export([file/1, bytes/1, bytes/2, has_rule/2]).
--export([parsed/2, decoded/2, options/1]).
+-export([parsed/2, decoded/2, options/1, refused/1]).
 
 -type entry() :: #{binary() => term()}.
 -export_type([entry/0]).
@@ -109,6 +109,14 @@ options(Entry) ->
         {maps:fold(fun option/3, #{}, Options), maps:merge(maps:with([<<"parse">>], Entry), Other)}
         || #{<<"options">> := Options} = Other <- maps:get(<<"options">>, Entry, [])
     ].
+
+%% The frames of a stream that decoding refuses: the reason by the frame's offset.
+-spec refused(entry()) -> #{non_neg_integer() => hep:reason()}.
+refused(Entry) ->
+    maps:from_list([
+        {At, list_to_tuple([binary_to_existing_atom(Reason) | Details])}
+     || [At, [Reason | Details]] <- maps:get(<<"refused">>, Entry, [])
+    ]).
 
 option(Name, Value, Options) when is_binary(Value) ->
     Options#{binary_to_existing_atom(Name) => binary_to_existing_atom(Value)};
