@@ -12,6 +12,7 @@
 -export([transform_packet/2, transform_packet_dirty/2]).
 -export([transform_record/2, transform_record_dirty/2]).
 -export([transform_chunk/3]).
+-export([glance/1, unpack/1, unpack_more/3]).
 -export([udp_attach/1, udp_read/3, udp_close/1]).
 
 -export_type([udp/0, datagram/0]).
@@ -139,6 +140,31 @@ udp_read(_Udp, _Datagrams, _Bytes) ->
 
 -spec udp_close(udp()) -> ok.
 udp_close(_Udp) ->
+    erlang:nif_error(not_loaded).
+
+%% For a listener, before it decodes; of versions 1 and 2 it is the version alone that counts.
+-spec glance(binary()) ->
+    {hep:version(), 0..255, AuthKey :: binary() | undefined, plain | compressed | keep_alive}
+    | {error, hep:reason()}.
+glance(_Packet) ->
+    erlang:nif_error(not_loaded).
+
+%% The gzip member that the bytes begin with: a packet, and how many bytes the member has; or what was inflated so far,
+%% for `unpack_more/3'.
+-spec unpack(binary()) ->
+    {ok, Packet :: binary(), Used :: pos_integer()}
+    | {partial, reference(), Step :: non_neg_integer()}
+    | invalid.
+unpack(_Bytes) ->
+    erlang:nif_error(not_loaded).
+
+%% With the bytes that follow. `stale': bytes were given for this step before.
+-spec unpack_more(reference(), Step :: non_neg_integer(), binary()) ->
+    {ok, Packet :: binary(), Used :: pos_integer()}
+    | {partial, reference(), Step :: non_neg_integer()}
+    | invalid
+    | stale.
+unpack_more(_Member, _Step, _Bytes) ->
     erlang:nif_error(not_loaded).
 
 load() ->

@@ -42,12 +42,14 @@
     truncated_chunk => 16,
     invalid_chunk_length => 17,
     invalid_chunk => 18,
-    unframed_version => 19
+    unframed_version => 19,
+    invalid_gzip => 20,
+    too_many_errors => 21
 }).
 %% Version 1 is behind it.
--define(VERSION, 20).
+-define(VERSION, 21).
 %% Payload type 0.
--define(TYPE, 24).
+-define(TYPE, 25).
 -define(SIZE, (?TYPE + 255)).
 
 -spec new() -> counters().

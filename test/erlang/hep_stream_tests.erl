@@ -7,14 +7,14 @@
 
 -import(hep_packets, [chunk/2, frame/1, frame/2]).
 
--export([prop_frames/0, prop_any_bytes/0]).
+-export([prop_frames/0, prop_members/0, prop_any_bytes/0]).
 
 -define(LIMIT, 65535).
 
 property_test_() ->
     {inparallel, [
         {timeout, 60, {atom_to_list(Name), fun() -> hep_prop:holds(?MODULE, Name, Cases) end}}
-     || {Name, Cases} <- [{prop_frames, 400}, {prop_any_bytes, 1000}]
+     || {Name, Cases} <- [{prop_frames, 400}, {prop_members, 300}, {prop_any_bytes, 1000}]
     ]}.
 
 %%% The fixtures
@@ -131,6 +131,149 @@ many_broken_off_test() ->
     ?assert(length(Errors) < 60),
     ?assertEqual(6 + byte_size(Inner), accounted(Packets, Errors)).
 
+%% 64 KB of packets with a wrong length are that many errors, and no more than are allowed.
+max_errors_test_() ->
+    Wrong = binary:copy(<<"HEP3", 0:16>>, 10000),
+    Errors = fun(Count) ->
+        lists:append([[{6 * N, {invalid_total_length, 0}}, {6 * (N + 1), {resync, 6}}] || N <- lists:seq(0, Count - 1)])
+    end,
+    [
+        fun() ->
+            Stream = hep_stream:new(#{resync => true, max_errors => Max}),
+            Last = {6 * Max, {too_many_errors, Max}},
+            {[], Reported, Ended} = hep_stream:feed(Stream, Wrong),
+            ?assertEqual(Errors(Max) ++ [Last], Reported),
+            ?assert(hep_stream:is_ended(Ended)),
+            ?assertEqual({[], [Last], Ended}, hep_stream:feed(Ended, <<"HEP3", 6:16>>)),
+            ?assertEqual([Last], hep_stream:finish(Ended)),
+            %% One below.
+            {[], Allowed, Open} = hep_stream:feed(Stream, binary:part(Wrong, 0, 6 * Max)),
+            ?assertEqual(Errors(Max), Allowed ++ hep_stream:finish(Open)),
+            ?assertNot(hep_stream:is_ended(Open))
+        end
+     || Max <- [1, 2, 100]
+    ].
+
+%% Packets that break off count as errors, too.
+max_breaks_test() ->
+    Break = <<"HEP3", 32:16, 0:64>>,
+    Stream = hep_stream:new(#{resync => true, max_errors => 2}),
+    {[], Errors, _} = hep_stream:feed(Stream, binary:copy(Break, 10)),
+    ?assertEqual([{0, {truncated, 14}}, {14, {truncated, 14}}, {28, {too_many_errors, 2}}], Errors).
+
+%%% The greeting of HEPfix proxies
+
+greeting_test_() ->
+    Packet = frame([chunk(15, <<"x">>)]),
+    [
+        ?_assertEqual({[Packet, Packet], []}, divided(Pieces, #{resync => Resync}))
+     || Line <- [<<"HELLO HFP">>, <<"HELLO HFP\n">>, <<"HELLO HFP\r\n">>],
+        Bytes <- [<<Line/binary, Packet/binary, Packet/binary>>],
+        Pieces <- [[Bytes] | [cut(At, Bytes) || At <- lists:seq(0, 20)]] ++ [pieces(1, Bytes)],
+        Resync <- [false, true]
+    ].
+
+%% Offsets count it, and it is expected nowhere else.
+greeting_offset_test_() ->
+    Packet = frame([]),
+    [
+        ?_assertEqual({Packets, [{Offset, not_hep}]}, divided(pieces(Size, Bytes), #{}))
+     || {Bytes, Packets, Offset} <- [
+            {<<"HELLO HFP", Packet/binary, "x">>, [Packet], 15},
+            {<<"HELLO HFP\r\n", Packet/binary, "x">>, [Packet], 17},
+            {<<"HELLO HFP\n\n">>, [], 10},
+            {<<"HELLO HFP\rx">>, [], 9},
+            {<<"HELLO HFX">>, [], 0},
+            {<<"HELLO HFPHELLO HFP">>, [], 9},
+            {<<Packet/binary, "HELLO HFP">>, [Packet], 6}
+        ],
+        Size <- [1, 100]
+    ].
+
+%%% Gzip members, a packet each
+
+member_cuts_test_() ->
+    Packet = frame([chunk(15, <<"OPTIONS sip:a@192.0.2.2 SIP/2.0">>)]),
+    Other = frame([chunk(15, rand:bytes(200))]),
+    Bytes = <<(zlib:gzip(Packet))/binary, Packet/binary, (zlib:gzip(Other))/binary>>,
+    [
+        ?_assertEqual({[Packet, Packet, Other], []}, divided(Pieces, #{resync => Resync}))
+     || Pieces <- [pieces(1, Bytes), pieces(7, Bytes) | [cut(At, Bytes) || At <- lists:seq(0, byte_size(Bytes))]],
+        Resync <- [false, true]
+    ].
+
+%% The largest packet, which cannot be compressed, and one byte more.
+largest_member_test() ->
+    Largest = frame([chunk(15, rand:bytes(?LIMIT - 12))]),
+    [
+        ?assertEqual({[Largest], []}, divided(pieces(Size, zlib:gzip(Largest)), #{}))
+     || Size <- [1, 1460, 100000]
+    ],
+    More = zlib:gzip(<<Largest/binary, 0>>),
+    [?assertEqual({[], [{0, invalid_gzip}]}, divided(pieces(Size, More), #{})) || Size <- [1460, 100000]].
+
+%% Whatever a member claims to be, no more than a packet is unpacked of it.
+bomb_test() ->
+    Bomb = zlib:gzip(binary:copy(<<0>>, 50_000_000)),
+    {[], [{0, invalid_gzip}], _} = hep_stream:feed(hep_stream:new(), Bomb).
+
+broken_member_test_() ->
+    Packet = frame([chunk(15, <<"x">>)]),
+    Member = zlib:gzip(Packet),
+    Flip = fun(At) ->
+        <<Before:At/binary, Byte, After/binary>> = Member,
+        <<Before/binary, (Byte bxor 16#ff), After/binary>>
+    end,
+    [
+        [
+            ?_assertEqual({[<<"HEP3", 6:16>>], [{6, invalid_gzip}]}, divided(pieces(Size, <<"HEP3", 6:16, Broken/binary>>), #{})),
+            ?_assertEqual(
+                {[<<"HEP3", 6:16>>, Packet], [{6, invalid_gzip}, {6 + byte_size(Broken), {resync, byte_size(Broken)}}]},
+                divided(pieces(Size, <<"HEP3", 6:16, Broken/binary, Member/binary>>), #{resync => true})
+            )
+        ]
+     || Broken <- [Flip(2), Flip(3), Flip(byte_size(Member) - 1), Flip(byte_size(Member) - 8)], Size <- [1, 1000]
+    ].
+
+%% A sender that restarts within a member.
+broken_off_member_test() ->
+    %% Deflated: in a stored block the packet's magic would stand as it is.
+    Packet = frame([chunk(15, binary:copy(<<"abcdefg">>, 30)), chunk(15, list_to_binary(lists:seq(0, 99)))]),
+    Member = zlib:gzip(Packet),
+    Bytes = <<(binary:part(Member, 0, 60))/binary, Member/binary, Member/binary>>,
+    [
+        ?assertEqual(
+            {[Packet, Packet], [{0, invalid_gzip}, {60, {resync, 60}}]}, divided(pieces(Size, Bytes), #{resync => true})
+        )
+     || Size <- [1, 50, 1000]
+    ],
+    ?assertEqual({[], [{0, {truncated, 60}}]}, divided([binary:part(Member, 0, 60)], #{})).
+
+%% A stream is a value: it can be fed again, with something else.
+member_again_test() ->
+    [Packet, Other] = [frame([chunk(15, <<N, "abcdefgh">>)]) || N <- [1, 2]],
+    [Member, Another] = [zlib:gzip(P) || P <- [Packet, Other]],
+    <<Head:10/binary, Tail/binary>> = Member,
+    <<Head:10/binary, Behind/binary>> = Another,
+    {[], [], Stream} = hep_stream:feed(hep_stream:new(), Head),
+    {[], [], Next} = hep_stream:feed(Stream, binary:part(Tail, 0, 5)),
+    ?assertMatch({[Other], [], _}, hep_stream:feed(Stream, Behind)),
+    ?assertMatch({[Packet], [], _}, hep_stream:feed(Stream, Tail)),
+    ?assertMatch({[Packet], [], _}, hep_stream:feed(Next, binary:part(Tail, 5, byte_size(Tail) - 5))).
+
+%% No more is unpacked than is allowed.
+allowed_test() ->
+    Packet = frame([chunk(15, binary:copy(<<"x">>, 40000))]),
+    Member = zlib:gzip(Packet),
+    Bytes = binary:copy(Member, 4),
+    {[], [], Stream, packed} = hep_stream:feed(hep_stream:new(), Bytes, ?LIMIT - 1),
+    ?assertEqual(byte_size(Bytes), hep_stream:buffered(Stream)),
+    {[Packet], [], Next, packed} = hep_stream:feed(Stream, <<>>, ?LIMIT),
+    {[Packet, Packet], [], Last, packed} = hep_stream:feed(Next, <<>>, ?LIMIT + byte_size(Packet)),
+    {[Packet], [], _, done} = hep_stream:feed(Last, <<>>, infinity),
+    %% Packets that are not packed need no allowance.
+    {[<<"HEP3", 6:16>>], [], _, packed} = hep_stream:feed(hep_stream:new(), <<"HEP3", 6:16, Member/binary>>, 0).
+
 %%% Memory
 
 copy_test() ->
@@ -174,6 +317,8 @@ badarg_test_() ->
             fun() -> hep_stream:new(#{resync => yes}) end,
             fun() -> hep_stream:new(#{copy => 1}) end,
             fun() -> hep_stream:new(#{resyn => true}) end,
+            fun() -> hep_stream:new(#{max_errors => 0}) end,
+            fun() -> hep_stream:new(#{max_errors => 1.0}) end,
             fun() -> hep_stream:feed(hep_stream:new(), "HEP3") end,
             fun() -> hep_stream:feed(hep_stream:new(), <<1:3>>) end,
             fun() -> hep_stream:feed(stream, <<>>) end
@@ -184,9 +329,11 @@ format_error_test_() ->
     [
         ?_assertEqual(Text, lists:flatten(io_lib:format("~ts", [hep_stream:format_error({7, Reason})])))
      || {Reason, Text} <- [
-            {{unframed_version, 1}, "offset 7: version 1 has no length and cannot be divided into packets on a stream"},
+            {{unframed_version, 1}, "offset 7: version 1 has no length: a stream of it cannot be split into packets"},
             {{truncated, 3}, "offset 7: the packet breaks off after 3 bytes"},
             {{resync, 12}, "offset 7: 12 bytes were skipped"},
+            {invalid_gzip, "offset 7: the gzip member is broken, or unpacks to more than 65535 bytes"},
+            {{too_many_errors, 3}, "offset 7: the stream ends here: one more error after 3"},
             {not_hep, lists:flatten(["offset 7: ", io_lib:format("~ts", [hep:format_error(not_hep)])])},
             {{invalid_total_length, 5},
                 lists:flatten(["offset 7: ", io_lib:format("~ts", [hep:format_error({invalid_total_length, 5})])])}
@@ -203,6 +350,23 @@ prop_frames() ->
         {Packets, []} =:= divided(cut_at(Cuts, iolist_to_binary(Packets)), #{resync => Resync})
     ).
 
+%% Some of them packed.
+prop_members() ->
+    ?CHECK(
+        {Packets, Cuts, Resync},
+        {list({any_frame(), boolean()}), cuts(), boolean()},
+        begin
+            Bytes = iolist_to_binary([
+                case IsPacked of
+                    true -> zlib:gzip(Packet);
+                    false -> Packet
+                end
+             || {Packet, IsPacked} <- Packets
+            ]),
+            {[Packet || {Packet, _} <- Packets], []} =:= divided(cut_at(Cuts, Bytes), #{resync => Resync})
+        end
+    ).
+
 %% However any bytes are cut they give the same, every one is accounted for, and no more than a packet is kept.
 prop_any_bytes() ->
     ?CHECK(
@@ -216,10 +380,13 @@ prop_any_bytes() ->
                 (byte_size(Bytes) > 2000 orelse Whole =:= divided(pieces(1, Bytes), Options)) andalso
                 lists:all(fun is_frame/1, Packets) andalso
                 Errors =:= lists:keysort(1, Errors) andalso
-                (not Resync orelse byte_size(Bytes) =:= accounted(Packets, Errors)) andalso
+                (not Resync orelse has_more_than_frames(Bytes) orelse byte_size(Bytes) =:= accounted(Packets, Errors)) andalso
                 lists:all(fun(Error) -> is_list(hep_stream:format_error(Error)) end, Errors)
         end
     ).
+
+has_more_than_frames(Bytes) ->
+    binary:match(Bytes, [<<16#1f, 16#8b>>, <<"HELLO HFP">>]) =/= nomatch.
 
 is_frame(<<Magic:4/binary, Length:16, _/binary>> = Packet) ->
     lists:member(Magic, [<<"HEP3">>, <<"EEP3">>]) andalso Length =:= byte_size(Packet).
@@ -244,7 +411,11 @@ part() ->
         {3, ?LET({Frame, Part}, {any_frame(), integer(0, 100)}, binary:part(Frame, 0, byte_size(Frame) * Part div 100))},
         {2, ?LET({Total, Chunks}, {integer(0, 40), binary()}, frame(Total, Chunks))},
         {2, binary()},
-        {2, oneof([<<"H">>, <<"HE">>, <<"HEP">>, <<"HEP3">>, <<"EEP">>, <<"EEP3">>, <<0>>, <<1>>, <<2>>])},
+        {2, ?LET({Frame, Part}, {any_frame(), oneof([100, integer(0, 100)])}, begin
+            Member = zlib:gzip(Frame),
+            binary:part(Member, 0, byte_size(Member) * Part div 100)
+        end)},
+        {2, oneof([<<"H">>, <<"HE">>, <<"HEP">>, <<"HEP3">>, <<"EEP">>, <<"EEP3">>, <<0>>, <<1>>, <<2>>, <<16#1f>>, <<16#1f, 16#8b>>, <<"HELLO HFP">>])},
         {1, <<"HEP3", ?LIMIT:16>>},
         {1, binary:copy(<<"HEP3", 60:16>>, 20)}
     ]).
@@ -262,7 +433,7 @@ divided([], Stream, Packets, Errors) ->
     {lists:append(lists:reverse(Packets)), lists:append(lists:reverse([hep_stream:finish(Stream) | Errors]))};
 divided([Piece | Pieces], Stream, Packets, Errors) ->
     {Complete, Wrong, Next} = hep_stream:feed(Stream, Piece),
-    ?assert(hep_stream:buffered(Next) < ?LIMIT),
+    ?assert(hep_stream:buffered(Next) < ?LIMIT + 2048),
     case Wrong =/= [] andalso hep_stream:finish(Next) of
         [Error] when Error =:= hd(Wrong), Wrong =:= [Error] -> divided([], Next, [Complete | Packets], Errors);
         _ -> divided(Pieces, Next, [Complete | Packets], [Wrong | Errors])

@@ -7,6 +7,7 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all NIFs are functions of one type")]
 
+mod members;
 mod terms;
 mod udp;
 
@@ -23,6 +24,7 @@ nifs! {
     decode_dirty: Dirty => decode_options;
     parse: Normal => parse;
     parse_dirty: Dirty => parse;
+    glance: Normal => glance;
     encode: Normal => encode;
     encode: Normal => encode_options;
     encode_dirty: Dirty => encode_options;
@@ -58,6 +60,11 @@ fn parse<'a>(terms: &mut NifTerms<'a>, [packet, keys]: [NifTerm<'a>; 2]) -> Opti
     terms.take_keys(keys);
     let bytes = terms.packet(packet)?;
     Some(hep_term::parse(terms, bytes, &Options::default(), now, terms.scheduler()))
+}
+
+fn glance<'a>(terms: &mut NifTerms<'a>, [packet]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
+    let bytes = terms.packet(packet)?;
+    Some(hep_term::glance(terms, bytes))
 }
 
 fn encode<'a>(terms: &mut NifTerms<'a>, [record]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {

@@ -132,6 +132,12 @@ atoms! {
     Zlib = "zlib";
     /// An option of decoding or encoding, or a value of one.
     Gzip = "gzip";
+    /// A payload that is not compressed.
+    Plain = "plain";
+    /// A payload that decoding inflates.
+    Compressed = "compressed";
+    /// A payload that says nothing but that its sender is there.
+    KeepAlive = "keep_alive";
 }
 
 /// Makes terms.

@@ -6,6 +6,7 @@
 
 mod builder;
 mod encode;
+mod glance;
 mod json;
 mod options;
 mod parse;
@@ -14,6 +15,7 @@ mod transform;
 
 pub use builder::{Atom, TermBuilder, TermReader, Terms, split_key};
 pub use encode::encode;
+pub use glance::glance;
 pub use json::{chunks_to_json, from_json, packet_to_json, record_to_json};
 pub use options::{encode_options, options};
 pub use parse::parse;

@@ -52,4 +52,20 @@ defmodule HEP.StreamTest do
       assert_raise ArgumentError, fn -> Stream.new(options) end
     end
   end
+
+  test "gzip members are unpacked" do
+    bytes = :zlib.gzip(@frames)
+    {[packets], [], _stream} = Stream.feed(Stream.new(), bytes)
+    assert packets == @frames
+  end
+
+  test "max_errors ends a stream" do
+    stream = Stream.new(resync: true, max_errors: 1)
+    {[], errors, _stream} = Stream.feed(stream, "..HEP3\0\0")
+    assert errors == [{0, :not_hep}, {2, {:resync, 2}}, {2, {:too_many_errors, 1}}]
+
+    assert_raise ArgumentError, ~r/invalid value 0 for option :max_errors/, fn ->
+      Stream.new(max_errors: 0)
+    end
+  end
 end

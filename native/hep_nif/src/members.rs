@@ -1,0 +1,67 @@
+//! Gzip members that arrive in parts: what was inflated so far waits in a resource.
+
+use std::sync::{Mutex, PoisonError};
+
+use hep::{InvalidMember, MAX_PACKET, Member, Unpacked};
+use rustler::{Binary, Encoder, Env, OwnedBinary, Resource, ResourceArc, Term};
+
+mod atoms {
+    rustler::atoms! { ok, partial, invalid, stale }
+}
+
+/// A member that is being read. Bytes can be given to it once only: the step says how many times that was done, so that
+/// a caller who goes back is told.
+struct PartialMember(Mutex<State>);
+
+#[rustler::resource_impl]
+impl Resource for PartialMember {}
+
+struct State {
+    step: u64,
+    /// None once it is complete or invalid: its memory does not wait for the garbage collection.
+    member: Option<Member>,
+}
+
+/// `{ok, Packet, Used} | {partial, Member, Step} | invalid`: the member that the bytes begin with.
+#[rustler::nif]
+fn unpack<'a>(env: Env<'a>, bytes: Binary<'a>) -> Term<'a> {
+    let mut member = Member::new(MAX_PACKET);
+    match member.feed(&bytes) {
+        Ok(Unpacked::Partial) => {
+            let state = State { step: 0, member: Some(member) };
+            (atoms::partial(), ResourceArc::new(PartialMember(Mutex::new(state))), 0).encode(env)
+        }
+        result => answer(env, result),
+    }
+}
+
+/// `{ok, Packet, Used} | {partial, Member, Step} | invalid | stale`: with the member's next bytes.
+#[rustler::nif]
+fn unpack_more<'a>(
+    env: Env<'a>,
+    partial: ResourceArc<PartialMember>,
+    step: u64,
+    bytes: Binary<'a>,
+) -> Term<'a> {
+    let mut state = partial.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = state.step;
+    let Some(mut member) = state.member.take_if(|_| known == step) else {
+        return atoms::stale().encode(env);
+    };
+    match member.feed(&bytes) {
+        Ok(Unpacked::Partial) => {
+            let next = step.saturating_add(1);
+            *state = State { step: next, member: Some(member) };
+            drop(state);
+            (atoms::partial(), partial, next).encode(env)
+        }
+        result => answer(env, result),
+    }
+}
+
+fn answer(env: Env<'_>, result: Result<Unpacked, InvalidMember>) -> Term<'_> {
+    let Ok(Unpacked::Complete { data, used }) = result else { return atoms::invalid().encode(env) };
+    let mut packet = OwnedBinary::new(data.len());
+    packet.as_mut_slice().copy_from_slice(&data);
+    (atoms::ok(), packet.release(env), used).encode(env)
+}
