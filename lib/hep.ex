@@ -48,7 +48,7 @@ defmodule HEP do
       values; `:big`, as documented; `:little`, as C senders write it
     * `:capture_id` - capture ids that came shifted left by 16 bits (sngrep, sipgrep, hep-c, old
       captagents): `:keep` (default); `:repair`, those whose lower half is zero are shifted back
-    * `:max_inflated` - the largest payload, in bytes, that a compressed one may inflate to: 1 MiB
+    * `:max_inflated` - the largest payload, in bytes, that a compressed one may inflate to: 256 KiB
       by default
   """
   @typedoc since: "1.0.0"

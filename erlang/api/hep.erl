@@ -115,7 +115,7 @@
 %%   values; `big', as documented; `little', as C senders write it</dd>
 %% <dt>`capture_id'</dt><dd>capture ids that came shifted left by 16 bits (sngrep, sipgrep, hep-c, old
 %%   captagents): `keep' (default); `repair', those whose lower half is zero are shifted back</dd>
-%% <dt>`max_inflated'</dt><dd>the largest payload, in bytes, that a compressed one may inflate to: 1 MiB
+%% <dt>`max_inflated'</dt><dd>the largest payload, in bytes, that a compressed one may inflate to: 256 KiB
 %%   by default</dd>
 %% </dl>
 -type options() :: #{

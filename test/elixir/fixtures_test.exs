@@ -53,7 +53,7 @@ defmodule HEP.FixturesTest do
 
     assert %{same: same, error: errors} = Enum.frequencies(counts)
 
-    # Three payloads of 1 MiB must be packed.
+    # Three payloads of 256 KiB must be packed.
     assert same > 1200 and errors == 3 * 2
   end
 

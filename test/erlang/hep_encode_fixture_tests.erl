@@ -12,9 +12,9 @@
 designed_exceptions() ->
     [
         %% An inflated payload may be larger than a packet.
-        {"constructed/v3-gzip-1-mib.bin", packet_too_large},
-        {"constructed/v3-raw-deflate-1-mib.bin", packet_too_large},
-        {"constructed/v3-zlib-1-mib.bin", packet_too_large}
+        {"constructed/v3-gzip-256-kib.bin", packet_too_large},
+        {"constructed/v3-raw-deflate-256-kib.bin", packet_too_large},
+        {"constructed/v3-zlib-256-kib.bin", packet_too_large}
     ].
 
 fixture_test_() ->

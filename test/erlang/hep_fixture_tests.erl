@@ -33,7 +33,7 @@ datagram(Entry) ->
     check_one_version(Bytes).
 
 defaults() ->
-    #{header_length => strict, v2_order => auto, capture_id => keep, max_inflated => 1024 * 1024}.
+    #{header_length => strict, v2_order => auto, capture_id => keep, max_inflated => 256 * 1024}.
 
 check_decoded({ok, #hep{timestamp = now} = Expected}, {ok, #hep{timestamp = Timestamp} = Hep}) ->
     Age = timer:now_diff(os:timestamp(), Timestamp),

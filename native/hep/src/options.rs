@@ -46,8 +46,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The largest inflated payload unless told otherwise: 1 MiB.
-    pub const MAX_INFLATED: usize = 1024 * 1024;
+    /// The largest inflated payload by default: 256 KiB. What needs no compression to be sent is below 64 KiB.
+    pub const MAX_INFLATED: usize = 256 * 1024;
 }
 
 impl Default for Options {
