@@ -10,7 +10,7 @@ HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 # A file that was written halfway is none.
 .DELETE_ON_ERROR:
 
-.PHONY: all native help setup run test interop bench load registry clean
+.PHONY: all native dist help setup run test interop bench load registry clean
 
 all: native ebin/hep.app
 
@@ -26,9 +26,14 @@ ebin/hep.app: erlang/hep.app.src erlang/docs.escript $(wildcard erlang/*/) $(HEP
 	@escript erlang/docs.escript ebin
 	@sed "s/{modules, \[\]}/{modules, [$$(basename -s .erl $(HEP_MODULES) | paste -s -d, -)]}/" $< > $@
 
+# Not `all' first: the archive is for other machines, and needs no Erlang.
+dist:
+	@sh native/dist.sh _build/dist
+
 help:
 	@echo 'make          build ebin/ and priv/'
 	@echo 'make setup    install what is missing (Debian, as root)'
+	@echo 'make dist     archive of the native parts, for machines without Rust (see README, Installation)'
 	@echo 'make run      start the UDP listener and replay captured packets; PORT=9060 goes on listening'
 	@echo 'make test     every check and test'
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'

@@ -1,14 +1,25 @@
 #!/bin/sh
-# Installs what building, running and testing hep needs and is not there: on Debian, as root. Elsewhere it
-# says what is missing. `setup.sh run' sees to what `make run' needs, `setup.sh test' to everything. Rust is the
-# user's own choice of installation: native/build.sh checks it.
+# Installs what is missing for building, running and testing hep: on Debian, as root. Elsewhere it lists what is
+# missing. `setup.sh run' is for `make run', `setup.sh test' for everything.
 set -eu
+cd "$(dirname "$0")/.."
+purpose=${1-test}
 
-# Debian's package, and a file of it that Erlang's code path has when it is there.
+# Debian's package, and a file of it in Erlang's code path.
 erlang="erlang-dev=file.hrl erlang-eunit=eunit.app erlang-common-test=common_test.app erlang-dialyzer=dialyzer.app
     erlang-tools=tools.app erlang-crypto=crypto.app erlang-ssl=ssl.app erlang-public-key=public_key.app
     erlang-inets=inets.app erlang-edoc=edoc.app erlang-syntax-tools=syntax_tools.app erlang-parsetools=parsetools.app
-    erlang-runtime-tools=runtime_tools.app erlang-proper-dev=proper.app erlang-jiffy=jiffy.app"
+    erlang-runtime-tools=runtime_tools.app erlang-proper-dev=proper.app"
+
+can_install() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
+}
+
+# The version of a package that apt would install; nothing when there is none.
+candidate() {
+    command -v apt-cache >/dev/null 2>&1 || return 0
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([0-9].*\)/\1/p'
+}
 
 missing=
 # need PACKAGE TEST...: the package is missing when the test fails.
@@ -18,10 +29,30 @@ need() {
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 
-need erlang-base command -v erl
-need gcc command -v cc
-need libc6-dev sh -c 'test -e /usr/include/stdio.h || test "$(uname -s)" != Linux'
-if [ "${1-test}" = test ]; then
+has_certificates() {
+    [ -n "${SSL_CERT_FILE-}" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] ||
+        [ "$(uname -s)" != Linux ]
+}
+
+has_headers() {
+    [ -e /usr/include/stdio.h ] || [ "$(uname -s)" != Linux ]
+}
+
+otp_release() {
+    if command -v erl >/dev/null 2>&1; then
+        erl -noshell -eval 'io:put_chars(erlang:system_info(otp_release)), halt().'
+    else
+        candidate erlang-base | sed 's/^[0-9]*://; s/[^0-9].*//'
+    fi
+}
+
+# OTP has a JSON module from 27 on. Debian has had no jiffy since.
+has_json() {
+    release=$(otp_release)
+    [ "${release:-0}" -ge 27 ] || erl -noshell -eval 'halt(case code:which(jiffy) of non_existing -> 1; _ -> 0 end).'
+}
+
+need_erlang_applications() {
     if command -v erl >/dev/null 2>&1; then
         # shellcheck disable=SC2086
         missing="$missing$(erl -noshell -eval '
@@ -33,27 +64,87 @@ if [ "${1-test}" = test ]; then
     else
         for pair in $erlang; do missing="$missing ${pair%%=*}"; done
     fi
-    need elixir command -v mix
-    need rebar3 command -v rebar3
-    need git command -v git
-fi
+}
 
+# Debian's cargo is often too old; cargo-web, which is there for browsers, is newer.
+need_rust() {
+    sh native/build.sh check >/dev/null 2>&1 && return
+    rust=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    for flavour in '' -web; do
+        version=$(candidate "cargo$flavour")
+        if [ -n "$version" ] && dpkg --compare-versions "$version" ge "$rust"; then
+            missing="$missing cargo$flavour"
+            [ "$purpose" = test ] || return 0
+            for tool in rustfmt rust-clippy; do
+                [ -z "$(candidate "$tool$flavour")" ] || missing="$missing $tool$flavour"
+            done
+            return
+        fi
+    done
+    missing="$missing rust>=$rust"
+}
+
+find_missing() {
+    missing=
+    need ca-certificates has_certificates
+    need gcc command -v cc
+    need libc6-dev has_headers
+    need erlang-base command -v erl
+    [ "$purpose" = run ] && [ -n "${HEP_PREBUILT-}" ] || need_rust
+    if [ "$purpose" = test ]; then
+        need_erlang_applications
+        need erlang-jiffy has_json
+        need elixir command -v mix
+        need rebar3 command -v rebar3
+        need git command -v git
+    fi
+}
+
+# apt COMMAND...: prints what it says only when it fails.
+apt() {
+    LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get "$@" >"$log" 2>&1 || {
+        cat "$log" >&2
+        return 1
+    }
+}
+
+# Nothing is removed, and nothing is installed unless everything can be.
+install() {
+    # shellcheck disable=SC2086
+    apt install --simulate --no-install-recommends --no-remove $missing || {
+        echo "hep: these packages cannot all be installed, so none was:$missing" >&2
+        exit 1
+    }
+    echo "Installing:$missing"
+    # shellcheck disable=SC2086
+    apt install -y --no-install-recommends --no-remove $missing || {
+        echo "hep: the installation of these packages failed:$missing" >&2
+        exit 1
+    }
+}
+
+find_missing
 [ -n "$missing" ] || exit 0
 
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "Installing:$missing"
+if can_install; then
     log=$(mktemp)
-    # shellcheck disable=SC2086
-    if { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
-        rm -f "$log"
-    else
-        cat "$log" >&2
-        rm -f "$log"
-        echo "hep: these packages could not be installed:$missing" >&2
-        exit 1
-    fi
-else
-    echo "hep: this needs the following, under the names that Debian gives them:$missing" >&2
-    echo "hep: install them (on Debian, this command as root does) and try again." >&2
-    exit 1
+    trap 'rm -f "$log"' EXIT
+    apt update || echo 'hep: apt-get update failed, so the package lists may be old.' >&2
+    # With the new lists.
+    find_missing
+    case $missing in
+        *'rust>='*) ;;
+        *)
+            install
+            find_missing
+            [ -n "$missing" ] || exit 0
+            ;;
+    esac
 fi
+
+echo "hep: missing, by the names of Debian's packages:$missing" >&2
+case $missing in
+    *' cargo'* | *' rust'*) sh native/build.sh check || true ;;
+esac
+echo 'hep: install them (on Debian `make setup'"'"' does it as root) and try again.' >&2
+exit 1

@@ -3,6 +3,10 @@
 -module(hep_secret).
 
 -export([hide/1, hide/2, show/1]).
+-export_type([hidden/1]).
+
+-type hidden(Value) :: fun(() -> Value).
+%% The function that gives a hidden value.
 
 -spec hide(term()) -> fun(() -> term()).
 hide(Hidden) when is_function(Hidden, 0) -> Hidden;

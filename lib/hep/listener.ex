@@ -117,7 +117,7 @@ defmodule HEP.Listener do
           | {:port, :inet.port_number()}
           | {:view, view()}
           | {:decode, [HEP.option()]}
-          | {:auth_keys, [binary()] | (() -> [binary()])}
+          | {:auth_keys, [binary()] | :hep_secret.hidden([binary()])}
           | {:shards, 1..1024}
           | {:active, 1..32_767}
           | {:read_packets, pos_integer()}
@@ -125,7 +125,7 @@ defmodule HEP.Listener do
           | {:max_connections, pos_integer()}
           | {:idle_timeout, pos_integer() | :infinity}
           | {:resync, boolean()}
-          | {:tls, [:ssl.tls_server_option()] | (() -> [:ssl.tls_server_option()])}
+          | {:tls, [:ssl.tls_server_option()] | :hep_secret.hidden([:ssl.tls_server_option()])}
           | {:name, GenServer.name()}
 
   @doc """

@@ -74,10 +74,10 @@ defmodule HEP.Sender do
           | {:send_timeout, pos_integer()}
           | {:capture_id, :hep.uint32()}
           | {:node_name, binary()}
-          | {:auth_key, binary() | (() -> binary())}
+          | {:auth_key, binary() | :hep_secret.hidden(binary())}
           | {:encode, [{:v2_style, :documented | :c} | {:compress, :none | :zlib | :gzip}]}
           | {:sndbuf, pos_integer()}
-          | {:tls, [:ssl.tls_client_option()] | (() -> [:ssl.tls_client_option()])}
+          | {:tls, [:ssl.tls_client_option()] | :hep_secret.hidden([:ssl.tls_client_option()])}
 
   @doc """
   Starts a sender. It returns before there is a connection.
