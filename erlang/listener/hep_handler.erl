@@ -93,10 +93,12 @@ kind({Module, Args}) -> {module, Module, Args};
 kind(Module) -> {module, Module, []}.
 
 initialize(#handler{kind = {module, Module, Args}} = Handler) ->
-    case Module:init(Args) of
+    try Module:init(Args) of
         {ok, State} -> {ok, Handler#handler{state = State}};
         {error, _} = Error -> Error;
         Other -> {error, {bad_return, {Module, init, Other}}}
+    catch
+        Class:Reason:Stack -> {error, {Class, Reason, Stack}}
     end;
 initialize(Handler) ->
     {ok, Handler}.

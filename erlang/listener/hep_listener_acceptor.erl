@@ -1,41 +1,45 @@
-%% @private Accepts the connections of a {@link hep_listener}.
+%% @private Accepts connections of a {@link hep_listener} and starts a process for each, where its TLS handshake is, so
+%% that none waits for another. Several of these take turns at one listening socket.
 -module(hep_listener_acceptor).
 
--export([start_link/3]).
--export([loop/3]).
+-export([start_link/1]).
+-export([loop/1]).
 
-%% How long to wait when a connection cannot be accepted, in milliseconds.
+%% How long to wait, in milliseconds, when the listening socket has gone, and when a connection cannot be accepted.
+-define(REOPENED, 10).
 -define(PAUSE, 100).
 
--spec start_link(hep_listener_batch:shared(), gen_tcp:socket(), Connections :: pid()) -> {ok, pid()}.
-start_link(Shared, Socket, Connections) ->
-    {ok, proc_lib:spawn_link(?MODULE, loop, [Shared, Socket, Connections])}.
+-spec start_link(hep_listener_batch:shared()) -> {ok, pid()}.
+start_link(Shared) ->
+    {ok, proc_lib:spawn_link(?MODULE, loop, [Shared])}.
 
-%% @private
--spec loop(hep_listener_batch:shared(), gen_tcp:socket(), pid()) -> no_return().
-loop(Shared, Socket, Connections) ->
-    case gen_tcp:accept(Socket) of
-        {ok, Connection} ->
-            accepted(Connection, Shared, Connections);
+%% @private With the listening socket of the present owner.
+-spec loop(hep_listener_batch:shared()) -> no_return().
+loop(#{table := Table} = Shared) ->
+    {ok, Socket} = hep_listener_table:get(sockets, Table),
+    accept(Socket, Shared).
+
+accept(Listening, #{transport := Transport} = Shared) ->
+    case hep_listener_transport:accept(Transport, Listening) of
+        {ok, Socket} ->
+            connected(Socket, Shared),
+            accept(Listening, Shared);
         {error, closed} ->
-            exit({accept, closed});
+            timer:sleep(?REOPENED),
+            ?MODULE:loop(Shared);
         %% It was closed before it was accepted.
         {error, econnaborted} ->
-            ok;
-        %% No descriptor, no memory, or what the network had to say of the connection: the next one may come.
+            accept(Listening, Shared);
+        %% No descriptor, no memory, or an error of the network: the next one may be accepted.
         {error, Reason} ->
-            logger:warning(#{what => hep_listener_cannot_accept, reason => Reason}),
-            timer:sleep(?PAUSE)
-    end,
-    ?MODULE:loop(Shared, Socket, Connections).
-
-%% This is the only process that starts connections, so that no more are started than may be.
-accepted(Socket, #{listener := Listener}, Connections) ->
-    case hep_listener:admit(Listener) of
-        true ->
-            {ok, Connection} = supervisor:start_child(Connections, [Socket]),
-            ok = hep_listener:admitted(Listener, Connection),
-            hep_listener_connection:handover(Connection, Socket);
-        false ->
-            gen_tcp:close(Socket)
+            hep_listener_batch:accept_failed(Reason, Shared),
+            timer:sleep(?PAUSE),
+            ?MODULE:loop(Shared)
     end.
+
+connected(Socket, #{transport := Transport, table := Table}) ->
+    {ok, Connections} = hep_listener_table:get(connections, Table),
+    {ok, Connection} = supervisor:start_child(Connections, [Socket]),
+    %% A connection that is closed already ends there.
+    _ = hep_listener_transport:handover(Transport, Socket, Connection),
+    hep_listener_connection:start(Connection).

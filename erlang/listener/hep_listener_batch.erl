@@ -5,14 +5,18 @@
 -include("hep.hrl").
 
 -export([start/1, new/1, meta/3, packet/3, stream_error/3, flush/1, stop/2]).
--export([handshake_failed/3, ip/1]).
+-export([handshake_failed/3, accept_failed/2, event/4, ip/1]).
 
--export_type([shared/0, batch/0]).
+-export_type([options/0, shared/0, batch/0]).
 
-%% What all processes of a listener share.
+-type options() :: #{transport := udp | tcp | tls, adapter := module() | none, name => term(), atom() => term()}.
+%% Those of the listener, checked and completed.
+
 -type shared() :: #{
     listener := pid(),
+    table := hep_listener_table:table(),
     counters := hep_listener_counters:counters(),
+    limits := hep_listener_log:limits(),
     transport := udp | tcp | tls,
     view := decode | parse | transform | {transform, [module()]} | json,
     decode := hep:options(),
@@ -21,6 +25,7 @@
     adapter := module() | none,
     atom() => term()
 }.
+%% What all processes of a listener share: the options and what they find each other by.
 
 -record(batch, {
     shared :: shared(),
@@ -153,15 +158,25 @@ stop(Reason, #batch{handler = Handler}) ->
     hep_handler:stop(Reason, Handler).
 
 -spec handshake_failed(Reason :: term(), {inet:ip_address(), inet:port_number()}, shared()) -> ok.
-handshake_failed(Reason, Source, #{counters := Counters} = Shared) ->
+handshake_failed(Reason, Source, #{counters := Counters, listener := Listener, limits := Limits} = Shared) ->
     hep_listener_counters:add(handshakes_failed, 1, Counters),
+    Report = #{what => hep_listener_handshake_failed, listener => Listener, source => Source, reason => Reason},
+    hep_listener_log:notice(handshake_failed, Report, Limits),
     event(handshake_failed, #{count => 1}, #{source => Source, reason => Reason}, Shared).
+
+-spec accept_failed(Reason :: term(), shared()) -> ok.
+accept_failed(Reason, #{counters := Counters, listener := Listener, limits := Limits} = Shared) ->
+    hep_listener_counters:add(accept_errors, 1, Counters),
+    Report = #{what => hep_listener_accept_failed, listener => Listener, reason => Reason},
+    hep_listener_log:warning(accept_failed, Report, Limits),
+    event(accept_failed, #{count => 1}, #{reason => Reason}, Shared).
 
 %% @doc IPv4 on a socket of both families is IPv4.
 -spec ip(inet:ip_address()) -> inet:ip_address().
 ip({0, 0, 0, 0, 0, 16#ffff, High, Low}) -> {High bsr 8, High band 255, Low bsr 8, Low band 255};
 ip(Ip) -> Ip.
 
+-spec event(atom(), #{atom() => number()}, #{atom() => term()}, shared()) -> ok.
 event(Name, Measurements, Metadata, #{listener := Listener, transport := Transport}) ->
     hep_telemetry:execute(
         [hep, listener, Name], Measurements, Metadata#{listener => Listener, transport => Transport}

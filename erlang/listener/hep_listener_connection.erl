@@ -3,69 +3,72 @@
 
 -behaviour(gen_server).
 
--export([start_link/2, handover/2]).
+-export([start_link/2, start/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %% How long the acceptor may take to hand the connection over, in milliseconds.
 -define(HANDOVER, 10_000).
-%% How long a TLS handshake may take, in milliseconds.
--define(HANDSHAKE, 10_000).
 %% How long the other side of TLS may take to answer that the connection is closed, in milliseconds.
 -define(CLOSE, 100).
-%% When nothing comes for so many milliseconds, what was received and delivered is freed.
+%% Hibernates after so many milliseconds of silence, which frees what was received and delivered.
 -define(REST, 1000).
-
--define(IS_TLS(Socket), (is_tuple(Socket) andalso element(1, Socket) =:= sslsocket)).
 
 -record(state, {
     shared :: hep_listener_batch:shared(),
-    socket :: gen_tcp:socket() | ssl:sslsocket(),
+    socket :: hep_listener_transport:socket(),
     source = unknown :: unknown | {inet:ip_address(), inet:port_number()},
     stream :: hep_stream:stream(),
     %% When bytes were received and delivered last, in milliseconds.
     heard = 0 :: integer(),
-    %% None before the connection is handed over and the handshake is done.
+    %% None before the connection is handed over, the handshake is done and there is a place.
     batch :: hep_listener_batch:batch() | undefined
 }).
 
--spec start_link(hep_listener_batch:shared(), gen_tcp:socket()) -> gen_server:start_ret().
+-spec start_link(hep_listener_batch:shared(), hep_listener_transport:socket()) -> gen_server:start_ret().
 start_link(Shared, Socket) ->
     Spawn = [{fullsweep_after, 20}],
     gen_server:start_link(?MODULE, {Shared, Socket}, [{spawn_opt, Spawn}, {hibernate_after, ?REST}]).
 
-%% @doc Makes the process the socket's owner, and lets it begin.
--spec handover(pid(), gen_tcp:socket()) -> ok.
-handover(Connection, Socket) ->
-    %% A connection that is closed already ends there.
-    _ = gen_tcp:controlling_process(Socket, Connection),
-    gen_server:cast(Connection, handed_over).
+%% @doc When the process owns its socket.
+-spec start(pid()) -> ok.
+start(Connection) ->
+    gen_server:cast(Connection, start).
 
 init({#{resync := Resync} = Shared, Socket}) ->
     {ok, #state{shared = Shared, socket = Socket, stream = hep_stream:new(#{resync => Resync})}, ?HANDOVER}.
 
 handle_call(_, _, State) ->
-    {reply, ok, State}.
+    {reply, {error, unknown_call}, State}.
 
-handle_cast(handed_over, #state{socket = Socket} = State) ->
-    case inet:peername(Socket) of
-        {ok, {Ip, Port}} -> secured(State#state{source = {hep_listener_batch:ip(Ip), Port}});
+handle_cast(start, #state{shared = #{transport := Transport} = Shared, socket = Socket} = State) ->
+    case hep_listener_transport:peername(Transport, Socket) of
+        {ok, {Ip, Port}} -> accepted(Transport, Shared, State#state{source = {hep_listener_batch:ip(Ip), Port}});
         {error, Reason} -> {stop, {shutdown, Reason}, State}
     end;
 handle_cast(_, State) ->
     {noreply, State}.
 
-secured(#state{shared = #{transport := tls, tls := Options} = Shared, socket = Socket} = State) ->
-    case ssl:handshake(Socket, Options(), ?HANDSHAKE) of
+accepted(tcp, Shared, State) ->
+    entered(hep_listener_owner:enter(open, Shared), State);
+accepted(tls, Shared, State) ->
+    case hep_listener_owner:enter(handshake, Shared) of
+        true -> handshake(Shared, State);
+        false -> entered(false, State)
+    end.
+
+handshake(#{transport := Transport, handshake_timeout := Timeout} = Shared, #state{socket = Socket} = State) ->
+    case hep_listener_transport:handshake(Transport, Socket, Timeout) of
         {ok, Secured} ->
-            opened(State#state{socket = Secured});
+            entered(hep_listener_owner:enter(open, Shared), State#state{socket = Secured});
         {error, Reason} ->
             hep_listener_batch:handshake_failed(Reason, State#state.source, Shared),
             {stop, {shutdown, {handshake, Reason}}, State}
-    end;
-secured(State) ->
-    opened(State).
+    end.
 
-%% Whoever shuts this process down waits for no handshake, but for the handler's end.
+entered(true, State) -> opened(State);
+entered(false, State) -> {stop, {shutdown, refused}, State}.
+
+%% From here on the end waits for the handler; a handshake is just broken off.
 opened(#state{shared = Shared} = State) ->
     process_flag(trap_exit, true),
     case hep_listener_batch:start(Shared) of
@@ -73,13 +76,13 @@ opened(#state{shared = Shared} = State) ->
         {error, Reason} -> {stop, {handler, Reason}, State}
     end.
 
-activated(#state{socket = Socket, shared = #{active := Active}} = State) ->
-    case setopts(Socket, [{active, Active}]) of
+activated(#state{socket = Socket, shared = #{transport := Transport, active := Active}} = State) ->
+    case hep_listener_transport:setopts(Transport, Socket, [{active, Active}]) of
         ok -> {noreply, State};
         {error, Reason} -> closed(Reason, State)
     end.
 
-%% Only bytes count as heard: no other message, none of the system either, puts the end off.
+%% Only bytes put the end off, and no other message.
 idle_from_now(#state{shared = #{idle_timeout := infinity}} = State) ->
     State;
 idle_from_now(#state{shared = #{idle_timeout := Timeout}} = State) ->
@@ -145,14 +148,6 @@ closed(Reason, #state{stream = Stream, batch = Batch} = State) ->
     New = State#state{batch = hep_listener_batch:new(Batch)},
     {stop, {shutdown, Reason}, failed(hep_stream:finish(Stream), New)}.
 
-terminate(_, #state{batch = undefined, socket = Socket}) ->
-    close(Socket);
-terminate(Reason, #state{batch = Batch, socket = Socket}) ->
-    hep_listener_batch:stop(Reason, Batch),
-    close(Socket).
-
-setopts(Socket, Options) when ?IS_TLS(Socket) -> ssl:setopts(Socket, Options);
-setopts(Socket, Options) -> inet:setopts(Socket, Options).
-
-close(Socket) when ?IS_TLS(Socket) -> ssl:close(Socket, ?CLOSE);
-close(Socket) -> gen_tcp:close(Socket).
+terminate(Reason, #state{batch = Batch, socket = Socket, shared = #{transport := Transport}}) ->
+    _ = Batch =/= undefined andalso hep_listener_batch:stop(Reason, Batch),
+    hep_listener_transport:close(Transport, Socket, ?CLOSE).

@@ -1,7 +1,7 @@
 %% @private What a listener counts. The processes that receive add to the same counters, without messages.
 -module(hep_listener_counters).
 
--export([new/0, add/3, packets/4, rejected/2, all/1]).
+-export([new/0, add/3, get/2, packets/4, rejected/2, all/1, split/1]).
 
 -export_type([counters/0, counter/0]).
 
@@ -17,9 +17,11 @@
     | resyncs
     | skipped_bytes
     | handler_crashes
-    | handler_lost.
+    | handler_lost
+    | dropped
+    | accept_errors.
 
-%% The index of each.
+%% The index of each, from 1 to 32.
 -define(COUNTERS, #{
     bytes => 1,
     unauthenticated => 2,
@@ -30,27 +32,31 @@
     resyncs => 7,
     skipped_bytes => 8,
     handler_crashes => 9,
-    handler_lost => 10
+    handler_lost => 10,
+    dropped => 11,
+    accept_errors => 12
 }).
-%% What was rejected, by the names of hep:reason() and hep_stream:reason().
+%% What was rejected, by the names of hep:reason() and hep_stream:reason(): from 33 to 64.
 -define(REASONS, #{
-    not_hep => 11,
-    truncated => 12,
-    unknown_protocol_family => 13,
-    invalid_header_length => 14,
-    invalid_total_length => 15,
-    truncated_chunk => 16,
-    invalid_chunk_length => 17,
-    invalid_chunk => 18,
-    unframed_version => 19,
-    invalid_gzip => 20,
-    too_many_errors => 21
+    not_hep => 33,
+    truncated => 34,
+    unknown_protocol_family => 35,
+    invalid_header_length => 36,
+    invalid_total_length => 37,
+    truncated_chunk => 38,
+    invalid_chunk_length => 39,
+    invalid_chunk => 40,
+    unframed_version => 41,
+    invalid_gzip => 42,
+    too_many_errors => 43
 }).
 %% Version 1 is behind it.
--define(VERSION, 21).
+-define(VERSION, 64).
 %% Payload type 0.
--define(TYPE, 25).
+-define(TYPE, 68).
 -define(SIZE, (?TYPE + 255)).
+%% What is counted elsewhere: the sums of all/1, and the places of connections.
+-define(OTHERS, [received, decoded, connections, handshakes]).
 
 -spec new() -> counters().
 new() ->
@@ -59,6 +65,10 @@ new() ->
 -spec add(counter(), non_neg_integer(), counters()) -> ok.
 add(Counter, Number, Counters) ->
     counters:add(Counters, map_get(Counter, ?COUNTERS), Number).
+
+-spec get(counter(), counters()) -> non_neg_integer().
+get(Counter, Counters) ->
+    counters:get(Counters, map_get(Counter, ?COUNTERS)).
 
 %% @doc Counts packets that the handler gets.
 -spec packets(hep:version(), 0..255, non_neg_integer(), counters()) -> ok.
@@ -87,6 +97,21 @@ all(Counters) ->
         payload_types => Types,
         rejected => maps:filter(fun(_, Number) -> Number > 0 end, Rejected)
     }.
+
+%% @doc The numbers that an event measures, and the rest.
+-spec split(#{atom() => term()}) -> {#{atom() => number()}, #{atom() => term()}}.
+split(Info) ->
+    Names = maps:keys(?COUNTERS) ++ ?OTHERS,
+    maps:fold(
+        fun(Name, Value, {Measurements, Metadata}) ->
+            case is_integer(Value) andalso lists:member(Name, Names) of
+                true -> {Measurements#{Name => Value}, Metadata};
+                false -> {Measurements, Metadata#{Name => Value}}
+            end
+        end,
+        {#{}, #{}},
+        Info
+    ).
 
 %% By name, where it has one. More than one number may have the same.
 type(_, 0, Counts) ->

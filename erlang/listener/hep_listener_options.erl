@@ -1,8 +1,10 @@
 %% @private The options of {@link hep_listener}, looked at before anything is opened.
 -module(hep_listener_options).
 
--export([check/1, secrets/0]).
+-export([check/1, secrets/0, format_error/1]).
 
+%% In milliseconds.
+-define(DAY, 24 * 60 * 60 * 1000).
 -define(DEFAULTS, #{
     transport => udp,
     ip => {0, 0, 0, 0},
@@ -12,10 +14,41 @@
     auth_keys => [],
     shards => 1,
     read_packets => 100,
+    shared_port => false,
+    acceptors => 10,
     max_connections => 10_000,
-    idle_timeout => infinity,
+    max_handshakes => 1000,
+    handshake_timeout => 10_000,
+    idle_timeout => ?DAY,
+    shutdown => 5000,
     resync => false,
     tls => []
+}).
+%% For people.
+-define(WANTED, #{
+    handler => "a module with init/1 and handle_packets/2, {Module, Argument}, a function of one argument or a local pid",
+    transport => "udp, tcp or tls",
+    ip => "an address as a tuple",
+    port => "an integer from 0 to 65535",
+    view => "decode, parse, transform, {transform, Modules} or json",
+    decode => "the options of hep:decode/2",
+    auth_keys => "a list of binaries that are not empty, or a function that returns it",
+    shards => "an integer from 1 to 1024, with transport udp if it is above 1",
+    shared_port => "true or false",
+    active => "an integer from 1 to 32767",
+    read_packets => "a positive integer",
+    recbuf => "a positive integer of 31 bits",
+    acceptors => "an integer from 1 to 1000",
+    max_connections => "a positive integer",
+    max_handshakes => "a positive integer",
+    handshake_timeout => "milliseconds, at least 1",
+    idle_timeout => "milliseconds, at least 1, or infinity",
+    shutdown => "milliseconds, at least 1, infinity or brutal_kill",
+    resync => "true or false",
+    tls =>
+        "the options of ssl:listen/2 with transport tls: a certificate (cert, certfile, certs_keys, sni_hosts or sni_fun) "
+        "whose file can be read, and none of active, handshake, header, mode and packet",
+    name => "{local, Atom}, {global, Term} or {via, Module, Term}"
 }).
 -define(UDP_RECBUF, 4 * 1024 * 1024).
 
@@ -42,6 +75,40 @@ checked(All, Options) ->
         {[], true} -> {ok, completed(All)}
     end.
 
+%% @doc A sentence about an error of `hep_listener:start_link/1'.
+-spec format_error(hep_listener:start_error()) -> string().
+format_error({bad_option, {Name, Value}}) ->
+    case maps:find(Name, ?WANTED) of
+        {ok, Wanted} when Value =:= missing -> say("the option ~p is missing: ~ts", [Name, Wanted]);
+        %% No secrets.
+        {ok, Wanted} when Name =:= auth_keys; Name =:= tls -> say("the option ~p is wrong: wanted is ~ts", [Name, Wanted]);
+        {ok, Wanted} -> say("the option ~p is ~0p: wanted is ~ts", [Name, Value, Wanted]);
+        error -> say("unknown option ~0p", [Name])
+    end;
+format_error({bad_option, Options}) ->
+    say("the options are ~0P: wanted is a map (in Elixir, a keyword list)", [Options, 20]);
+format_error({cannot_start, Application, Reason}) ->
+    say("the application ~p, which auth_keys and TLS need, cannot be started: ~0p", [Application, Reason]);
+format_error({listen, Transport, Reason}) ->
+    say("the ~p port cannot be opened: ~ts", [Transport, posix(Reason)]);
+format_error({handler, noproc}) ->
+    "the process that is the handler has ended";
+format_error({handler, Reason}) ->
+    say("the handler did not start: ~0p", [Reason]);
+format_error(Error) ->
+    erlang:error(badarg, [Error]).
+
+say(Format, Arguments) ->
+    lists:flatten(io_lib:format(Format, Arguments)).
+
+posix(Reason) when is_atom(Reason) ->
+    case inet:format_error(Reason) of
+        "unknown POSIX error" ++ _ -> atom_to_list(Reason);
+        Text -> say("~ts (~p)", [Text, Reason])
+    end;
+posix(Reason) ->
+    say("~0p", [Reason]).
+
 %% @doc What nobody is to read in a log.
 -spec secrets() -> [atom()].
 secrets() -> [auth_keys, tls].
@@ -60,7 +127,12 @@ is_right(active, Number, _) -> is_positive(Number, 32767);
 is_right(read_packets, Number, _) -> is_positive(Number, 16#7fffffff);
 is_right(recbuf, Size, _) -> is_positive(Size, 16#7fffffff);
 is_right(max_connections, Number, _) -> is_positive(Number);
+is_right(acceptors, Number, _) -> is_positive(Number, 1000);
+is_right(max_handshakes, Number, _) -> is_positive(Number);
+is_right(handshake_timeout, Time, _) -> is_positive(Time, 16#ffffffff);
 is_right(idle_timeout, Time, _) -> Time =:= infinity orelse is_positive(Time, 16#ffffffff);
+is_right(shutdown, Time, _) -> lists:member(Time, [infinity, brutal_kill]) orelse is_positive(Time, 16#ffffffff);
+is_right(shared_port, Shared, _) -> is_boolean(Shared);
 is_right(resync, Resync, _) -> is_boolean(Resync);
 is_right(tls, Options, #{transport := tls}) -> is_tls(Options);
 is_right(tls, Options, _) -> Options =:= [];
@@ -148,5 +220,7 @@ completed(#{transport := udp} = Options) ->
 completed(#{transport := tcp} = Options) ->
     maps:merge(#{active => 10}, Options);
 completed(#{transport := tls, tls := Tls} = Options) ->
-    Versions = [{versions, hep_options:tls_versions()} || not proplists:is_defined(versions, Tls)],
-    maps:merge(#{active => 10}, Options#{tls := Versions ++ Tls}).
+    %% A failed handshake is logged by the listener, in a line.
+    Defaults = [{versions, hep_options:tls_versions()}, {log_level, none}],
+    Missing = [Default || {Name, _} = Default <- Defaults, not proplists:is_defined(Name, Tls)],
+    maps:merge(#{active => 10}, Options#{tls := Missing ++ Tls}).

@@ -1,14 +1,78 @@
-%% @private The supervisors below a {@link hep_listener}.
+%% @private The supervisors of a {@link hep_listener}.
+%%
+%% ```
+%% the listener (one_for_one)
+%%  |- owner         the sockets, info/1, the places of connections   UDP, TCP, TLS
+%%  |- shards        one_for_one, a process per socket                UDP
+%%  |- connections   simple_one_for_one, temporary                    TCP, TLS
+%%  |- acceptors     one_for_one                                      TCP, TLS
+%%  '- reporter      events and log lines every 10 seconds            UDP, TCP, TLS
+%% '''
+%%
+%% The strategy is one_for_one because no child keeps what a restart of another makes stale: they find each other in a
+%% table ({@link hep_listener_table}) that belongs to the listener. A killed owner is replaced at once, and need not
+%% wait until a slow handler of a shard or connection has ended, as it would with rest_for_one. Connections outlive it.
+%%
+%% The order is that of starting; stopping goes the other way. A listener of TCP closes its port before it ends the
+%% connections, one of UDP ends the shards before it closes their sockets.
 -module(hep_listener_sup).
 
 -behaviour(supervisor).
 
--export([start_link/2, stop/1]).
+-export([start_link/1, start_link/2, stop/1, child/2]).
 -export([init/1]).
 
--spec start_link(supervisor:strategy(), [supervisor:child_spec()]) -> supervisor:startlink_ret().
-start_link(Strategy, Children) ->
-    supervisor:start_link(?MODULE, {#{strategy => Strategy, intensity => 10, period => 10}, Children}).
+%% So many restarts below a supervisor, in so many seconds, before it gives up: far more than kills one by one need,
+%% and soon passed when a process cannot start at all.
+-define(INTENSITY, 1000).
+-define(PERIOD, 10).
+
+%% @doc A listener and all below it.
+%%
+%% The children are started from here and not by the supervisor's `init/1': an error is a result then, without an exit
+%% signal to the caller beside it.
+-spec start_link(hep_listener_batch:options()) -> {ok, pid()} | {error, Reason :: term()}.
+start_link(Options) ->
+    Tag = make_ref(),
+    case start_top(Options, {top, self(), Tag}) of
+        {ok, Listener} ->
+            Table = receive {Tag, Created} -> Created end,
+            Shared = Options#{
+                listener => Listener,
+                table => Table,
+                counters => hep_listener_counters:new(),
+                limits => hep_listener_log:new()
+            },
+            case start_children(Listener, children(Shared)) of
+                ok ->
+                    {ok, Listener};
+                {error, _} = Error ->
+                    unlink(Listener),
+                    stop(Listener),
+                    receive {'EXIT', Listener, _} -> Error after 0 -> Error end
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+start_top(#{name := Name}, Arguments) -> supervisor:start_link(Name, ?MODULE, Arguments);
+start_top(_, Arguments) -> supervisor:start_link(?MODULE, Arguments).
+
+start_children(_, []) ->
+    ok;
+start_children(Listener, [Child | Others]) ->
+    try supervisor:start_child(Listener, Child) of
+        {ok, _} -> start_children(Listener, Others);
+        {error, {{shutdown, {failed_to_start_child, _, Reason}}, _Child}} -> {error, Reason};
+        {error, {Reason, _Child}} -> {error, Reason}
+    catch
+        exit:Reason -> {error, Reason}
+    end.
+
+%% @doc A supervisor below a listener.
+-spec start_link(shards | connections | acceptors, hep_listener_batch:shared()) -> supervisor:startlink_ret().
+start_link(Kind, Shared) ->
+    supervisor:start_link(?MODULE, {Kind, Shared}).
 
 %% @doc By the process that started it.
 -spec stop(pid()) -> ok.
@@ -19,5 +83,53 @@ stop(Supervisor) ->
         {'DOWN', Monitor, process, Supervisor, _} -> ok
     end.
 
-init(Arguments) ->
-    {ok, Arguments}.
+%% @doc One of the children of a listener, unless it is being restarted.
+-spec child(hep_listener:listener(), owner | shards | connections | acceptors | reporter) -> pid() | undefined.
+child(Listener, Id) ->
+    case lists:keyfind(Id, 1, supervisor:which_children(Listener)) of
+        {Id, Pid, _, _} when is_pid(Pid) -> Pid;
+        _ -> undefined
+    end.
+
+children(#{transport := udp} = Shared) ->
+    [owner(Shared), supervisor(shards, Shared), reporter(Shared)];
+children(Shared) ->
+    [supervisor(connections, Shared), owner(Shared), supervisor(acceptors, Shared), reporter(Shared)].
+
+%% It ends, and the listener with it, when the process that is the handler has ended.
+owner(Shared) ->
+    #{id => owner, start => {hep_listener_owner, start_link, [Shared]}, restart => transient, significant => true}.
+
+reporter(Shared) ->
+    #{id => reporter, start => {hep_listener_reporter, start_link, [Shared]}, shutdown => brutal_kill}.
+
+supervisor(Kind, Shared) ->
+    #{id => Kind, start => {?MODULE, start_link, [Kind, Shared]}, type => supervisor}.
+
+init({top, Caller, Tag}) ->
+    Caller ! {Tag, hep_listener_table:new()},
+    {ok, {(flags(one_for_one))#{auto_shutdown => any_significant}, []}};
+init({shards, #{shards := Shards, shutdown := Shutdown} = Shared}) ->
+    {ok,
+        {flags(one_for_one), [
+            #{id => Shard, start => {hep_listener_shard, start_link, [Shared, Shard]}, shutdown => Shutdown}
+         || Shard <- lists:seq(1, Shards)
+        ]}};
+init({connections, #{table := Table, shutdown := Shutdown} = Shared}) ->
+    ok = hep_listener_table:put(connections, self(), Table),
+    Connection = #{
+        id => connection,
+        start => {hep_listener_connection, start_link, [Shared]},
+        restart => temporary,
+        shutdown => Shutdown
+    },
+    {ok, {flags(simple_one_for_one), [Connection]}};
+init({acceptors, #{acceptors := Acceptors} = Shared}) ->
+    {ok,
+        {flags(one_for_one), [
+            #{id => Acceptor, start => {hep_listener_acceptor, start_link, [Shared]}, shutdown => brutal_kill}
+         || Acceptor <- lists:seq(1, Acceptors)
+        ]}}.
+
+flags(Strategy) ->
+    #{strategy => Strategy, intensity => ?INTENSITY, period => ?PERIOD}.

@@ -2,7 +2,7 @@ defmodule HEP.Listener do
   @moduledoc """
   Receives HEP over UDP, TCP and TLS.
 
-  It belongs under a supervisor of yours; the application `:hep` starts nothing:
+  A listener is a supervisor. It belongs under one of yours; the application `:hep` starts nothing:
 
       defmodule MyApp.Capture do
         use HEP.Handler
@@ -33,12 +33,25 @@ defmodule HEP.Listener do
       iex> HEP.Listener.info(listener).received
       1
 
-  **UDP.** One process per shard reads the socket, decodes and calls the handler. It reads on when the
-  handler is done: a slow handler leaves datagrams in the kernel's buffer, and beyond that the kernel
-  drops them, which `info/1` tells as `:dropped`. A handler that crashes does not close the socket.
+  **UDP.** One process per shard reads its socket, decodes and calls the handler, and reads on when the
+  handler returns. With a slow handler datagrams wait in the kernel's buffer. What does not fit there the
+  kernel drops, and `info/1` reports as `:dropped`.
 
   **TCP, TLS.** One process per connection. `HEP.Stream` divides the stream; versions 1 and 2 cannot
-  be divided and end the connection. So does what is not HEP, unless `:resync` is set.
+  be divided and end the connection. So does what is not HEP, unless `:resync` is set. The TLS handshake
+  is in the connection's process, so that a stalled one delays nobody, and takes no place of
+  `:max_connections`. On Linux a connection whose other side has gone without a word is closed within
+  two minutes, by TCP's keep-alive probes; elsewhere when the system's settings say so.
+
+  **Failures.** Each process of a listener is restarted when it ends, without a restart of the others.
+  The port stays the same, and so do the counters. A handler that crashes closes neither socket nor
+  connection. A listener that is killed whole leaves its port at once, even while a handler is busy: its
+  restart succeeds. It gives up, and your supervisor decides, when one of its processes has ended more
+  than 1000 times in 10 seconds.
+
+  **Stopping.** A handler that is at work has `:shutdown` milliseconds to return and for its
+  `c:HEP.Handler.terminate/2`, 5000 by default; then it is killed. The packets of its call are lost, and
+  not counted as lost.
 
   With the `:telemetry` application there are events, see `guides/telemetry.md` in the repository.
   """
@@ -78,36 +91,44 @@ defmodule HEP.Listener do
   @type view :: :decode | :parse | :transform | {:transform, [module()]} | :json
 
   @typedoc """
-  How to listen. Options of a transport that is not the listener's are checked, and have no effect
-  otherwise.
+  How to listen. Options of another transport are checked, and have no effect otherwise.
 
     * `:handler` - who gets the packets; the only option without a default
     * `:transport` - `:udp` (default), `:tcp` or `:tls`
     * `:ip` - the address to listen on: by default `{0, 0, 0, 0}`, all of IPv4;
       `{0, 0, 0, 0, 0, 0, 0, 0}` is all of both families
-    * `:port` - 9060 by default; with 0 the system chooses, and `port/1` tells
+    * `:port` - 9060 by default; with 0 the system chooses, see `port/1`
     * `:view` - what the handler gets: `:decode` by default
     * `:decode` - the options of `HEP.decode/2`; they count for the views `:decode` and `:json`
     * `:auth_keys` - packets without one of these authenticate keys are counted as unauthenticated and
       dropped; versions 1 and 2 have none. By default all packets pass
     * `:shards` - UDP: so many sockets on the port, each with a process; the system spreads the
       senders over them. 1 by default
+    * `:shared_port` - UDP: `true` allows other listeners on the same port, where the system spreads the
+      senders over all of them. `false` by default: a second listener is an error
     * `:active` - the N of `{:active, n}`, and with UDP the most datagrams in one call of the handler: 100 by
       default for UDP, 10 for TCP and TLS
     * `:read_packets` - UDP: how many datagrams the system is asked for at a time, 100 by default
     * `:recbuf` - the kernel's buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may
       give less, see `:recbuf` in `info/1`
-    * `:max_connections` - TCP, TLS: more are closed at once, and counted as `:refused`. 10,000 by
-      default
-    * `:idle_timeout` - TCP, TLS: a connection is closed when nothing came for so many milliseconds:
-      `:infinity` by default
+    * `:acceptors` - TCP, TLS: the number of processes that accept connections, 10 by default
+    * `:max_connections` - TCP, TLS: the most open connections, 10,000 by default. Further ones are
+      closed, and counted as `:refused`. A TLS connection counts from the end of its handshake on
+    * `:max_handshakes` - TLS: the most handshakes at a time, 1000 by default. Further connections are
+      closed, and counted as `:refused`
+    * `:handshake_timeout` - TLS: the most milliseconds of a handshake, 10,000 by default
+    * `:idle_timeout` - TCP, TLS: a connection without bytes for so many milliseconds is closed: a day by
+      default, 86,400,000, which no sender of SIP is silent for
     * `:resync` - TCP, TLS: skip what is not HEP, see `HEP.Stream`: `false` by default
-    * `:tls` - TLS: the options of `:ssl.handshake/3`, with a certificate. TLS 1.2 and 1.3 unless
-      they say otherwise
-    * `:name` - what the process is registered as, as for `GenServer.start_link/3`
+    * `:tls` - TLS: the options of `:ssl.listen/2` for a server, with a certificate; session tickets and
+      ALPN among them. By default TLS 1.2 and 1.3, and `log_level: :none`: failed handshakes are logged by
+      the listener, each with one line, at most 10 in a second
+    * `:shutdown` - how many milliseconds a busy handler has to end when the listener stops, 5000 by
+      default
+    * `:name` - what the listener is registered as, as for `Supervisor.start_link/3`
 
-  `:auth_keys` and `:tls` may be functions that give them: what is in a function no log shows. The
-  listener itself keeps them so.
+  `:auth_keys` and `:tls` may be zero-arity functions, so that secrets stay out of logs. The listener
+  itself keeps them so.
   """
   @typedoc since: "1.0.0"
   @type option ::
@@ -119,22 +140,28 @@ defmodule HEP.Listener do
           | {:decode, [HEP.option()]}
           | {:auth_keys, [binary()] | :hep_secret.hidden([binary()])}
           | {:shards, 1..1024}
+          | {:shared_port, boolean()}
           | {:active, 1..32_767}
           | {:read_packets, pos_integer()}
           | {:recbuf, pos_integer()}
+          | {:acceptors, 1..1000}
           | {:max_connections, pos_integer()}
+          | {:max_handshakes, pos_integer()}
+          | {:handshake_timeout, pos_integer()}
           | {:idle_timeout, pos_integer() | :infinity}
           | {:resync, boolean()}
           | {:tls, [:ssl.tls_server_option()] | :hep_secret.hidden([:ssl.tls_server_option()])}
-          | {:name, GenServer.name()}
+          | {:shutdown, pos_integer() | :infinity | :brutal_kill}
+          | {:name, Supervisor.name()}
 
   @doc """
   Opens the port and listens.
 
-  A wrong, unknown or missing option is an error that names it. Other errors are
-  `{:error, {:listen, transport, reason}}`: the port cannot be opened, and
+  `format_error/1` puts an error into a sentence. A wrong, unknown or missing option is
+  `{:error, {:bad_option, {name, value}}}`. Other errors are `{:error, {:listen, transport, reason}}`: the
+  port cannot be opened, `{:error, {:handler, reason}}`: the handler's `c:HEP.Handler.init/1` returned it or raised, and
   `{:error, {:cannot_start, application, reason}}`: `:crypto` or `:ssl`, which `:auth_keys` or TLS needs,
-  is not there.
+  cannot be started.
 
   ## Examples
 
@@ -146,9 +173,7 @@ defmodule HEP.Listener do
   """
   @doc since: "1.0.0"
   @spec start_link([option()]) ::
-          GenServer.on_start()
-          | {:error,
-             {:bad_option, {atom(), term()} | term()} | {:cannot_start, :crypto | :ssl, term()}}
+          {:ok, pid()} | {:error, :hep_listener.start_error() | {:already_started, pid()}}
   def start_link(options) do
     with :ok <- keywords(options),
          given = given(options),
@@ -177,19 +202,31 @@ defmodule HEP.Listener do
       id: Keyword.get(options, :name, {__MODULE__, where}),
       start: {__MODULE__, :start_link, [:hep_secret.hide([:auth_keys, :tls], options)]},
       shutdown: :infinity,
-      type: :worker
+      type: :supervisor
     }
   end
 
   @doc "Closes the port and all connections."
   @doc since: "1.0.0"
-  @spec stop(GenServer.server()) :: :ok
+  @spec stop(Supervisor.supervisor()) :: :ok
   defdelegate stop(listener), to: :hep_listener
 
   @doc "The port that is listened on."
   @doc since: "1.0.0"
-  @spec port(GenServer.server()) :: :inet.port_number()
+  @spec port(Supervisor.supervisor()) :: :inet.port_number()
   defdelegate port(listener), to: :hep_listener
+
+  @doc """
+  A sentence about an error of `start_link/1`.
+
+  ## Examples
+
+      iex> HEP.Listener.format_error({:listen, :udp, :eaddrinuse})
+      "the udp port cannot be opened: address already in use (eaddrinuse)"
+  """
+  @doc since: "1.0.0"
+  @spec format_error(:hep_listener.start_error()) :: String.t()
+  def format_error(error), do: error |> :hep_listener.format_error() |> List.to_string()
 
   @doc """
   What the listener is and what it has counted, a map.
@@ -199,19 +236,23 @@ defmodule HEP.Listener do
     * `:received`, `:bytes` - datagrams, packets of streams and errors of streams; `:received` is the
       sum of `:decoded`, `:unauthenticated` and what is in `:rejected`
     * `:decoded`, `:versions`, `:payload_types` - what the handler got, and of which kinds
-    * `:rejected` - what is no packet, by the reasons' names
+    * `:rejected` - invalid packets, by the reasons' names
     * `:unauthenticated` - packets without one of the `:auth_keys`
-    * `:dropped` - UDP: datagrams that the kernel had no room for; `:unknown` where it does not tell
+    * `:dropped` - UDP: datagrams that the kernel had no room for; `:undefined` where it
+      does not report them
     * `:recbuf` - UDP: the kernel's buffer of each socket, in bytes, as the kernel counts
-    * `:connections`, `:accepted`, `:refused`, `:handshakes_failed`, `:idle_closed` - TCP, TLS: how
-      many are open now; how many were accepted, closed for `:max_connections`, ended in the TLS
-      handshake, closed for `:idle_timeout`
-    * `:resyncs`, `:skipped_bytes` - how often, and over how many bytes, a stream was taken up again
+    * `:connections`, `:handshakes` - TCP, TLS: how many are open now, how many TLS handshakes go on
+    * `:accepted`, `:refused` - TCP, TLS: connections that were accepted, connections closed for
+      `:max_connections` or `:max_handshakes`. One that is refused behind its handshake is in both
+    * `:handshakes_failed`, `:idle_closed`, `:accept_errors` - TCP, TLS: connections that ended in the TLS
+      handshake, connections closed for `:idle_timeout`, connections that could not be accepted because
+      the system had no descriptor or memory left
+    * `:resyncs`, `:skipped_bytes` - how often, and over how many bytes, a stream was resynchronised
     * `:handler_crashes`, `:handler_lost` - how often a handler, or a module of
       `{:transform, modules}`, raised, and how many packets it had in hand; `:decoded` counts these, too
   """
   @doc since: "1.0.0"
-  @spec info(GenServer.server()) :: :hep_listener.info()
+  @spec info(Supervisor.supervisor()) :: :hep_listener.info()
   defdelegate info(listener), to: :hep_listener
 
   defp keywords(options) do

@@ -237,7 +237,7 @@ never_begins_test_() ->
 raises_at_once_test_() ->
     hep_net:quietly(fun() ->
         Options = #{port => 0, ip => {127, 0, 0, 1}, handler => {hep_fun_handler, #{init => fun() -> error(wrong) end}}},
-        ?assertMatch({error, {wrong, _}}, hep_listener:start_link(Options))
+        ?assertMatch({error, {handler, {error, wrong, [_ | _]}}}, hep_listener:start_link(Options))
     end).
 
 %% Over TCP it is the connection that ends.
@@ -428,7 +428,7 @@ process_ends_test_() ->
             process_flag(trap_exit, true),
             listening(#{transport => Transport, handler => Process}, fun(Listener, _) ->
                 Process ! {exit, Reason},
-                receive {'EXIT', Listener, Ended} -> ?assertEqual({handler, Reason}, Ended) end
+                receive {'EXIT', Listener, Ended} -> ?assertEqual({shutdown, Reason}, {Ended, Reason}) end
             end),
             process_flag(trap_exit, false)
         end}

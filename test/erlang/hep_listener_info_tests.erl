@@ -200,14 +200,14 @@ payload_type_twice_test_() ->
 names_test_() ->
     Always = [
         transport, ip, port, view, received, bytes, decoded, versions, payload_types, rejected, unauthenticated, accepted,
-        refused, handshakes_failed, idle_closed, resyncs, skipped_bytes, handler_crashes, handler_lost
+        refused, handshakes_failed, idle_closed, accept_errors, resyncs, skipped_bytes, handler_crashes, handler_lost
     ],
     [
         ?_assertEqual(
             lists:sort(Own ++ Always),
             listening(#{transport => Transport}, fun(Listener, _) -> lists:sort(maps:keys(hep_listener:info(Listener))) end)
         )
-     || {Transport, Own} <- [{udp, [shards, recbuf, dropped]}, {tcp, [connections]}]
+     || {Transport, Own} <- [{udp, [shards, recbuf, dropped]}, {tcp, [connections, handshakes]}]
     ].
 
 recbuf_test() ->
@@ -358,7 +358,7 @@ stats_events() ->
         listening(#{}, fun(Listener, Port) ->
             hep_net:udp(Port, [packet(1)]),
             take(1),
-            Listener ! stats,
+            hep_net:child(Listener, reporter) ! report,
             {Measurements, Metadata} = event(stats, Listener, udp),
             Info = maps:without([transport], hep_listener:info(Listener)),
             ?assertEqual(Info, maps:merge(Measurements, Metadata)),
@@ -375,9 +375,9 @@ drop_events() ->
     registered_for_events(fun() ->
         listening(#{recbuf => 4096, handler => fun sleeping/1}, fun(Listener, Port) ->
             hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 1000)]),
-            Listener ! stats,
+            hep_net:child(Listener, reporter) ! report,
             case hep_listener:info(Listener) of
-                #{dropped := unknown} -> ok;
+                #{dropped := undefined} -> ok;
                 #{dropped := Dropped} -> ?assertEqual({#{count => Dropped}, #{}}, event(dropped, Listener, udp))
             end,
             [Worker] = hep_net:workers(Listener),

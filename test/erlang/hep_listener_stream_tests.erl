@@ -38,7 +38,7 @@ tests() ->
             {"busy is not idle", fun busy/2},
             {"a connection that sends nothing", fun nothing/2},
             {"a connection's process is killed", fun killed/2},
-            {"the acceptor is killed", fun acceptor/2},
+            {"the acceptors are killed", fun acceptor/2},
             {"stopped with open connections", fun stopped/2},
             {"closed before it is accepted", fun early/2},
             {"the system's messages", fun system/2},
@@ -252,16 +252,19 @@ max_connections(#{transport := Transport} = Options, Connect) ->
         [First | _] = Sockets = [Connect(Port) || _ <- lists:seq(1, 3)],
         [ok = send(Socket, packet(1)) || Socket <- Sockets],
         take(3),
-        Plain = hep_net:tcp(Port),
-        ?assertMatch({error, _}, receive_all(Plain)),
-        ?assertMatch(#{connections := 3, accepted := 3, refused := 1}, hep_listener:info(Listener)),
+        Further = Connect(Port),
+        ?assertMatch({error, _}, receive_all(Further)),
+        %% TLS, which is refused behind its handshake, is accepted before it.
+        Accepted = case Transport of tcp -> 3; tls -> 4 end,
+        ?assertMatch(#{connections := 3, accepted := Accepted, refused := 1}, hep_listener:info(Listener)),
         close(First),
         until(fun() -> maps:get(connections, hep_listener:info(Listener)) =:= 2 end),
         Last = Connect(Port),
         ok = send(Last, packet(2)),
         ?assertMatch([{_, #{transport := Transport}}], take(1)),
-        ?assertMatch(#{connections := 3, accepted := 4, refused := 1}, hep_listener:info(Listener)),
-        [close(Socket) || Socket <- [Plain, Last | tl(Sockets)]]
+        Next = Accepted + 1,
+        ?assertMatch(#{connections := 3, accepted := Next, refused := 1}, hep_listener:info(Listener)),
+        [close(Socket) || Socket <- [Further, Last | tl(Sockets)]]
     end).
 
 %% No other message puts the end off, whoever looks at the process.
@@ -334,8 +337,7 @@ acceptor(Options, Connect) ->
         First = Connect(Port),
         ok = send(First, packet(1)),
         take(1),
-        [Acceptor] = hep_net:acceptors(Listener),
-        exit(Acceptor, kill),
+        [exit(Acceptor, kill) || Acceptor <- hep_net:acceptors(Listener)],
         until(fun() ->
             try
                 Next = Connect(Port),

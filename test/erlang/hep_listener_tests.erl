@@ -33,7 +33,12 @@ wrong_options_test_() ->
             {#{}, active, [0, 32768, once, true]},
             {#{}, read_packets, [0, -1, infinity]},
             {#{}, recbuf, [0, -1, 16#80000000, "4096"]},
+            {#{}, acceptors, [0, 1001, all]},
             {#{}, max_connections, [0, infinity, 1.5]},
+            {#{}, max_handshakes, [0, infinity, 1.5]},
+            {#{}, handshake_timeout, [0, infinity, 16#100000000]},
+            {#{}, shutdown, [0, -1, never, 16#100000000]},
+            {#{}, shared_port, [1, yes, undefined]},
             {#{}, idle_timeout, [0, -1, never, 16#100000000]},
             {#{}, resync, [1, yes, undefined]},
             {#{}, tls, [[{certfile, "cert.pem"}], undefined]},
@@ -90,7 +95,8 @@ defaults_test() ->
         #{
             handler => self(), transport => udp, ip => {0, 0, 0, 0}, port => 9060, view => decode, decode => #{},
             auth_keys => [], shards => 1, active => 100, read_packets => 100, recbuf => 4194304,
-            max_connections => 10000, idle_timeout => infinity, resync => false, tls => []
+            shared_port => false, acceptors => 10, max_connections => 10000, max_handshakes => 1000,
+            handshake_timeout => 10000, idle_timeout => 86400000, shutdown => 5000, resync => false, tls => []
         },
         Options
     ),
@@ -135,9 +141,10 @@ name_test() ->
 stray_messages_test() ->
     listening(#{}, fun(Listener, Port) ->
         [Worker] = hep_net:workers(Listener),
-        [Process ! stray || Process <- [Listener, Worker]],
-        [gen_server:cast(Process, stray) || Process <- [Listener, Worker]],
-        ?assertEqual({error, unknown_call}, gen_server:call(Listener, stray)),
+        Processes = [Worker | [hep_net:child(Listener, Id) || Id <- [owner, reporter]]],
+        [Process ! stray || Process <- Processes],
+        [gen_server:cast(Process, stray) || Process <- Processes],
+        [?assertEqual({error, unknown_call}, gen_server:call(Process, stray)) || Process <- Processes],
         {_, Ended} = spawn_monitor(fun() -> link(Listener) end),
         receive {'DOWN', Ended, process, _, _} -> ok end,
         hep_net:udp(Port, [packet(1)]),
@@ -152,7 +159,7 @@ supervised_test_() ->
             hep_listener:child_spec(#{ip => {127, 0, 0, 1}, port => 0, handler => Test, transport => Transport, name => {local, Name}})
          || {Transport, Name} <- [{udp, hep_listener_a}, {tcp, hep_listener_b}]
         ],
-        {ok, Supervisor} = hep_listener_sup:start_link(one_for_one, Specs),
+        {ok, Supervisor} = hep_supervisor:start_link(Specs),
         [Port, _] = [hep_listener:port(Name) || Name <- [hep_listener_a, hep_listener_b]],
         hep_net:udp(Port, [packet(1)]),
         ?assertMatch([_], take(1)),
@@ -170,7 +177,7 @@ supervised_test_() ->
         Names = [hep_listener_a, hep_listener_b],
         Monitors = [monitor(process, Name) || Name <- Names],
         unlink(Supervisor),
-        ok = hep_listener_sup:stop(Supervisor),
+        ok = hep_supervisor:stop(Supervisor),
         [receive {'DOWN', M, process, _, Reason} -> ?assertEqual(shutdown, Reason) end || M <- Monitors],
         ?assertEqual({error, closed}, gen_tcp:recv(Socket, 0, 5000))
     end}).
@@ -188,7 +195,7 @@ killed_test_() ->
 killed(Options) ->
     Port = listening(Options, fun(_, Chosen) -> Chosen end),
     Given = maps:merge(#{ip => {127, 0, 0, 1}, port => Port, handler => self(), name => {local, hep_listener_k}}, Options),
-    {ok, Supervisor} = hep_listener_sup:start_link(one_for_one, [hep_listener:child_spec(Given)]),
+    {ok, Supervisor} = hep_supervisor:start_link([hep_listener:child_spec(Given)]),
     lists:foreach(
         fun(_) ->
             Before = whereis(hep_listener_k),
@@ -199,7 +206,7 @@ killed(Options) ->
     ),
     ?assertEqual(Port, hep_listener:port(hep_listener_k)),
     unlink(Supervisor),
-    hep_listener_sup:stop(Supervisor).
+    hep_supervisor:stop(Supervisor).
 
 child_spec_test() ->
     Ids = [
@@ -208,17 +215,21 @@ child_spec_test() ->
     ],
     ?assertEqual(Ids, lists:uniq(Ids)),
     ?assertMatch(
-        #{start := {hep_listener, start_link, [_]}, type := worker, shutdown := infinity},
+        #{start := {hep_listener, start_link, [_]}, type := supervisor, shutdown := infinity},
         hep_listener:child_spec(#{handler => self()})
     ).
 
-%% What goes through a tree of supervisors asks no listener for children.
+%% What goes through a tree of supervisors finds all of it.
 count_children_test() ->
     Spec = hep_listener:child_spec(#{ip => {127, 0, 0, 1}, port => 0, handler => self()}),
-    {ok, Supervisor} = hep_listener_sup:start_link(one_for_one, [Spec]),
-    ?assertMatch([{_, _, worker, [hep_listener]}], supervisor:which_children(Supervisor)),
-    unlink(Supervisor),
-    hep_listener_sup:stop(Supervisor).
+    {ok, Supervisor} = hep_supervisor:start_link([Spec]),
+    ?assertMatch([{_, _, supervisor, [hep_listener]}], supervisor:which_children(Supervisor)),
+    [{_, Listener, _, _}] = supervisor:which_children(Supervisor),
+    ?assertEqual(
+        [{owner, worker}, {reporter, worker}, {shards, supervisor}],
+        lists:sort([{Id, Type} || {Id, _, Type, _} <- supervisor:which_children(Listener)])
+    ),
+    hep_supervisor:stop(Supervisor).
 
 %%% UDP
 
@@ -332,27 +343,22 @@ worker_ends_test_() ->
         end)
     end}).
 
-%% One that is killed closes the socket; the next one has the port again.
+%% Nor is anything lost when it is killed, but the batch that it has.
 worker_killed_test_() ->
     hep_net:quietly({timeout, 120, fun() ->
         [
             listening(#{handler => waiting_handler(), shards => Shards}, fun(Listener, Port) ->
                 First = first(Port),
-                exit(First, kill),
-                until(fun() -> is_lent(hep_net:workers(Listener), Shards) end),
                 hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 10)]),
+                exit(First, kill),
                 ?assertEqual(lists:seq(1, 10), numbers(10)),
                 ?assertEqual(Port, hep_listener:port(Listener)),
+                ?assertEqual(Shards, length(hep_net:workers(Listener))),
                 ?assertMatch(#{dropped := 0}, hep_listener:info(Listener))
             end)
          || Shards <- [1, 3]
         ]
     end}).
-
-%% Each has a socket.
-is_lent(Workers, Shards) ->
-    Links = [process_info(Worker, links) || Worker <- Workers],
-    length([Socket || {links, Pids} <- Links, Socket <- Pids, is_port(Socket)]) =:= Shards.
 
 %% Tells the numbers of its packets, and waits at number 0 until it may go on.
 waiting_handler() ->

@@ -19,7 +19,8 @@ tls_test_() ->
                 {"clients with certificates", fun client_certificates/2},
                 {"HEP without TLS", fun plain/2},
                 {"a client that goes away", fun gone/2},
-                {"a client that stalls", fun stalls/2},
+                {"clients that stall", fun stalls/2},
+                {"max_handshakes", fun max_handshakes/2},
                 {"a connection that nobody hands over", fun abandoned/2},
                 {"stopped while a client stalls", fun stopped/2},
                 {"a client that does not read", fun unread/2},
@@ -38,11 +39,10 @@ secrets(Server, Client) ->
                 Key = hep_packets:chunk(14, <<"open-sesame">>),
                 ok = hep_net:send(Socket, [packet(1), hep_packets:frame([Key])]),
                 [_] = take(1),
-                {links, Links} = process_info(Listener, links),
-                Processes = [Listener | [Link || Link <- Links, is_pid(Link), Link =/= self()]],
-                Workers = hep_net:workers(Listener) ++ hep_net:connections(Listener),
-                ?assertEqual(1, length(Workers)),
-                hidden([sys:get_status(Process) || Process <- Processes ++ Workers]),
+                Processes = hep_net:processes(Listener) -- hep_net:acceptors(Listener),
+                ?assertEqual(1, length(hep_net:connections(Listener))),
+                hidden([sys:get_status(Process) || Process <- Processes]),
+                hidden([process_info(Acceptor) || Acceptor <- hep_net:acceptors(Listener)]),
                 hidden(hep_listener:child_spec(Given#{handler => self()})),
                 hep_net:close(Socket)
             end)
@@ -50,7 +50,7 @@ secrets(Server, Client) ->
         [{tcp, #{}}, {tls, #{tls => [{password, "open-sesame"} | Server]}}]
     ),
     hep_net:listening(#{auth_keys => fun() -> [<<"open-sesame">>] end}, fun(Listener, _) ->
-        hidden([sys:get_status(Process) || Process <- [Listener | hep_net:workers(Listener)]])
+        hidden([sys:get_status(Process) || Process <- hep_net:processes(Listener)])
     end),
     Wrong = fun() -> ["open-sesame"] end,
     ?assertEqual({error, {bad_option, {auth_keys, Wrong}}}, hep_listener:start_link(#{handler => self(), auth_keys => Wrong})),
@@ -194,37 +194,54 @@ gone(Server, Client) ->
         lists:foreach(
             fun(N) ->
                 Socket = hep_net:tcp(Port),
-                until(fun() -> maps:get(connections, hep_listener:info(Listener)) =:= 1 end),
+                until(fun() -> maps:get(handshakes, hep_listener:info(Listener)) =:= 1 end),
                 _ = N rem 2 =:= 0 andalso gen_tcp:send(Socket, <<22, 3, 1, 100:16, 1, 2>>),
                 _ = N rem 3 =:= 0 andalso inet:setopts(Socket, [{linger, {true, 0}}]),
                 gen_tcp:close(Socket),
-                until(fun() -> maps:get(connections, hep_listener:info(Listener)) =:= 0 end)
+                until(fun() -> maps:get(handshakes_failed, hep_listener:info(Listener)) =:= N end),
+                until(fun() -> maps:get(handshakes, hep_listener:info(Listener)) =:= 0 end)
             end,
             lists:seq(1, 12)
         ),
         ok = ssl:close(heard(Listener, Port, Client))
     end).
 
-%% It says nothing, and its place is free again behind the handshake's time.
+%% Silent clients take places of handshakes, and no place of a connection. They are closed when their time is over.
 stalls(Server, Client) ->
-    listening(Server, #{max_connections => 2}, fun(Listener, Port) ->
-        Stalled = hep_net:tcp(Port),
-        until(fun() -> maps:get(connections, hep_listener:info(Listener)) =:= 1 end),
+    Options = #{max_connections => 1, max_handshakes => 6, handshake_timeout => 2000, acceptors => 2},
+    listening(Server, Options, fun(Listener, Port) ->
+        Stalled = [hep_net:tcp(Port) || _ <- lists:seq(1, 5)],
+        until(fun() -> maps:get(handshakes, hep_listener:info(Listener)) =:= 5 end),
         %% The others need not wait.
         Socket = heard(Listener, Port, Client),
-        until(fun() -> maps:get(handshakes_failed, hep_listener:info(Listener)) =:= 1 end),
-        ?assertEqual({error, closed}, gen_tcp:recv(Stalled, 0, 10000)),
-        ?assertMatch(#{connections := 1}, hep_listener:info(Listener)),
+        ?assertMatch(#{handshakes_failed := 0, connections := 1, refused := 0}, hep_listener:info(Listener)),
+        [?assertEqual({error, closed}, gen_tcp:recv(S, 0, 30000)) || S <- Stalled],
+        until(fun() -> maps:get(handshakes, hep_listener:info(Listener)) =:= 0 end),
+        ?assertMatch(#{handshakes_failed := 5, connections := 1}, hep_listener:info(Listener)),
         ok = ssl:send(Socket, packet(2)),
         ?assertMatch([_], take(1)),
         ok = ssl:close(Socket)
     end).
 
+%% Those beyond the bound are closed at once.
+max_handshakes(Server, Client) ->
+    listening(Server, #{max_handshakes => 2, handshake_timeout => 60_000}, fun(Listener, Port) ->
+        [First | _] = Stalled = [hep_net:tcp(Port) || _ <- lists:seq(1, 2)],
+        until(fun() -> maps:get(handshakes, hep_listener:info(Listener)) =:= 2 end),
+        Further = hep_net:tcp(Port),
+        ?assertMatch({error, _}, gen_tcp:recv(Further, 0, 30000)),
+        ?assertMatch(#{accepted := 2, refused := 1, handshakes_failed := 0}, hep_listener:info(Listener)),
+        ok = gen_tcp:close(First),
+        until(fun() -> maps:get(handshakes, hep_listener:info(Listener)) =:= 1 end),
+        ok = ssl:close(heard(Listener, Port, Client)),
+        [gen_tcp:close(Socket) || Socket <- [Further | Stalled]]
+    end).
+
 %% The acceptor was killed in between.
-abandoned(Server, _) ->
-    listening(Server, fun(Listener, Port) ->
+abandoned(_, _) ->
+    hep_net:listening(#{transport => tcp}, fun(Listener, Port) ->
         Socket = hep_net:tcp(Port),
-        {ok, Connection} = supervisor:start_child(hep_net:connections_supervisor(Listener), [Socket]),
+        {ok, Connection} = supervisor:start_child(hep_net:child(Listener, connections), [Socket]),
         Monitor = monitor(process, Connection),
         receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual({shutdown, abandoned}, Reason) end
     end).

@@ -7,7 +7,7 @@
 -export([loopback/1, udp/2, udp/3, tcp/1, tcp/2, tls/2, send/2, close/1]).
 -export([certificates/0]).
 -export([packet/1, number/1, take/1, take/2, flushed/0]).
--export([workers/1, connections/1, acceptors/1, connections_supervisor/1]).
+-export([workers/1, connections/1, acceptors/1, child/2, processes/1]).
 
 -define(DEADLINE, 30_000).
 %% In seconds.
@@ -149,31 +149,28 @@ flushed() ->
 
 %% The shards of UDP.
 workers(Listener) ->
-    children(Listener, hep_listener_udp).
+    children(Listener, shards).
 
 %% Of TCP and TLS.
 connections(Listener) ->
-    children(Listener, hep_listener_connection).
+    children(Listener, connections).
 
 %% What accepts connections.
 acceptors(Listener) ->
-    children(Listener, hep_listener_acceptor).
+    children(Listener, acceptors).
 
-%% The one that has the connections' processes.
-connections_supervisor(Listener) ->
-    [Found] = [S || S <- supervisors(Listener), {ok, #{modules := [hep_listener_connection]}} <- [supervisor:get_childspec(S, connection)]],
-    Found.
+%% The owner of the sockets, the supervisors and the reporter, by their names.
+child(Listener, Id) ->
+    hep_listener_sup:child(Listener, Id).
 
-children(Listener, Module) ->
-    [
-        Pid
-     || Supervisor <- supervisors(Listener),
-        {_, Pid, _, [M]} <- supervisor:which_children(Supervisor), is_pid(Pid), M =:= Module
-    ].
+%% All processes below a listener, and the listener.
+processes(Listener) ->
+    Children = [{Id, Pid} || {Id, Pid, _, _} <- supervisor:which_children(Listener), is_pid(Pid)],
+    Below = [Pid || {Id, _} <- Children, lists:member(Id, [shards, connections, acceptors]), Pid <- children(Listener, Id)],
+    [Listener | [Pid || {_, Pid} <- Children]] ++ Below.
 
-supervisors(Listener) ->
-    {links, Links} = process_info(Listener, links),
-    [Pid || Pid <- Links, is_pid(Pid), is_supervisor(Pid)].
-
-is_supervisor(Pid) ->
-    proc_lib:translate_initial_call(Pid) =:= {supervisor, hep_listener_sup, 1}.
+children(Listener, Id) ->
+    case child(Listener, Id) of
+        undefined -> [];
+        Supervisor -> [Pid || {_, Pid, _, _} <- supervisor:which_children(Supervisor), is_pid(Pid)]
+    end.

@@ -106,7 +106,7 @@ defmodule HEP.ListenerTest do
       {:ok, process} = Agent.start(fn -> nil end)
       {listener, _send} = udp([handler: process] ++ options)
       Agent.stop(process)
-      assert_receive {:EXIT, ^listener, {:handler, :normal}}
+      assert_receive {:EXIT, ^listener, :shutdown}
     end
 
     test "a process that does not keep up holds the listener, not its messages", %{
@@ -287,7 +287,7 @@ defmodule HEP.ListenerTest do
             do: {Listener, [handler: self(), ip: ip] ++ options}
 
       {:ok, supervisor} = Supervisor.start_link(children, strategy: :one_for_one)
-      assert [{_, _, :worker, _}, _] = Supervisor.which_children(supervisor)
+      assert [{_, _, :supervisor, _}, _] = Supervisor.which_children(supervisor)
       Supervisor.stop(supervisor)
     end
 

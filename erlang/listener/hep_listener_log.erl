@@ -1,0 +1,46 @@
+%% @private Log lines that a sender, or a lack of resources, can cause again and again: so many of a kind in a time, and
+%% the next one says how many were left out.
+-module(hep_listener_log).
+
+-export([new/0, notice/3, warning/3]).
+
+-export_type([limits/0, kind/0]).
+
+-opaque limits() :: atomics:atomics_ref().
+
+-type kind() :: handshake_failed | accept_failed.
+
+%% Of each kind, its place, how many lines, and in how many milliseconds.
+-define(KINDS, #{handshake_failed => {1, 10, 1000}, accept_failed => {4, 1, 60_000}}).
+
+%% Of each kind: when its present time began, how many lines it has had, how many were left out.
+-spec new() -> limits().
+new() ->
+    Limits = atomics:new(3 * map_size(?KINDS), []),
+    [atomics:put(Limits, Place, -(1 bsl 60)) || {Place, _, _} <- maps:values(?KINDS)],
+    Limits.
+
+-spec notice(kind(), #{atom() => term()}, limits()) -> ok.
+notice(Kind, Report, Limits) ->
+    log(notice, Kind, Report, Limits).
+
+-spec warning(kind(), #{atom() => term()}, limits()) -> ok.
+warning(Kind, Report, Limits) ->
+    log(warning, Kind, Report, Limits).
+
+log(Level, Kind, Report, Limits) ->
+    {Place, Most, Time} = maps:get(Kind, ?KINDS),
+    restart(Place, Time, Limits),
+    case atomics:add_get(Limits, Place + 1, 1) =< Most of
+        true -> logger:log(Level, Report#{left_out => atomics:exchange(Limits, Place + 2, 0)});
+        false -> atomics:add(Limits, Place + 2, 1)
+    end.
+
+%% One of the processes that find the time over begins the next one.
+restart(Place, Time, Limits) ->
+    Now = erlang:monotonic_time(millisecond),
+    Began = atomics:get(Limits, Place),
+    case Now - Began >= Time andalso atomics:compare_exchange(Limits, Place, Began, Now) of
+        ok -> atomics:put(Limits, Place + 1, 0);
+        _ -> ok
+    end.

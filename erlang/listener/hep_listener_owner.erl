@@ -1,0 +1,209 @@
+%% @private Owns the sockets of a {@link hep_listener} and answers for it: the listening socket of TCP and TLS, or the
+%% sockets of UDP, which the shards read. It runs none of the user's code, so that it ends at once when it has to, and
+%% the port is free then, whatever a handler is at.
+%%
+%% It also gives out the places of connections. It monitors who has one: a killed connection leaves its place.
+-module(hep_listener_owner).
+
+-behaviour(gen_server).
+
+-export([start_link/1, call/2, info/1, enter/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+%% How often a port that is in use is tried, and how many milliseconds are between: what was killed may still have it.
+-define(ATTEMPTS, 50).
+-define(ATTEMPT, 20).
+%% How long the owner may be away, in attempts and milliseconds.
+-define(RESTARTS, 500).
+-define(RESTART, 10).
+
+-record(state, {
+    shared :: hep_listener_batch:shared(),
+    %% In a function: the socket of TLS holds its options.
+    sockets :: fun(() -> [hep_listener_socket:socket()] | hep_listener_transport:listening()),
+    port :: inet:port_number(),
+    %% What the kernel said when it was asked last, of each socket of UDP.
+    drops = [] :: [non_neg_integer() | undefined],
+    handshakes = #{} :: #{pid() => reference()},
+    connections = #{} :: #{pid() => reference()}
+}).
+
+-spec start_link(hep_listener_batch:shared()) -> gen_server:start_ret().
+start_link(Shared) ->
+    gen_server:start_link(?MODULE, Shared, []).
+
+%% @doc Asks the owner, and waits while it is being restarted.
+-spec call(fun(() -> pid() | undefined), term()) -> term().
+call(Owner, Request) ->
+    call(Owner, Request, ?RESTARTS).
+
+call(Owner, Request, Attempts) ->
+    Pid = Owner(),
+    try gen_server:call(Pid, Request, infinity)
+    catch
+        exit:{Reason, _} when Attempts > 1, Reason =:= noproc orelse Reason =:= killed ->
+            timer:sleep(?RESTART),
+            call(Owner, Request, Attempts - 1)
+    end.
+
+%% @doc As `hep_listener:info/1', for the processes below.
+-spec info(hep_listener_batch:shared()) -> hep_listener:info().
+info(#{table := Table}) ->
+    call(fun() -> pid(owner, Table) end, info).
+
+%% @doc A place for the calling process, while its TLS handshake goes on or when its connection is open; `false' when
+%% all are taken.
+-spec enter(handshake | open, hep_listener_batch:shared()) -> boolean().
+enter(Phase, #{table := Table}) ->
+    call(fun() -> pid(owner, Table) end, {enter, Phase}).
+
+pid(Key, Table) ->
+    case hep_listener_table:get(Key, Table) of
+        {ok, Pid} -> Pid;
+        undefined -> undefined
+    end.
+
+%%% Callbacks
+
+init(#{transport := Transport, handler := Handler} = Shared) ->
+    process_flag(trap_exit, true),
+    case has_ended(Handler) orelse retry(fun() -> open(Shared) end, ?ATTEMPTS) of
+        true -> {stop, {handler, noproc}};
+        {ok, Sockets, Port} -> {ok, opened(Sockets, Port, Shared)};
+        {error, Reason} -> {stop, {listen, Transport, Reason}}
+    end.
+
+has_ended(Handler) when is_pid(Handler) ->
+    _ = monitor(process, Handler),
+    not is_process_alive(Handler);
+has_ended(_) ->
+    false.
+
+opened(Sockets, Port, #{table := Table} = Shared) ->
+    ok = hep_listener_table:put(port, Port, Table),
+    ok = hep_listener_table:put(sockets, Sockets, Table),
+    ok = hep_listener_table:put(owner, self(), Table),
+    State = #state{shared = Shared, sockets = hep_secret:hide(Sockets), port = Port},
+    State#state{drops = drops(State), connections = connections(pid(connections, Table))}.
+
+%% Those of the owner before this one. Which of them are in the handshake is not known: they enter again.
+connections(undefined) ->
+    #{};
+connections(Supervisor) ->
+    try supervisor:which_children(Supervisor) of
+        Children -> maps:from_list([{Pid, monitor(process, Pid)} || {_, Pid, _, _} <- Children, is_pid(Pid)])
+    catch
+        exit:_ -> #{}
+    end.
+
+handle_call(port, _, #state{port = Port} = State) ->
+    {reply, Port, State};
+handle_call(info, _, State) ->
+    Polled = poll_drops(State),
+    {reply, all(Polled), Polled};
+handle_call({enter, Phase}, {Pid, _}, State) ->
+    {Entered, Next} = entered(Phase, Pid, left(Pid, State)),
+    {reply, Entered, Next};
+handle_call(_, _, State) ->
+    {reply, {error, unknown_call}, State}.
+
+handle_cast(_, State) ->
+    {noreply, State}.
+
+handle_info({'DOWN', _, process, Pid, Reason}, #state{shared = #{handler := Pid, listener := Listener}} = State) ->
+    logger:error(#{what => hep_listener_handler_ended, listener => Listener, handler => Pid, reason => Reason}),
+    {stop, {shutdown, {handler, Reason}}, State};
+handle_info({'DOWN', _, process, Pid, _}, State) ->
+    {noreply, left(Pid, State)};
+handle_info({'EXIT', Port, Reason}, State) when is_port(Port) ->
+    {stop, {socket, Reason}, State};
+handle_info(_, State) ->
+    {noreply, State}.
+
+terminate(_, #state{shared = #{transport := Transport}, sockets = Sockets}) ->
+    close(Transport, Sockets()).
+
+%%% Places
+
+entered(handshake, Pid, #state{handshakes = Some, shared = #{max_handshakes := Most}} = State) when
+    map_size(Some) < Most
+->
+    {true, count(accepted, State#state{handshakes = Some#{Pid => monitor(process, Pid)}})};
+entered(open, Pid, #state{connections = Some, shared = #{max_connections := Most}} = State) when
+    map_size(Some) < Most
+->
+    Entered = State#state{connections = Some#{Pid => monitor(process, Pid)}},
+    case State#state.shared of
+        #{transport := tcp} -> {true, count(accepted, Entered)};
+        %% Counted when its handshake began.
+        #{transport := tls} -> {true, Entered}
+    end;
+entered(_, _, State) ->
+    {false, count(refused, State)}.
+
+count(Counter, #state{shared = #{counters := Counters}} = State) ->
+    hep_listener_counters:add(Counter, 1, Counters),
+    State.
+
+left(Pid, #state{handshakes = Handshakes, connections = Connections} = State) ->
+    State#state{handshakes = removed(Pid, Handshakes), connections = removed(Pid, Connections)}.
+
+removed(Pid, Places) ->
+    case maps:take(Pid, Places) of
+        {Monitor, Others} ->
+            demonitor(Monitor, [flush]),
+            Others;
+        error ->
+            Places
+    end.
+
+%%% Sockets
+
+%% On the port that the owner before this one had.
+open(#{table := Table} = Shared) ->
+    case hep_listener_table:get(port, Table) of
+        {ok, Port} -> listen(Shared#{port := Port});
+        undefined -> listen(Shared)
+    end.
+
+listen(#{transport := udp} = Shared) -> hep_listener_socket:open(Shared);
+listen(Shared) -> hep_listener_transport:listen(Shared).
+
+retry(Open, Attempts) ->
+    case Open() of
+        {error, eaddrinuse} when Attempts > 1 ->
+            timer:sleep(?ATTEMPT),
+            retry(Open, Attempts - 1);
+        Result ->
+            Result
+    end.
+
+close(udp, Sockets) -> lists:foreach(fun hep_listener_socket:close/1, Sockets);
+close(Transport, Socket) -> hep_listener_transport:close(Transport, Socket).
+
+%%% What info/1 says
+
+all(#state{shared = #{counters := Counters} = Shared, port = Port} = State) ->
+    Always = maps:merge(maps:with([transport, ip, view], Shared), hep_listener_counters:all(Counters)),
+    own(Always#{port => Port}, State).
+
+own(Always, #state{shared = #{transport := udp}, sockets = Sockets, drops = Drops}) ->
+    Own = Always#{shards => length(Drops), recbuf => hep_listener_socket:recbuf(hd(Sockets()))},
+    case lists:member(undefined, Drops) of
+        true -> Own#{dropped := undefined};
+        false -> Own
+    end;
+own(Always, #state{handshakes = Handshakes, connections = Connections}) ->
+    (maps:remove(dropped, Always))#{handshakes => map_size(Handshakes), connections => map_size(Connections)}.
+
+%% Counts what the kernel has dropped since it was asked last.
+poll_drops(#state{drops = Before} = State) ->
+    Now = drops(State),
+    New = lists:sum([hep_listener_socket:new_drops(Old, Count) || {Old, Count} <- lists:zip(Before, Now)]),
+    hep_listener_counters:add(dropped, New, maps:get(counters, State#state.shared)),
+    State#state{drops = Now}.
+
+drops(#state{shared = #{transport := udp}, sockets = Sockets}) ->
+    [hep_listener_socket:drops(Socket) || Socket <- Sockets()];
+drops(_) ->
+    [].
