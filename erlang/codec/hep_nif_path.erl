@@ -2,7 +2,7 @@
 %% application's name does not matter, so any folder name will do, and a release and an escript too.
 -module(hep_nif_path).
 
--export([load/1, program/0]).
+-export([load/1, program/0, program_advice/2]).
 
 -type loader() :: fun((file:filename()) -> ok | {error, {atom(), string()}}).
 
@@ -32,6 +32,22 @@ program() ->
         end,
     filename:join(priv_dir(), "hep_port" ++ Extension).
 
+%% What to do about a program that cannot be started.
+-spec program_advice(file:filename_all(), Reason :: term()) -> string().
+program_advice(Program, Reason) ->
+    case {Program =:= program(), archive(beam_dir())} of
+        {true, none} when Reason =:= enoent ->
+            "build it with `sh native/build.sh' in hep's folder (needs Rust; README.md, section Installation)";
+        {true, Archive} when Archive =/= none ->
+            text(
+                "the escript ~ts cannot run a program out of its archive: install priv/hep_port of a built hep"
+                " beside it and name that file in the option `program'",
+                [Archive]
+            );
+        _ ->
+            "the option `program' must name an executable file"
+    end.
+
 try_load(Path, Loader) ->
     case Loader(Path) of
         ok ->
@@ -48,7 +64,24 @@ load_from_archive(Path, Loader) ->
     Places = [Path, filename:join(beam_dir(), "hep_nif")],
     case [File || Place <- Places, {ok, File, _} <- [erl_prim_loader:get_file(Place ++ extension())]] of
         [Library | _] -> load_copy(Path, Library, Loader);
-        [] -> {error, describe(Path, "there is no such file")}
+        [] -> {error, missing(Path, archive(beam_dir()))}
+    end.
+
+missing(Path, none) ->
+    describe(Path, "there is no such file");
+missing(Path, Archive) ->
+    text(
+        "cannot load the native library ~ts~ts: the escript ~ts does not contain it. Name it in `escript_incl_priv'"
+        " (rebar3) or `include_priv_for' (Mix); README.md, section Installation",
+        [Path, extension(), Archive]
+    ).
+
+%% The file, if there is one, that the folder lies in: an escript.
+archive(Folder) ->
+    case {filelib:is_regular(Folder), filename:dirname(Folder)} of
+        {true, _} -> Folder;
+        {false, Folder} -> none;
+        {false, Parent} -> archive(Parent)
     end.
 
 load_copy(Path, Library, Loader) ->
@@ -60,8 +93,12 @@ load_copy(Path, Library, Loader) ->
             _ = file:delete(Copy ++ extension()),
             Result;
         {error, Reason} ->
-            Text = io_lib:format("it cannot be copied to ~ts: ~ts", [Copy, file:format_error(Reason)]),
-            {error, describe(Path, Text)}
+            {error,
+                text(
+                    "cannot load the native library ~ts~ts: it cannot be copied to ~ts: ~ts. Set TMPDIR to a folder"
+                    " that can be written to",
+                    [Path, extension(), Copy, file:format_error(Reason)]
+                )}
     end.
 
 %% A file that is there already, or a link, is never written to.
@@ -79,13 +116,14 @@ write_new(File, Library) ->
     end.
 
 describe(Path, Problem) ->
-    lists:flatten(
-        io_lib:format(
-            "cannot load the native library ~ts~ts: ~ts. Build it with `sh native/build.sh' in hep's"
-            " folder (needs Rust; README.md, section Installation)",
-            [Path, extension(), Problem]
-        )
+    text(
+        "cannot load the native library ~ts~ts: ~ts. Build it with `sh native/build.sh' in hep's"
+        " folder (needs Rust; README.md, section Installation)",
+        [Path, extension(), Problem]
     ).
+
+text(Format, Arguments) ->
+    lists:flatten(io_lib:format(Format, Arguments)).
 
 priv_dir() ->
     filename:join(filename:dirname(beam_dir()), "priv").

@@ -43,7 +43,8 @@ another_vm_test_() ->
             {"no library", fun no_library/1},
             {"file that is no library", fun broken_library/1},
             {"archive", fun archive/1},
-            {"archive without a library", fun archive_without_library/1}
+            {"archive without a library", fun archive_without_library/1},
+            {"archive and program", fun archive_and_program/1}
         ]
     ].
 
@@ -84,17 +85,29 @@ archive(Folder) ->
     ?assertEqual({ok, []}, file:list_dir(Temporary)),
     {Status, Text} = run(Script, filename:join(Folder, "no such folder")),
     ?assertEqual(0, Status),
-    says(Text, ["cannot be copied to", "no such file or directory", ?COMMAND]).
+    says(Text, ["cannot be copied to", "no such file or directory", "TMPDIR"]),
+    does_not_say(Text, ?COMMAND).
 
 archive_without_library(Folder) ->
     Script = escript(Folder, []),
     {0, Text} = run(Script, Folder),
-    says(Text, [Script, "no such file", ?COMMAND]).
+    says(Text, [Script, "does not contain it", "escript_incl_priv", "include_priv_for"]),
+    does_not_say(Text, ?COMMAND).
+
+%% A program cannot be run out of an escript either.
+archive_and_program(Folder) ->
+    Script = escript(Folder, [library(), hep_nif_path:program()]),
+    {0, Text} = run(Script, Folder, ["port"]),
+    says(Text, ["cannot_start", Script, "`program'"]),
+    does_not_say(Text, ?COMMAND),
+    ?assertEqual({0, "payload hello\n"}, run(Script, Folder, ["port", hep_nif_path:program()])).
 
 %%% Helpers
 
 says(Text, Parts) ->
     [?assertNotEqual({nomatch, P, Text}, {string:find(Text, P), P, Text}) || P <- Parts].
+
+does_not_say(Text, Part) -> ?assertEqual({nomatch, Text}, {string:find(Text, Part), Text}).
 
 ebin() -> filename:join(code:lib_dir(hep), "ebin").
 
@@ -148,8 +161,11 @@ read(File) ->
 
 %% The exit status of an escript that decodes a packet, and what it prints.
 run(Script, Temporary) ->
+    run(Script, Temporary, []).
+
+run(Script, Temporary, More) ->
     Packet = hep_packets:frame(hep_packets:chunk(15, <<"hello">>)),
-    Arguments = [Script, binary_to_list(binary:encode_hex(Packet))],
+    Arguments = [Script, binary_to_list(binary:encode_hex(Packet)) | More],
     Escript = filename:join([code:root_dir(), "bin", "escript"]),
     Port = open_port({spawn_executable, Escript}, [
         {args, Arguments}, {env, [{"TMPDIR", Temporary}]}, exit_status, stderr_to_stdout

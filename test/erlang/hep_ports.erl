@@ -182,6 +182,12 @@ quietly(Test) ->
             Test()
         after
             ok = logger:unset_module_level(Modules),
-            process_flag(trap_exit, Trapping)
+            process_flag(trap_exit, Trapping),
+            flush_exits()
         end
     end}.
+
+flush_exits() ->
+    receive {'EXIT', _, _} -> flush_exits()
+    after 0 -> ok
+    end.

@@ -1,9 +1,26 @@
-//! Frames: a length, a number, a term.
+//! Frames: a length, a number, and items: terms, each with a length of its own.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
 /// The length of a frame's number.
 pub(crate) const NUMBER: usize = 8;
+/// The length of an item's length.
+pub(crate) const LENGTH: usize = 4;
+
+/// A buffer that is larger gives its memory back after its frame.
+pub(crate) const KEPT: usize = 1024 * 1024;
+
+/// The items of a frame; `None` when they do not fill it exactly.
+pub(crate) fn items(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut items = Vec::new();
+    while !bytes.is_empty() {
+        let (&length, behind) = bytes.split_first_chunk::<LENGTH>()?;
+        let (item, rest) = behind.split_at_checked(usize::try_from(u32::from_be_bytes(length)).ok()?)?;
+        items.push(item);
+        bytes = rest;
+    }
+    Some(items)
+}
 
 /// The frames of an input.
 pub(crate) struct Frames<R> {
@@ -22,7 +39,7 @@ impl<R: Read> Frames<R> {
         self.input.buffer().is_empty()
     }
 
-    /// The next frame's number and term; `None` at the end of the input.
+    /// The next frame's number and items; `None` at the end of the input.
     pub(crate) fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
         if self.input.fill_buf()?.is_empty() {
             return Ok(None);
@@ -38,10 +55,11 @@ impl<R: Read> Frames<R> {
         }
         // The buffer grows with what arrives, not with what the length says.
         self.frame.clear();
+        self.frame.shrink_to(KEPT);
         let read = self.input.by_ref().take(length.into()).read_to_end(&mut self.frame)?;
         match self.frame.split_first_chunk::<NUMBER>() {
-            Some((&number, term)) if u32::try_from(read) == Ok(length) => {
-                Ok(Some((u64::from_be_bytes(number), term)))
+            Some((&number, items)) if u32::try_from(read) == Ok(length) => {
+                Ok(Some((u64::from_be_bytes(number), items)))
             }
             _ => Err(io::Error::new(ErrorKind::UnexpectedEof, "the input ends inside a frame")),
         }
@@ -49,11 +67,11 @@ impl<R: Read> Frames<R> {
 }
 
 /// Writes a frame.
-pub(crate) fn write_frame(output: &mut impl Write, number: u64, term: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(term.len().saturating_add(NUMBER)).unwrap_or(u32::MAX);
+pub(crate) fn write_frame(output: &mut impl Write, number: u64, items: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(items.len().saturating_add(NUMBER)).unwrap_or(u32::MAX);
     output.write_all(&length.to_be_bytes())?;
     output.write_all(&number.to_be_bytes())?;
-    output.write_all(term)
+    output.write_all(items)
 }
 
 #[cfg(test)]

@@ -1,21 +1,26 @@
 //! The codec as a program of its own, for those who will not load native code into their VM.
 //!
-//! It reads frames from standard input and writes one for each to standard output: a length of 32 bits
-//! (Erlang's `{packet, 4}`), a number of 64 bits that comes back as it went in, and a term in the external
-//! term format. What it has to say to people goes to standard error. It ends when its input does.
+//! It reads frames from standard input and writes one for each to standard output: a length of 32 bits, a number of
+//! 64 bits that comes back as it went in, and requests, each a length of 32 bits and a term in the external term
+//! format; the answer has as many terms, in the same order. Messages for people go to standard error. The program
+//! ends when its input does.
 //!
 //! Its one argument is the length of the longest frame that is read or written, in bytes; without it that is
-//! what 32 bits can say.
+//! the largest number of 32 bits.
 //!
-//! The requests are those of `hep_port.erl`; see [`serve`](serve::serve).
+//! Memory: the frame that is read, the terms of one request, and the frame that is written. A packet inflates to
+//! `max_inflated` bytes at the most, and one request is served at a time.
+//!
+//! The requests are those of `hep_port_term.erl`; see [`serve`](serve::serve).
 
 #![forbid(unsafe_code)]
 
 mod frames;
+mod limit;
 mod serve;
 mod terms;
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, ErrorKind};
 use std::process::ExitCode;
 
 use frames::{Frames, write_frame};
@@ -34,8 +39,11 @@ fn run() -> io::Result<()> {
     let longest = longest(std::env::args().nth(1))?;
     let mut frames = Frames::new(BufReader::with_capacity(64 * 1024, io::stdin().lock()), longest);
     let mut output = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    while let Some((number, request)) = frames.next()? {
-        write_frame(&mut output, number, &serve::serve(request, longest))?;
+    while let Some((number, requests)) = frames.next()? {
+        let answers = serve::serve(requests, longest).ok_or_else(|| {
+            io::Error::new(ErrorKind::InvalidData, format!("the requests of frame {number} do not fit it"))
+        })?;
+        write_frame(&mut output, number, &answers)?;
         // Answers to requests that came together go out together.
         if frames.is_drained() {
             io::Write::flush(&mut output)?;

@@ -6,71 +6,66 @@ use eetf::Term;
 use hep::Options;
 use hep_term::{Scheduler, TermReader, now};
 
-use crate::frames::NUMBER;
-use crate::terms::{
-    EtfTerms, Made, put_atom, put_integer, put_list, put_tuple, put_version, without_strings,
-};
+use crate::frames::{LENGTH, items};
+use crate::limit::Limit;
+use crate::terms::{EtfTerms, Made, put_atom, put_integer, put_tuple, put_version, without_strings};
 
-/// Answers a request, which is one of
+/// Answers the requests of a frame. Each request is a term in the external term format, one of
 ///
 /// - `{decode, Packet, Options}`, `{parse, Packet}`, `{encode, Hep, Options}`
 /// - `{transform, Chunks}`, `{transform_record, Hep}`
 /// - `{packet_to_json, Packet, Options}`, `{record_to_json, Hep}`, `{chunks_to_json, Version, Chunks}`
 /// - `{from_json, Json}`
-/// - `{batch, [Request]}`, answered with a list
 ///
-/// with what the function of that name in `hep_nif` answers, or with `badarg`; with `{error, {too_large, Bytes}}`
-/// where the frame would be longer than `longest`.
-pub(crate) fn serve(request: &[u8], longest: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    put_version(&mut bytes);
-    match Term::decode(request) {
-        Ok(request) => put_answer(&mut bytes, &without_strings(request), &Cell::default()),
-        Err(_) => put_atom(&mut bytes, BADARG),
+/// and is answered with the term that the function of that name in `hep_nif` returns, or with `badarg`. An answer
+/// that does not fit into the frame (see [`Limit`]) is replaced by `{error, {too_large, Bytes}}`; `Bytes` is the
+/// size that was reached when building it stopped.
+///
+/// `None` when the items do not fill the frame exactly, or are so many that not even an error for each has room.
+pub(crate) fn serve(requests: &[u8], longest: u32) -> Option<Vec<u8>> {
+    let items = items(requests)?;
+    let mut limit = Limit::new(&items, longest)?;
+    let mut answers = Vec::new();
+    let room = Cell::default();
+    for request in items {
+        limit.next(request);
+        let start = answers.len();
+        answers.extend_from_slice(&[0; LENGTH]);
+        put_answer(&mut answers, request, limit.left(start), &room);
+        let length = answers.len().saturating_sub(start).saturating_sub(LENGTH);
+        if let Some(place) = answers.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
+            *place = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+        }
     }
-    let length = bytes.len().saturating_add(NUMBER);
-    if u32::try_from(length).is_ok_and(|length| length <= longest) { bytes } else { too_large(length) }
+    Some(answers)
 }
 
 const BADARG: &str = "badarg";
 
-/// `{error, {too_large, Bytes}}`
-fn too_large(size: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    put_version(&mut bytes);
-    put_tuple(&mut bytes, 2);
-    put_atom(&mut bytes, "error");
-    put_tuple(&mut bytes, 2);
-    put_atom(&mut bytes, "too_large");
-    put_integer(&mut bytes, u64::try_from(size).unwrap_or(u64::MAX));
-    bytes
-}
-
-/// Answers are made in `room`.
-fn put_answer(bytes: &mut Vec<u8>, request: &Term, room: &Cell<Vec<u8>>) {
-    if let Some(requests) = batch(request) {
-        return put_list(bytes, requests.len(), |bytes| {
-            for request in requests {
-                put_answer(bytes, request, room);
-            }
-        });
-    }
-    let terms = EtfTerms::new(request, room);
+/// Adds the answer to a request: `most` bytes, or the error that says that it is larger. Terms are built in `room`.
+fn put_answer(answers: &mut Vec<u8>, request: &[u8], most: usize, room: &Cell<Vec<u8>>) {
+    put_version(answers);
+    let Some(request) = Term::decode(request).ok().map(without_strings) else {
+        return put_atom(answers, BADARG);
+    };
+    // The version is a byte, too.
+    let terms = EtfTerms::new(&request, room, most.saturating_sub(1));
     match call(&terms) {
-        Some(answer) => terms.put(&answer, bytes),
-        None => put_atom(bytes, BADARG),
+        None => put_atom(answers, BADARG),
+        Some(answer) => match terms.too_large(&answer) {
+            None => terms.put(&answer, answers),
+            Some(size) => put_too_large(answers, size.saturating_add(1)),
+        },
     }
 }
 
-/// The requests of a batch, which are no batches themselves.
-fn batch(request: &Term) -> Option<&[Term]> {
-    let Term::Tuple(tuple) = request else { return None };
-    match &tuple.elements[..] {
-        [Term::Atom(name), Term::List(list)] if name.name == "batch" => {
-            list.elements.iter().all(|request| batch(request).is_none()).then_some(&list.elements)
-        }
-        _ => None,
-    }
+/// `{error, {too_large, Bytes}}`
+fn put_too_large(bytes: &mut Vec<u8>, size: usize) {
+    put_tuple(bytes, 2);
+    put_atom(bytes, "error");
+    put_tuple(bytes, 2);
+    put_atom(bytes, "too_large");
+    put_integer(bytes, u64::try_from(size).unwrap_or(u64::MAX));
 }
 
 fn call(terms: &EtfTerms<'_>) -> Option<Made> {
@@ -103,51 +98,108 @@ fn call(terms: &EtfTerms<'_>) -> Option<Made> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a test may panic")]
 mod tests {
     use eetf::{Atom as EtfAtom, FixInteger, List, Tuple};
 
     use super::*;
+    use crate::frames::NUMBER;
 
-    fn ask(request: &Term) -> String {
-        let mut bytes = Vec::new();
-        assert!(request.encode(&mut bytes).is_ok());
-        Term::decode(&serve(&bytes, 1000)[..]).map(|term| term.to_string()).unwrap_or_default()
+    const LONGEST: u32 = 1000;
+
+    /// The requests as they stand in a frame.
+    fn framed(requests: &[Vec<u8>]) -> Vec<u8> {
+        let item = |bytes: &Vec<u8>| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+        requests.iter().flat_map(item).collect()
     }
 
-    fn request(name: &str, arguments: Vec<Term>) -> Term {
+    fn encoded(request: &Term) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// The answers as text; they fit into the frame.
+    fn ask(requests: &[Vec<u8>], longest: u32) -> Vec<String> {
+        let answers = serve(&framed(requests), longest).unwrap();
+        assert!(answers.len() + NUMBER <= usize::try_from(longest).unwrap(), "{}", answers.len());
+        let answers = items(&answers).unwrap();
+        answers.iter().map(|answer| Term::decode(*answer).unwrap().to_string()).collect()
+    }
+
+    fn request(name: &str, arguments: Vec<Term>) -> Vec<u8> {
         let mut elements = vec![Term::from(EtfAtom::from(name))];
         elements.extend(arguments);
-        Tuple::from(elements).into()
+        encoded(&Tuple::from(elements).into())
+    }
+
+    fn parse(bytes: &[u8]) -> Vec<u8> {
+        request("parse", vec![eetf::Binary::from(bytes.to_vec()).into()])
     }
 
     #[test]
-    fn a_batch_is_answered_in_order() {
-        let parse = |bytes: &[u8]| request("parse", vec![eetf::Binary::from(bytes.to_vec()).into()]);
-        let requests = vec![parse(b"HEP3\0\x06"), parse(b"x"), request("foo", vec![])];
-        let answer = ask(&request("batch", vec![List::from(requests).into()]));
-        assert_eq!(answer, "[{'ok',{'hep',3,[]}},{'error','not_hep'},'badarg']");
+    fn requests_are_answered_in_order() {
+        assert_eq!(
+            ask(
+                &[parse(b"HEP3\0\x06"), parse(b"x"), request("foo", vec![]), b"\x83".to_vec(), vec![]],
+                LONGEST
+            ),
+            ["{'ok',{'hep',3,[]}}", "{'error','not_hep'}", "'badarg'", "'badarg'", "'badarg'"]
+        );
+        assert_eq!(ask(&[], LONGEST), [""; 0]);
     }
 
     #[test]
-    fn what_is_no_request_is_a_badarg() {
-        assert_eq!(serve(b"\x83", 1000), b"\x83w\x06badarg");
-        assert_eq!(serve(b"", 1000), serve(b"\x83", 1000));
-        assert_eq!(ask(&EtfAtom::from("parse").into()), "'badarg'");
-        assert_eq!(ask(&request("parse", vec![])), "'badarg'");
-        assert_eq!(ask(&request("decode", vec![FixInteger::from(1).into(), List::nil().into()])), "'badarg'");
-        let nested =
-            request("batch", vec![List::from(vec![request("batch", vec![List::nil().into()])]).into()]);
-        assert_eq!(ask(&nested), "'badarg'");
+    fn unknown_requests_are_a_badarg() {
+        let wrong = [
+            encoded(&EtfAtom::from("parse").into()),
+            request("parse", vec![]),
+            request("decode", vec![FixInteger::from(1).into(), List::nil().into()]),
+        ];
+        assert_eq!(ask(&wrong, LONGEST), ["'badarg'"; 3]);
     }
 
     #[test]
-    fn an_answer_beyond_the_longest_frame_is_told() {
-        let mut bytes = Vec::new();
-        assert!(request("parse", vec![]).encode(&mut bytes).is_ok());
-        let answer = serve(&bytes, 1000);
-        let length = u32::try_from(answer.len().saturating_add(NUMBER)).unwrap_or_default();
-        assert_eq!(serve(&bytes, length), answer);
-        let told = Term::decode(&serve(&bytes, length.saturating_sub(1))[..]).map(|term| term.to_string());
-        assert_eq!(told.unwrap_or_default(), format!("{{'error',{{'too_large',{length}}}}}"));
+    fn items_that_do_not_fill_the_frame_are_refused() {
+        let bytes = framed(&[parse(b"x")]);
+        for end in 1..bytes.len() {
+            assert_eq!(serve(bytes.get(..end).unwrap(), LONGEST), None, "{end}");
+        }
+        assert_eq!(serve(&[&bytes[..], b"x"].concat(), LONGEST), None);
+        assert!(serve(&bytes, LONGEST).is_some());
+    }
+
+    /// An answer of exactly the longest frame's size fits, one of a byte more does not.
+    #[test]
+    fn an_answer_is_as_long_as_the_frame_at_the_most() {
+        let packet = [b"HEP3\0\x70\0\0\0\x0f\0\x6a".to_vec(), vec![b'x'; 100]].concat();
+        let whole = ask(&[parse(&packet)], LONGEST);
+        let size = serve(&framed(&[parse(&packet)]), LONGEST).unwrap().len() + NUMBER;
+        let longest = u32::try_from(size).unwrap();
+        assert_eq!(ask(&[parse(&packet)], longest), whole);
+        assert_eq!(
+            ask(&[parse(&packet)], longest - 1),
+            [format!("{{'error',{{'too_large',{}}}}}", size - NUMBER - LENGTH)]
+        );
+    }
+
+    /// Large answers do not take the room of small ones.
+    #[test]
+    fn only_large_answers_are_lost() {
+        let large = parse(&[b"HEP3\x02\x58".to_vec(), [0, 0, 0, 15, 0, 6].repeat(99)].concat());
+        let mut requests = vec![large; 20];
+        requests.extend(vec![parse(b"x"); 100]);
+        let answers = ask(&requests, 40_000);
+        let lost = |answer: &&String| answer.contains("too_large");
+        assert_eq!(answers.iter().skip(20).filter(lost).count(), 0);
+        let large_lost = answers.iter().take(20).filter(lost).count();
+        assert!(large_lost > 0 && large_lost < 20, "{large_lost}");
+    }
+
+    #[test]
+    fn more_requests_than_errors_fit_are_refused() {
+        let requests = vec![parse(b"x"); 25];
+        assert_eq!(serve(&framed(&requests), LONGEST), None);
+        assert_eq!(ask(requests.get(1..).unwrap(), LONGEST).len(), 24);
     }
 }

@@ -6,6 +6,8 @@ use std::ops::Range;
 use eetf::{Atom as EtfAtom, BigInteger, Binary, FixInteger, ImproperList, List, Map, Term, Tuple};
 use hep_term::{Atom, TermBuilder, TermReader, Terms};
 
+use crate::frames::KEPT;
+
 /// The tags of the format. See "External Term Format" in the user's guide of ERTS.
 mod tag {
     pub(super) const VERSION: u8 = 131;
@@ -120,28 +122,55 @@ pub(crate) struct EtfTerms<'a> {
     pub(crate) request: &'a Term,
     /// The terms made so far, as they are written, one behind the other.
     made: &'a Cell<Vec<u8>>,
+    /// The bytes that the answer may have.
+    most: usize,
+    /// The size of the term that was too large to be made.
+    beyond: Cell<Option<usize>>,
 }
+
+/// How often a byte of an answer is written at the most, since a tuple and a list repeat their elements:
+/// the value of a chunk, `{Length, Value}`, `{Key, _}`, the list of chunks, the record, the list of records, `{ok, _}`.
+const LAYERS: usize = 8;
 
 /// Where a term that was made stands.
 #[derive(Clone)]
 pub(crate) struct Made(Range<usize>);
 
+impl Made {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl<'a> EtfTerms<'a> {
     /// Makes terms in `room`, of which the ones of an earlier request are forgotten.
-    pub(crate) fn new(request: &'a Term, room: &'a Cell<Vec<u8>>) -> Self {
+    /// A term of more than `most` bytes is not made, and neither is anything after it.
+    pub(crate) fn new(request: &'a Term, room: &'a Cell<Vec<u8>>, most: usize) -> Self {
         let mut bytes = room.take();
         bytes.clear();
+        bytes.shrink_to(KEPT);
         room.set(bytes);
-        Self { request, made: room }
+        Self { request, made: room, most, beyond: Cell::new(None) }
     }
 
-    fn make(&self, put: impl FnOnce(&mut Vec<u8>)) -> Made {
+    /// Makes a term of about `size` bytes.
+    fn make(&self, size: usize, put: impl FnOnce(&mut Vec<u8>)) -> Made {
         let mut bytes = self.made.take();
         let start = bytes.len();
-        put(&mut bytes);
+        let has_room = size <= self.most && start <= self.most.saturating_mul(LAYERS);
+        if has_room && self.beyond.get().is_none() {
+            put(&mut bytes);
+        } else if self.beyond.get().is_none() {
+            self.beyond.set(Some(size.max(self.most)));
+        }
         let end = bytes.len();
         self.made.set(bytes);
         Made(start..end)
+    }
+
+    /// The size of an answer that is larger than `most` bytes, or reached so many before it was complete.
+    pub(crate) fn too_large(&self, answer: &Made) -> Option<usize> {
+        self.beyond.get().or_else(|| (answer.len() > self.most).then_some(answer.len()))
     }
 
     /// Adds a term that was made to an answer.
@@ -150,6 +179,10 @@ impl<'a> EtfTerms<'a> {
         answer.extend_from_slice(bytes.get(term.0.clone()).unwrap_or_default());
         self.made.set(bytes);
     }
+}
+
+fn size(elements: &[Made]) -> usize {
+    elements.iter().fold(0, |sum, element| sum.saturating_add(element.len()))
 }
 
 fn put_made(bytes: &mut Vec<u8>, elements: &[Made]) {
@@ -162,26 +195,26 @@ impl TermBuilder for EtfTerms<'_> {
     type Term = Made;
 
     fn atom(&self, atom: Atom) -> Made {
-        self.make(|bytes| put_atom(bytes, atom.name()))
+        self.make(0, |bytes| put_atom(bytes, atom.name()))
     }
 
     fn integer(&self, value: u64) -> Made {
-        self.make(|bytes| put_integer(bytes, value))
+        self.make(0, |bytes| put_integer(bytes, value))
     }
 
     fn binary(&self, value: &[u8]) -> Made {
-        self.make(|bytes| put_binary(bytes, value))
+        self.make(value.len(), |bytes| put_binary(bytes, value))
     }
 
     fn tuple<const N: usize>(&self, elements: [Made; N]) -> Made {
-        self.make(|bytes| {
+        self.make(size(&elements), |bytes| {
             put_tuple(bytes, N);
             put_made(bytes, &elements);
         })
     }
 
     fn list(&self, elements: &mut Terms<Made>) -> Made {
-        self.make(|bytes| put_list(bytes, elements.len(), |bytes| put_made(bytes, elements)))
+        self.make(size(elements), |bytes| put_list(bytes, elements.len(), |bytes| put_made(bytes, elements)))
     }
 
     fn key(&self, vendor: u16, id: u16) -> Made {
@@ -198,7 +231,7 @@ impl<'a> TermReader for EtfTerms<'a> {
     type Input = &'a Term;
 
     fn keep(&self, term: &'a Term) -> Made {
-        self.make(|bytes| put_term(bytes, term))
+        self.make(0, |bytes| put_term(bytes, term))
     }
 
     #[inline]
@@ -271,13 +304,14 @@ fn all_without_strings(terms: Vec<Term>) -> Vec<Term> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may panic")]
 mod tests {
     use super::*;
 
     /// What is read of a term that was made.
     fn read(make: impl FnOnce(&EtfTerms<'_>) -> Made) -> Option<Term> {
         let (request, room) = (List::nil().into(), Cell::new(b"what was made before".to_vec()));
-        let terms = EtfTerms::new(&request, &room);
+        let terms = EtfTerms::new(&request, &room, usize::MAX);
         let term = make(&terms);
         let mut bytes = Vec::new();
         put_version(&mut bytes);
@@ -299,12 +333,31 @@ mod tests {
         let improper = Term::from(ImproperList { elements, last: Box::new(tuple.clone()) });
         for term in [list, tuple, binary, float, map, improper] {
             let (request, room) = (term.clone(), Cell::default());
-            let terms = EtfTerms::new(&request, &room);
+            let terms = EtfTerms::new(&request, &room, usize::MAX);
             let mut bytes = Vec::new();
             put_version(&mut bytes);
             terms.put(&terms.keep(&request), &mut bytes);
             assert_eq!(Term::decode(&bytes[..]).ok(), Some(term));
         }
+    }
+
+    #[test]
+    fn building_stops_at_the_limit() {
+        let (request, room) = (List::nil().into(), Cell::default());
+        let most = 1000;
+        let terms = EtfTerms::new(&request, &room, most);
+        let made = terms.binary(&[0; 900]);
+        assert_eq!(terms.too_large(&made), None);
+        // Of one term, and of many.
+        let tuple = terms.tuple([made.clone(), made.clone()]);
+        assert_eq!((terms.too_large(&tuple), tuple.len()), (Some(1810), 0));
+        let terms = EtfTerms::new(&request, &room, most);
+        for _ in 0..100 {
+            terms.binary(&[0; 900]);
+        }
+        assert_eq!(terms.too_large(&made), Some(most));
+        let bytes = room.take().len();
+        assert!(bytes <= (LAYERS + 1) * 905, "{bytes}");
     }
 
     #[test]

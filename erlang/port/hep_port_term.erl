@@ -1,0 +1,111 @@
+%% @private
+%% The requests and answers of `hep_port' as terms: what the program understands, and whether it answered what the call
+%% may return.
+-module(hep_port_term).
+
+-include("hep.hrl").
+
+-export([modules/0, request/1, answer/2, refused/1]).
+
+%% How deep a request's terms may be nested.
+-define(DEPTH, 64).
+%% The tag of a compressed term: a few bytes that may become gigabytes. The program writes none.
+-define(COMPRESSED, 80).
+
+%% The modules that know all atoms of the answers: answers with others are refused.
+-spec modules() -> [module()].
+modules() ->
+    [hep, hep_registry, ?MODULE].
+
+%% The request as the program reads it.
+-spec request(hep_port:request() | term()) -> {ok, binary()} | badarg.
+request(Request) ->
+    Wired = wire(Request),
+    case Wired =/= badarg andalso is_shallow(Wired, ?DEPTH) of
+        %% In the newer form all atoms are UTF-8, which the program reads.
+        true -> {ok, term_to_binary(Wired, [{minor_version, 2}])};
+        false -> badarg
+    end.
+
+%% No packet is nested deeply. The program reads terms by recursion, and its stack has an end.
+is_shallow(_, 0) -> false;
+is_shallow([Head | Tail], Depth) -> is_shallow(Head, Depth - 1) andalso is_shallow(Tail, Depth);
+is_shallow(Tuple, Depth) when is_tuple(Tuple) -> is_shallow(tuple_to_list(Tuple), Depth - 1);
+is_shallow(Map, Depth) when is_map(Map) -> is_shallow(maps:to_list(Map), Depth - 1);
+is_shallow(_, _) -> true.
+
+wire({parse, Packet}) when is_binary(Packet) -> {parse, Packet};
+wire({decode, Packet}) -> wire({decode, Packet, #{}});
+wire({decode, Packet, Options}) when is_binary(Packet), is_map(Options) ->
+    {decode, Packet, maps:to_list(Options)};
+wire({encode, Hep}) -> wire({encode, Hep, #{}});
+wire({encode, Hep, Options}) when is_map(Options) ->
+    {encode, hep:numbered(Hep), maps:to_list(Options)};
+wire({transform, #hep{} = Hep}) -> {transform_record, Hep};
+wire({transform, {hep, _Version, Chunks}}) -> {transform, Chunks};
+wire({to_json, Packet}) when is_binary(Packet) -> {packet_to_json, Packet, []};
+wire({to_json, #hep{} = Hep}) -> {record_to_json, hep:numbered(Hep)};
+wire({to_json, {hep, Version, Chunks}}) -> {chunks_to_json, Version, Chunks};
+wire({from_json, Json}) when is_binary(Json) -> {from_json, Json};
+wire(_) -> badarg.
+
+%% What the call answers. `broken' is the program that wrote something else.
+-spec answer(hep_port:request(), binary()) -> {ok, term()} | broken.
+answer(_, <<_Version, ?COMPRESSED, _/binary>>) ->
+    broken;
+answer(Request, Bytes) ->
+    %% Without new atoms: these are never freed.
+    try binary_to_term(Bytes, [safe]) of
+        badarg -> {ok, refused(Request)};
+        {error, {too_large, Size}} = TooLarge when is_integer(Size), Size > 0 -> {ok, TooLarge};
+        Term -> checked(element(1, Request), Request, Term)
+    catch
+        error:badarg -> broken
+    end.
+
+checked(parse, _, {ok, {hep, Version, Chunks}} = Answer) when Version >= 1, Version =< 3 ->
+    all(fun is_chunk/1, Chunks, Answer);
+checked(parse, {_, Packet}, {error, Reason}) ->
+    reason(Reason, {error, invalid_packet, Packet});
+checked(decode, _, {ok, #hep{}} = Answer) ->
+    {ok, Answer};
+checked(encode, _, {ok, Packet} = Answer) when is_binary(Packet); is_list(Packet) ->
+    {ok, Answer};
+checked(transform, {_, Packet}, Properties) ->
+    case all(fun is_property/1, Properties, Properties) of
+        {ok, _} -> {ok, hep_transform:nested([], Packet, Properties)};
+        broken -> broken
+    end;
+checked(to_json, _, {ok, Json} = Answer) when is_binary(Json) ->
+    {ok, Answer};
+checked(to_json, {_, Packet}, {error, Reason}) when not is_binary(Packet) ->
+    reason(Reason, {error, badarg});
+checked(from_json, _, {ok, #hep{}} = Answer) ->
+    {ok, Answer};
+checked(from_json, _, {ok, Packets} = Answer) ->
+    all(fun(Packet) -> is_record(Packet, hep) end, Packets, Answer);
+checked(_, _, {error, Reason} = Answer) ->
+    reason(Reason, Answer);
+checked(_, _, _) ->
+    broken.
+
+all(Is, List, Answer) ->
+    case hep_options:all(Is, List) of
+        true -> {ok, Answer};
+        false -> broken
+    end.
+
+is_chunk({<<_:32>>, Value}) -> is_binary(Value);
+is_chunk(_) -> false.
+
+is_property({Name, _}) -> is_binary(Name);
+is_property(_) -> false.
+
+reason(Reason, Answer) when is_atom(Reason) -> {ok, Answer};
+reason(Reason, Answer) when is_atom(element(1, Reason)) -> {ok, Answer};
+reason(_, _) -> broken.
+
+%% The answer of a batch where the call raises `badarg'.
+-spec refused(hep_port:request() | term()) -> {error, invalid_packet, term()} | {error, badarg}.
+refused({parse, Packet}) -> {error, invalid_packet, Packet};
+refused(_) -> {error, badarg}.
