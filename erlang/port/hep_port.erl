@@ -26,8 +26,8 @@
 %%
 %% == Memory ==
 %% Requests under way have four times `max_frame' together at the most, others are `overloaded'. The server
-%% keeps one unfinished frame, of `max_frame' bytes at the most. The program keeps one frame of requests, the terms of one of
-%% them, and the answers to that frame. It serves one request at a time, so that only one payload is inflated at a time:
+%% keeps one unfinished frame, of `max_frame' bytes at the most. The program keeps one frame of requests, the terms
+%% of one of them, and the answers to that frame. It serves one request at a time, so that only one payload is inflated at a time:
 %% to `max_inflated' bytes of the request's options, 256 KiB by default, whose JSON is up to six times as long.
 -module(hep_port).
 
@@ -166,8 +166,8 @@ from_json(Server, Json) -> one(Server, {from_json, Json}).
 %% `{error, {too_large, Bytes}}'.
 %%
 %% The answers have one frame together, `max_frame'. Each may fill it except for the room that is kept back
-%% for the requests behind it: eight times their bytes and 512 bytes for each, but no more than their share of the frame. So
-%% packets that inflate a thousandfold only take room from each other. When all requests together are larger than a
+%% for the requests behind it: eight times their bytes and 512 bytes for each, but no more than their share of the
+%% frame. So packets that inflate a thousandfold only take room from each other. When all requests together are larger than a
 %% frame, nothing is answered but `{error, {too_large, Bytes}}'.
 -spec batch(server(), [request()]) -> [term()] | {error, failure()}.
 batch(Server, Requests) when length(Requests) >= 0 ->

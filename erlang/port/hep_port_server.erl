@@ -1,6 +1,6 @@
 %% @private
-%% The process of `hep_port' that owns the program: starts it, hands it requests and the callers its answers, ends it and
-%% starts it again.
+%% The process of `hep_port' that owns the program: starts it, passes on requests and answers, ends it and starts it
+%% again.
 -module(hep_port_server).
 
 -behaviour(gen_server).
