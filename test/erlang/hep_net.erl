@@ -3,7 +3,7 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
--export([listening/2, until/1, until/2, until/3, quietly/1, patiently/1]).
+-export([listening/2, until/1, until/2, until/3, wait_for/1, quietly/1, patiently/1]).
 -export([loopback/1, udp/2, udp/3, tcp/1, tcp/2, tls/2, send/2, close/1]).
 -export([certificates/0]).
 -export([packet/1, number/1, take/1, take/2, flushed/0]).
@@ -45,6 +45,17 @@ until(Test, Found, Deadline) ->
         _ when Late -> erlang:error({deadline, Found()});
         _ -> receive after ?PAUSE -> until(Test, Found, Deadline) end
     end.
+
+%% Waits until the function gives `{true, Value}', and gives the value.
+wait_for(Test) ->
+    Waiting = make_ref(),
+    until(fun() ->
+        case Test() of
+            {true, Value} -> self() ! {Waiting, Value}, true;
+            false -> false
+        end
+    end),
+    receive {Waiting, Value} -> Value end.
 
 %% Tests, none of whose reports are shown.
 quietly(Tests) ->
