@@ -36,6 +36,8 @@ tests() ->
             {"max_connections", fun max_connections/2},
             {"idle", fun idle/2},
             {"busy is not idle", fun busy/2},
+            {"bytes put the idle time off", fun steady/2},
+            {"keep-alive probes", fun keepalive/2},
             {"a connection that sends nothing", fun nothing/2},
             {"a connection's process is killed", fun killed/2},
             {"the acceptors are killed", fun acceptor/2},
@@ -302,6 +304,43 @@ busy(Options, Connect) ->
         ?assertMatch(#{idle_closed := 0}, hep_listener:info(Listener)),
         Connection ! go,
         until(fun() -> maps:get(idle_closed, hep_listener:info(Listener)) =:= 1 end),
+        close(Socket)
+    end).
+
+%% A connection that sends, a byte or a packet at a time, for longer than idle_timeout.
+steady(Options, Connect) ->
+    Timeout = 2000,
+    listening(Options, #{idle_timeout => Timeout, handler => fun(_) -> ok end}, fun(Listener, Port) ->
+        Sockets = [Connect(Port), Connect(Port)],
+        End = erlang:monotonic_time(millisecond) + 2 * Timeout,
+        Bytes = [binary:copy(packet(1), 1000), packet(1)],
+        sending(End, lists:zip(Sockets, Bytes)),
+        ?assertMatch(#{idle_closed := 0, connections := 2}, hep_listener:info(Listener)),
+        until(fun() -> maps:get(idle_closed, hep_listener:info(Listener)) =:= 2 end),
+        [close(Socket) || Socket <- Sockets]
+    end).
+
+sending(End, [{First, <<Byte, Rest/binary>>}, {Second, Packet}]) ->
+    ok = send(First, <<Byte>>),
+    ok = send(Second, Packet),
+    receive after 10 -> ok end,
+    erlang:monotonic_time(millisecond) > End orelse sending(End, [{First, Rest}, {Second, Packet}]).
+
+%% Set for the accepted socket, on Linux with times of its own.
+keepalive(Options, Connect) ->
+    listening(Options, #{}, fun(Listener, Port) ->
+        Socket = Connect(Port),
+        until(fun() -> maps:get(connections, hep_listener:info(Listener)) =:= 1 end),
+        {ok, Client} = if is_port(Socket) -> inet:sockname(Socket); true -> ssl:sockname(Socket) end,
+        [Accepted] = [P || P <- erlang:ports(), inet:peername(P) =:= {ok, Client}],
+        ?assertEqual({ok, [{keepalive, true}]}, inet:getopts(Accepted, [keepalive])),
+        case os:type() of
+            {unix, linux} ->
+                Given = [{raw, 6, Option, <<Value:32/native>>} || {Option, Value} <- [{4, 60}, {5, 15}, {6, 4}]],
+                ?assertEqual({ok, Given}, inet:getopts(Accepted, [{raw, 6, Option, 4} || Option <- [4, 5, 6]]));
+            _ ->
+                ok
+        end,
         close(Socket)
     end).
 

@@ -4,6 +4,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 -export([listening/2, until/1, until/2, until/3, wait_for/1, quietly/1, patiently/1]).
+-export([logged/1, log/2]).
 -export([loopback/1, udp/2, udp/3, tcp/1, tcp/2, tls/2, send/2, close/1]).
 -export([certificates/0]).
 -export([packet/1, number/1, take/1, take/2, flushed/0]).
@@ -76,6 +77,32 @@ patiently({Line, Test}) when is_integer(Line) -> {timeout, ?PATIENCE, {Line, Tes
 patiently({Name, Test}) when is_function(Test) -> {Name, patiently(Test)};
 patiently(Test) when is_function(Test) -> {timeout, ?PATIENCE, Test};
 patiently(Test) -> Test.
+
+%% The reports that are logged while the function runs, at the level of notices and above. Nothing is shown.
+logged(Test) ->
+    #{level := Level} = logger:get_primary_config(),
+    {ok, #{level := Shown}} = logger:get_handler_config(default),
+    ok = logger:set_handler_config(default, level, none),
+    ok = logger:set_primary_config(level, notice),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self()}),
+    try
+        _ = Test(),
+        reports()
+    after
+        ok = logger:remove_handler(?MODULE),
+        ok = logger:set_primary_config(level, Level),
+        ok = logger:set_handler_config(default, level, Shown)
+    end.
+
+%% Called in the process that logs.
+log(#{msg := {report, Report}}, #{config := Pid}) -> Pid ! {?MODULE, logged, report(Report)};
+log(#{msg := Message}, #{config := Pid}) -> Pid ! {?MODULE, logged, #{message => Message}}.
+
+report(Report) when is_map(Report) -> Report;
+report(Report) -> #{report => Report}.
+
+reports() ->
+    receive {?MODULE, logged, Report} -> [Report | reports()] after 0 -> [] end.
 
 %%% Senders
 

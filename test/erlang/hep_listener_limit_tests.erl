@@ -1,0 +1,60 @@
+%% @doc hep_listener where the system has no descriptors left: in a system process of its own, with a low limit.
+-module(hep_listener_limit_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+-export([main/0]).
+
+%% Enough for the runtime system, and for some connections.
+-define(DESCRIPTORS, 60).
+-define(CONNECTIONS, 100).
+
+%% It waits, counts and logs, once, and goes on when there are descriptors again.
+descriptors_test_() ->
+    case os:type() of
+        {unix, _} -> {timeout, 120, fun descriptors/0};
+        _ -> []
+    end.
+
+descriptors() ->
+    Erl = filename:join([code:root_dir(), "bin", "erl"]),
+    Paths = [filename:dirname(code:which(Module)) || Module <- [hep_listener, ?MODULE]],
+    Command = "ulimit -n " ++ integer_to_list(?DESCRIPTORS) ++ " && exec \"$0\" \"$@\"",
+    Arguments = ["-c", Command, Erl, "-noinput", "-pa" | Paths] ++ ["-run", atom_to_list(?MODULE), "main"],
+    Program = open_port({spawn_executable, os:find_executable("sh")}, [
+        {args, Arguments}, {line, 1000}, exit_status, binary, hide
+    ]),
+    Port = binary_to_integer(line(Program, <<"port ">>)),
+    Sockets = [hep_net:tcp(Port) || _ <- lists:seq(1, ?CONNECTIONS)],
+    <<"accept_errors">> = line(Program, <<"counted ">>),
+    [ok = gen_tcp:close(Socket) || Socket <- Sockets],
+    Last = hep_net:tcp(Port),
+    ok = gen_tcp:send(Last, hep_net:packet(1)),
+    ?assertEqual(<<"1">>, line(Program, <<"lines ">>)),
+    ok = gen_tcp:close(Last),
+    receive {Program, {exit_status, Status}} -> ?assertEqual(0, Status) end.
+
+%% The rest of a line that begins so; there may be others before.
+line(Program, Begin) ->
+    Size = byte_size(Begin),
+    receive
+        {Program, {data, {eol, <<Begin:Size/binary, Rest/binary>>}}} -> Rest;
+        {Program, {data, _}} -> line(Program, Begin);
+        {Program, {exit_status, Status}} -> error({ended, Status})
+    after 60000 -> error({no_line, Begin})
+    end.
+
+%% In the other system process.
+main() ->
+    Main = self(),
+    Reports = hep_net:logged(fun() ->
+        {ok, Listener} = hep_listener:start_link(#{
+            transport => tcp, ip => {127, 0, 0, 1}, port => 0, handler => fun(_) -> Main ! received end
+        }),
+        io:format("port ~b~n", [hep_listener:port(Listener)]),
+        hep_net:until(fun() -> maps:get(accept_errors, hep_listener:info(Listener)) > 20 end),
+        io:format("counted accept_errors~n"),
+        receive received -> ok end
+    end),
+    io:format("lines ~b~n", [length([Reason || #{what := hep_listener_accept_failed, reason := Reason} <- Reports])]),
+    halt(0).
