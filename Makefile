@@ -10,7 +10,7 @@ HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 # A file that was written halfway is none.
 .DELETE_ON_ERROR:
 
-.PHONY: all native dist help setup run test interop bench load registry clean
+.PHONY: all native dist help setup run test interop bench load fuzz registry clean
 
 all: native ebin/hep.app
 
@@ -39,6 +39,7 @@ help:
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
 	@echo 'make bench    measure against pure Erlang'
 	@echo 'make load     put load on hep_listener (Linux, 15 minutes); LOAD=udp,cpu,tcp,tls,soak SECONDS=30 PACKETS=2000000 SOAK=600'
+	@echo 'make fuzz     run the fuzz targets of the codec, on the stable toolchain; needs a C++ compiler; not part of make test; SECONDS=60 TARGETS="parse decode"'
 	@echo 'make registry write erlang/codec/hep_registry.erl again, from native/hep/src/registry.rs'
 	@echo 'make clean    remove what was built'
 
@@ -64,6 +65,9 @@ bench: setup
 load: setup
 	@$(MAKE) --no-print-directory all
 	@sh bench/load/run.sh '$(LOAD)' '$(SECONDS)' '$(PACKETS)' '$(SOAK)'
+
+fuzz:
+	@sh native/hep/fuzz/run.sh $(or $(SECONDS),60) $(if $(TARGETS),'$(TARGETS)')
 
 registry:
 	@cargo run --quiet --locked -p hep --example registry > erlang/codec/hep_registry.erl.new

@@ -49,7 +49,8 @@ if optional 'Rust formatting' cargo fmt --version; then
     step 'Load generator formatting' cargo fmt --check --manifest-path bench/load_generator/Cargo.toml
 fi
 if optional 'Clippy' cargo clippy --version; then
-    step 'Clippy' cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+    step 'Fuzz target formatting' cargo fmt --check --manifest-path native/hep/fuzz/Cargo.toml
+step 'Clippy' cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 fi
 step 'Rust docs' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps
 step 'Rust tests' cargo test --quiet --locked --workspace --exclude hep_floor_nif

@@ -1,0 +1,57 @@
+//! Decoding with every option: errors lie within the input, and a packet comes back from every way to encode it.
+#![no_main]
+
+use hep::{DecodeError, EncodeError, EncodeOptions, Field, Options, Packet, Payload, Version, quirks};
+use hep_fuzz::{assert_same, encode_options, now, options, pick, round_tripped};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let pick = pick(input);
+    for options in [Options::default(), options(pick)] {
+        match hep::decode(input, &options, now) {
+            Ok(packet) => encode(&packet, input, pick / 24),
+            Err(error) => check(error, input),
+        }
+    }
+});
+
+fn check(error: DecodeError, input: &[u8]) {
+    assert!(!error.to_string().is_empty());
+    let end = match error {
+        DecodeError::Truncated { offset } | DecodeError::TruncatedChunk { offset } => offset,
+        DecodeError::InvalidChunkLength { offset, .. } => offset + 6,
+        DecodeError::InvalidChunk { offset, length, .. } => offset + length,
+        _ => 0,
+    };
+    assert!(end <= input.len(), "{error:?} of {} bytes", input.len());
+}
+
+fn encode(packet: &Packet<'_>, input: &[u8], pick: usize) {
+    let options = encode_options(pick, packet.version, b"key");
+    let time = packet.timestamp.map(quirks::unswappable_timestamp);
+    match hep::encode(packet, &options, now) {
+        Ok(encoded) => {
+            let bytes = encoded.to_bytes();
+            let back = hep::decode(&bytes, &Options::default(), now).expect("what was encoded decodes");
+            if options.auth_key.is_none() {
+                assert_same(&round_tripped(packet), &back);
+            }
+            // What came back has no more to lose.
+            let options = EncodeOptions { auth_key: None, ..options };
+            let again = hep::encode(&back, &options, now).expect("what came back encodes").to_bytes();
+            assert_same(&back, &hep::decode(&again, &Options::default(), now).expect("again"));
+        }
+        Err(EncodeError::TooLarge { size }) => {
+            assert!(size > 65535, "{size} bytes are not too large");
+            // What was inflated, and what is written in a longer form than it came in, may be.
+            let is_inflated = matches!(packet.payload, Payload::Inflated(_));
+            assert!(is_inflated || input.len() > 65000, "{size} bytes of {}", input.len());
+        }
+        Err(EncodeError::Unsupported(Field::Timestamp)) => {
+            assert_eq!(time, Some(None), "a time that can be written")
+        }
+        // Versions 1 and 2 have no place for it.
+        Err(EncodeError::Unsupported(Field::AuthKey)) => assert!(packet.version != Version::V3),
+        Err(error) => panic!("what decodes does not encode: {error:?}, {packet:?}"),
+    }
+}

@@ -1,0 +1,32 @@
+//! A gzip member of a stream: however its bytes are cut, it unpacks to the same data, ends at the same byte, or is
+//! invalid.
+#![no_main]
+
+use hep::{InvalidMember, Member, Unpacked};
+use hep_fuzz::pick;
+use libfuzzer_sys::fuzz_target;
+
+const LIMIT: usize = 5000;
+
+fuzz_target!(|input: &[u8]| {
+    let whole = feed(input, input.len().max(1));
+    for size in [1, 2 + pick(input) % 20] {
+        assert_eq!(whole, feed(input, size), "in parts of {size}");
+    }
+    if let Ok(Some((data, used))) = whole {
+        assert!(data.len() <= LIMIT && used <= input.len());
+    }
+});
+
+/// The data, and how many bytes belong to the member; `None` when it is not complete.
+fn feed(input: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>, InvalidMember> {
+    let mut member = Member::new(LIMIT);
+    let mut before = 0;
+    for part in input.chunks(size) {
+        if let Unpacked::Complete { data, used } = member.feed(part)? {
+            return Ok(Some((data, before + used)));
+        }
+        before += part.len();
+    }
+    Ok(None)
+}

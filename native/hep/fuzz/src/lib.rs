@@ -1,0 +1,76 @@
+//! What the fuzz targets have in common: a clock that stands still, options picked by the input, and what a packet is
+//! after a round trip.
+
+use hep::{
+    CaptureId, Chunk, Compress, EncodeOptions, HeaderLength, Options, Packet, Timestamp, V2Order, V2Style,
+    Version, quirks,
+};
+
+/// The time of every call.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp { seconds: 1_700_000_000, microseconds: 123_456 }
+}
+
+/// A number that the whole input decides, so that a fixture is an input as it is.
+#[must_use]
+pub fn pick(input: &[u8]) -> usize {
+    input.iter().fold(0, |sum: usize, &byte| sum.rotate_left(5).wrapping_add(byte.into()))
+}
+
+/// One of all combinations of decoding options.
+#[must_use]
+pub fn options(pick: usize) -> Options {
+    Options {
+        header_length: [HeaderLength::Strict, HeaderLength::Ignore][pick % 2],
+        v2_order: [V2Order::Auto, V2Order::Big, V2Order::Little][pick / 2 % 3],
+        capture_id: [CaptureId::Keep, CaptureId::Repair][pick / 6 % 2],
+        max_inflated: [Options::MAX_INFLATED, 100][pick / 12 % 2],
+        ..Options::default()
+    }
+}
+
+/// One of all combinations of encoding options.
+#[must_use]
+pub fn encode_options<'a>(pick: usize, version: Version, key: &'a [u8]) -> EncodeOptions<'a> {
+    let compress = [Compress::None, Compress::Zlib, Compress::Gzip][pick / 2 % 3];
+    EncodeOptions {
+        v2_style: [V2Style::Documented, V2Style::C][pick % 2],
+        compress: if version == Version::V3 { compress } else { Compress::None },
+        auth_key: (pick / 6 % 2 == 1).then_some(key),
+        ..EncodeOptions::default()
+    }
+}
+
+/// The packet that comes back when this one is encoded and decoded again: the time is set, the generic chunks are
+/// sorted and stand before those of vendors.
+#[must_use]
+pub fn round_tripped<'a>(packet: &Packet<'a>) -> Packet<'a> {
+    let mut back = packet.clone();
+    back.timestamp = match packet.version {
+        // It carries none.
+        Version::V1 => Some(now()),
+        _ => quirks::unswappable_timestamp(packet.timestamp.unwrap_or_else(now)),
+    };
+    if packet.version == Version::V2 {
+        back.capture_id = Some(packet.capture_id.unwrap_or(0));
+    }
+    let (mut generic, vendors): (Vec<Chunk<'a>>, Vec<Chunk<'a>>) =
+        packet.chunks.iter().partition(|chunk| chunk.vendor == 0);
+    generic.sort_by_key(|chunk| chunk.id);
+    back.chunks = generic.into_iter().chain(vendors).collect();
+    back
+}
+
+/// Panics with the first field in which the packets differ.
+///
+/// # Panics
+/// See above.
+pub fn assert_same(expected: &Packet<'_>, found: &Packet<'_>) {
+    macro_rules! same {
+        ($($field:ident),*) => { $( assert_eq!(expected.$field, found.$field, stringify!($field)); )* };
+    }
+    same!(version, family, protocol, src_ip, src_port, dst_ip, dst_port, timestamp, capture_id, payload_type);
+    assert_eq!(expected.payload.as_bytes(), found.payload.as_bytes(), "payload");
+    assert_eq!(expected.chunks[..], found.chunks[..], "chunks");
+}
