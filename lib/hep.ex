@@ -36,7 +36,7 @@ defmodule HEP do
 
   alias HEP.{DecodeError, EncodeError, Packet}
 
-  @options [:header_length, :v2_order, :capture_id, :max_inflated]
+  @options [:header_length, :v2_order, :capture_id, :timestamp, :lengths, :max_inflated]
   @encode_options [:v2_style, :compress, :auth_key]
 
   @typedoc """
@@ -45,17 +45,27 @@ defmodule HEP do
     * `:header_length` - what to do with a header length of version 1 or 2 that no known sender
       writes: `:strict` (default), an error; `:ignore`, it is not looked at
     * `:v2_order` - the byte order of version 2's time header: `:auto` (default), found from the
-      values; `:big`, as documented; `:little`, as C senders write it
+      values, and from the clock where both orders are plausible; `:big`, as documented; `:little`,
+      as C senders write it
     * `:capture_id` - capture ids that came shifted left by 16 bits (sngrep, sipgrep, hep-c, old
-      captagents): `:keep` (default); `:repair`, those whose lower half is zero are shifted back
+      captagents, reSIProcate and others): `:keep` (default); `:repair`, those whose lower half is
+      zero are shifted back
+    * `:timestamp` - times of version 3 that a sender wrote byte-swapped or counted from 1900:
+      `:repair` (default), if the microseconds, or a time more than a day ahead of the clock, show
+      it; `:keep`, they stay as they came
+    * `:lengths` - a total length, or a chunk's, of version 3 that does not hold: `:strict`
+      (default), an error; `:lenient`, whole chunks are kept, and the payload as far as it came: see
+      `decode/2`
     * `:max_inflated` - the largest payload, in bytes, that a compressed one may inflate to: 256 KiB
-      by default
+      by default. A packet in gzip may unpack to 65,535 bytes, and to no more than this
   """
   @typedoc since: "1.0.0"
   @type option ::
           {:header_length, :strict | :ignore}
           | {:v2_order, :auto | :big | :little}
           | {:capture_id, :keep | :repair}
+          | {:timestamp, :repair | :keep}
+          | {:lengths, :strict | :lenient}
           | {:max_inflated, non_neg_integer()}
 
   @typedoc """
@@ -63,13 +73,14 @@ defmodule HEP do
 
     * `:v2_style` - `:documented` (default): version 2 as documented, big-endian, its header length
       counting the whole header; `:c`: as receivers in C expect it, little-endian, with the header
-      length of version 1
+      length of version 1; `:forks`: as the forks of the Erlang library write and read it,
+      big-endian, with the header length of version 1
     * `:compress` - how the payload of version 3 is packed: `:none` (default), `:zlib` or `:gzip`
     * `:auth_key` - the authenticate key of version 3, a binary, in place of the packet's
   """
   @typedoc since: "1.0.0"
   @type encode_option ::
-          {:v2_style, :documented | :c}
+          {:v2_style, :documented | :c | :forks}
           | {:compress, :none | :zlib | :gzip}
           | {:auth_key, binary()}
 
@@ -78,6 +89,10 @@ defmodule HEP do
 
   The payload and the chunks of the result are parts of the datagram and keep it alive:
   `:binary.copy/1` what you store for long.
+
+  `{:ok, packet, error}` is the answer under the option `lengths: :lenient` for a packet that is this
+  error under `:strict`: its lengths do not hold. Whole chunks are kept. A payload that is cut is kept
+  as far as it came; a compressed one, and any other chunk that is cut, is left out.
 
   Raises `FunctionClauseError` when the packet is not a binary or the options are not a list,
   `ArgumentError` when an option is unknown or has a wrong value.
@@ -95,11 +110,15 @@ defmodule HEP do
       iex> HEP.decode(<<"HEP3", 16::16, 0::16, 12::16, 10::16, 2002::16, 0::16>>, capture_id: :repair)
       {:ok, %HEP.Packet{capture_id: 2002}}
 
+      iex> HEP.decode(<<"HEP3", 16::16, 0::16, 15::16, 10::16, "pi">>, lengths: :lenient)
+      {:ok, %HEP.Packet{payload: "pi"}, %HEP.DecodeError{reason: {:truncated, 14}}}
+
       iex> HEP.decode("HEP3", v2_order: :middle)
       ** (ArgumentError) invalid value :middle for option :v2_order, see the type HEP.option/0
   """
   @doc since: "1.0.0"
-  @spec decode(binary(), [option()]) :: {:ok, Packet.t()} | {:error, DecodeError.t()}
+  @spec decode(binary(), [option()]) ::
+          {:ok, Packet.t()} | {:ok, Packet.t(), DecodeError.t()} | {:error, DecodeError.t()}
   def decode(packet, options \\ [])
 
   def decode(packet, []) when is_binary(packet), do: result(:hep.decode(packet))
@@ -119,7 +138,7 @@ defmodule HEP do
   @doc """
   Decodes a packet of any version, raises `HEP.DecodeError` when it is none.
 
-  Otherwise like `decode/2`.
+  Otherwise like `decode/2`; of a packet that is cut, it does not say so.
 
   ## Examples
 
@@ -294,12 +313,17 @@ defmodule HEP do
   def from_json!(json), do: bang(from_json(json))
 
   defp result({:ok, record}), do: {:ok, Packet.from_record(record)}
+
+  defp result({:ok, record, reason}),
+    do: {:ok, Packet.from_record(record), %DecodeError{reason: reason}}
+
   defp result({:error, reason}), do: {:error, %DecodeError{reason: reason}}
 
   defp written({:error, reason}, packet), do: {:error, EncodeError.of(reason, packet)}
   defp written({:ok, _} = written, _packet), do: written
 
   defp bang({:ok, value}), do: value
+  defp bang({:ok, value, %DecodeError{}}), do: value
   defp bang({:error, error}), do: raise(error)
 
   defp objects([], written), do: {:ok, Enum.reverse(written)}

@@ -112,16 +112,25 @@
 %% <dt>`header_length'</dt><dd>what to do with a header length of version 1 or 2 that no known sender
 %%   writes: `strict' (default), an error; `ignore', it is not looked at</dd>
 %% <dt>`v2_order'</dt><dd>the byte order of version 2's time header: `auto' (default), found from the
-%%   values; `big', as documented; `little', as C senders write it</dd>
+%%   values, and from the clock where both orders are plausible; `big', as documented; `little', as C senders
+%%   write it</dd>
 %% <dt>`capture_id'</dt><dd>capture ids that came shifted left by 16 bits (sngrep, sipgrep, hep-c, old
-%%   captagents): `keep' (default); `repair', those whose lower half is zero are shifted back</dd>
+%%   captagents, reSIProcate and others): `keep' (default); `repair', those whose lower half is zero are shifted
+%%   back</dd>
+%% <dt>`timestamp'</dt><dd>times of version 3 that a sender wrote byte-swapped or counted from 1900: `repair'
+%%   (default), if the microseconds, or a time more than a day ahead of the clock, show it; `keep', they stay as
+%%   they came</dd>
+%% <dt>`lengths'</dt><dd>a total length, or a chunk's, of version 3 that does not hold: `strict' (default), an
+%%   error; `lenient', whole chunks are kept, and the payload as far as it came: see {@link decode/2}</dd>
 %% <dt>`max_inflated'</dt><dd>the largest payload, in bytes, that a compressed one may inflate to: 256 KiB
-%%   by default</dd>
+%%   by default. A packet in gzip may unpack to 65,535 bytes, and to no more than this</dd>
 %% </dl>
 -type options() :: #{
     header_length => strict | ignore,
     v2_order => auto | big | little,
     capture_id => keep | repair,
+    timestamp => repair | keep,
+    lengths => strict | lenient,
     max_inflated => 0..16#ffffffffffffffff
 }.
 
@@ -134,8 +143,10 @@
 %% <dt>`{invalid_total_length, Length}'</dt><dd>version 3, bytes 4 and 5: below 6</dd>
 %% <dt>`{truncated_chunk, Offset}'</dt><dd>fewer than 6 bytes are left of the total length</dd>
 %% <dt>`{invalid_chunk_length, Offset, Length}'</dt><dd>below 6 or beyond the total length</dd>
-%% <dt>`{invalid_chunk, VendorId, ChunkId, ValueLength, Value}'</dt><dd>a known chunk of a wrong width,
-%%   an unknown protocol family, a compressed payload that is broken or inflates beyond the limit</dd>
+%% <dt>`{invalid_chunk, VendorId, ChunkId, ValueLength, Value}'</dt><dd>a chunk with a field of its own and of a
+%%   wrong width, an unknown protocol family, a compressed payload that is broken or inflates beyond the limit</dd>
+%% <dt>`{invalid_gzip, Problem}'</dt><dd>a packet in gzip that cannot be unpacked: it is `truncated' or `corrupt',
+%%   inflates beyond the limit (`too_large'), or bytes follow it (`trailing_bytes')</dd>
 %% </dl>
 -type reason() ::
     not_hep
@@ -145,18 +156,20 @@
     | {invalid_total_length, uint16()}
     | {truncated_chunk, Offset :: non_neg_integer()}
     | {invalid_chunk_length, Offset :: non_neg_integer(), Length :: uint16()}
-    | {invalid_chunk, vendor_id(), chunk_id(), ValueLength :: uint16(), Value :: binary()}.
+    | {invalid_chunk, vendor_id(), chunk_id(), ValueLength :: uint16(), Value :: binary()}
+    | {invalid_gzip, truncated | corrupt | too_large | trailing_bytes}.
 
 %% How to write a packet:
 %% <dl>
 %% <dt>`v2_style'</dt><dd>`documented' (default): version 2 as documented, big-endian, its header length
 %%   counting the whole header; `c': as receivers in C expect it, little-endian, with the header length of
-%%   version 1</dd>
+%%   version 1; `forks': as the forks of the Erlang library write and read it (Kazoo's among them), big-endian,
+%%   with the header length of version 1</dd>
 %% <dt>`compress'</dt><dd>how the payload of version 3 is packed: `none' (default), `zlib' or `gzip'</dd>
 %% <dt>`auth_key'</dt><dd>the authenticate key of version 3, in place of the packet's</dd>
 %% </dl>
 -type encode_options() :: #{
-    v2_style => documented | c,
+    v2_style => documented | c | forks,
     compress => none | zlib | gzip,
     auth_key => binary()
 }.
@@ -167,7 +180,7 @@
 %% <dt>`{invalid_field, Field, Value}'</dt><dd>the value is out of the field's range, of another type, or an
 %%   address of the other family (in version 3 the destination may be of the other family than the source where
 %%   `protocol_family' is the source's, as decoding gives it); of `chunks' the value is the wrong element, or the `{VendorId, ChunkId}'
-%%   of a chunk that has a wrong width or a field of its own</dd>
+%%   of a chunk that has a field of its own</dd>
 %% <dt>`{missing_field, Field}'</dt><dd>versions 1 and 2 need it</dd>
 %% <dt>`{unsupported_field, Field, Version}'</dt><dd>the version has no place for the field's value, or for
 %%   what the option asks</dd>
@@ -189,8 +202,8 @@
 %% @doc Decodes a packet of any version. Raises `badarg' when the argument is not a binary.
 %%
 %% What real senders do beyond the specification is read as they mean it. One thing is taken off: the 8 (IPv6:
-%% 32) NUL bytes that OpenSIPS appends to the text of versions 1 and 2; {@link hep_multi_parser:parse/1} keeps
-%% them.
+%% 32) NUL bytes that OpenSIPS appends to the payload of versions 1 and 2; {@link hep_multi_parser:parse/1} keeps
+%% them. A packet in gzip is unpacked first: offsets then count in what it holds.
 -spec decode(Packet :: binary()) -> {ok, t()} | {error, reason()}.
 decode(Packet) when is_binary(Packet) ->
     ?CODEC(byte_size(Packet), hep_nif:decode(Packet), hep_nif:decode_dirty(Packet, []));
@@ -199,7 +212,12 @@ decode(Packet) ->
 
 %% @doc Decodes a packet of any version. Raises `badarg' when the packet is not a binary or an option
 %% is wrong.
--spec decode(Packet :: binary(), options()) -> {ok, t()} | {error, reason()}.
+%%
+%% `{ok, Hep, Reason}' is the answer under the option `lengths => lenient' for a packet that is an error under
+%% `strict', for this reason: its lengths do not hold. Whole chunks are kept. A payload that is cut is kept as far as
+%% it came; a compressed one, and any other chunk that is cut, is left out.
+-spec decode(Packet :: binary(), options()) ->
+    {ok, t()} | {ok, t(), reason()} | {error, reason()}.
 decode(Packet, Options) ->
     try
         List = option_list(Options),
@@ -278,6 +296,14 @@ format_error({invalid_chunk_length, Offset, Length}) ->
     );
 format_error({invalid_chunk, VendorId, ChunkId, Length, _Value}) ->
     text("invalid value of chunk 0x~4.16.0b of vendor ~b (~b bytes)", [ChunkId, VendorId, Length]);
+format_error({invalid_gzip, truncated}) ->
+    "invalid gzip around the packet: it is truncated";
+format_error({invalid_gzip, corrupt}) ->
+    "invalid gzip around the packet: it is corrupt";
+format_error({invalid_gzip, too_large}) ->
+    "invalid gzip around the packet: it inflates beyond the limit";
+format_error({invalid_gzip, trailing_bytes}) ->
+    "invalid gzip around the packet: bytes follow it";
 format_error({invalid_hep, Term}) ->
     text("not a #hep{} record: ~tP", [Term, ?DEPTH]);
 format_error({invalid_field, Field, Value}) ->
@@ -464,13 +490,10 @@ correlation_id(Hep) -> generic(correlation_id, Hep).
 -spec correlation_id(binary() | undefined, t()) -> t().
 correlation_id(Id, Hep) -> generic(correlation_id, Id, Hep).
 
-%% @doc The VLAN that the payload was captured in.
+%% @doc The VLAN that the payload was captured in; `undefined' where it does not fit 16 bits.
 -spec vlan_id(t()) -> uint16() | undefined.
 vlan_id(Hep) ->
-    case generic(vlan_id, Hep) of
-        <<Id:16>> -> Id;
-        _ -> undefined
-    end.
+    unsigned(generic(vlan_id, Hep), 16#ffff).
 
 -spec vlan_id(uint16() | undefined, t()) -> t().
 vlan_id(undefined, Hep) -> generic(vlan_id, undefined, Hep);
@@ -499,6 +522,15 @@ chunk(VendorId, ChunkId, Hep) ->
         {_, Value} -> Value;
         _ -> undefined
     end.
+
+%% An integer of any width up to 8 bytes.
+unsigned(Value, Most) when is_binary(Value), Value =/= <<>>, byte_size(Value) =< 8 ->
+    case binary:decode_unsigned(Value) of
+        Integer when Integer =< Most -> Integer;
+        _ -> undefined
+    end;
+unsigned(_, _) ->
+    undefined.
 
 generic(Name, Hep) ->
     chunk(0, hep_registry:chunk_id(Name), Hep).

@@ -68,12 +68,17 @@ encode_record(Hep) ->
     ).
 
 %% @doc The JSON of a packet as it came from the network, in one step.
--spec from_packet(Packet :: binary()) -> {ok, binary()} | {error, hep:reason()}.
+-spec from_packet(Packet :: binary()) ->
+    {ok, binary()} | {ok, binary(), hep:reason()} | {error, hep:reason()}.
 from_packet(Packet) ->
     from_packet(Packet, #{}).
 
 %% @doc The JSON of a packet as it came from the network, in one step. Raises `badarg' when an option is wrong.
--spec from_packet(Packet :: binary(), hep:options()) -> {ok, binary()} | {error, hep:reason()}.
+%%
+%% `{ok, Json, Reason}' is the answer for a cut packet under the option `lengths => lenient', as of
+%% {@link hep:decode/2}.
+-spec from_packet(Packet :: binary(), hep:options()) ->
+    {ok, binary()} | {ok, binary(), hep:reason()} | {error, hep:reason()}.
 from_packet(Packet, Options) ->
     try
         List = hep:option_list(Options),

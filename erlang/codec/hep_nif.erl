@@ -29,15 +29,15 @@
 -type datagram() :: {Source :: {inet:ip_address(), inet:port_number()}, binary()}.
 -type udp_error() :: atom() | {errno, integer()}.
 
--spec decode(binary()) -> {ok, hep:hep()} | {error, hep:reason()} | dirty.
+-spec decode(binary()) -> {ok, hep:hep()} | {ok, hep:hep(), hep:reason()} | {error, hep:reason()} | dirty.
 decode(_Packet) ->
     erlang:nif_error(not_loaded).
 
--spec decode(binary(), options()) -> {ok, hep:hep()} | {error, hep:reason()} | dirty.
+-spec decode(binary(), options()) -> {ok, hep:hep()} | {ok, hep:hep(), hep:reason()} | {error, hep:reason()} | dirty.
 decode(_Packet, _Options) ->
     erlang:nif_error(not_loaded).
 
--spec decode_dirty(binary(), options()) -> {ok, hep:hep()} | {error, hep:reason()}.
+-spec decode_dirty(binary(), options()) -> {ok, hep:hep()} | {ok, hep:hep(), hep:reason()} | {error, hep:reason()}.
 decode_dirty(_Packet, _Options) ->
     erlang:nif_error(not_loaded).
 
@@ -62,7 +62,7 @@ encode_dirty(_Hep, _Options) ->
     erlang:nif_error(not_loaded).
 
 -spec packet_to_json(binary(), options()) ->
-    {ok, binary()} | {error, hep:reason()} | dirty.
+    {ok, binary()} | {ok, binary(), hep:reason()} | {error, hep:reason()} | dirty.
 packet_to_json(_Packet, _Options) ->
     erlang:nif_error(not_loaded).
 
@@ -81,7 +81,7 @@ from_json(_Json) ->
     erlang:nif_error(not_loaded).
 
 -spec packet_to_json_dirty(binary(), options()) ->
-    {ok, binary()} | {error, hep:reason()}.
+    {ok, binary()} | {ok, binary(), hep:reason()} | {error, hep:reason()}.
 packet_to_json_dirty(_Packet, _Options) ->
     erlang:nif_error(not_loaded).
 

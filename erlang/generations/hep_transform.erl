@@ -12,8 +12,9 @@
 %%      {<<"payload">>,<<"INVITE sip:bob">>}]}]}]
 %% '''
 %%
-%% The generic chunks are transformed by {@link hep_generic_transform}, those of a vendor by a module
-%% of yours with this behaviour, in packets of version 3.
+%% The generic chunks are transformed by {@link hep_generic_transform}. Those of a vendor, and, for the vendor id 0,
+%% generic chunks with an unknown id, are transformed by a module of yours with this behaviour, in packets of
+%% version 3.
 -module(hep_transform).
 
 -include("hep.hrl").
@@ -26,7 +27,7 @@
 
 -export_type([transformed/0]).
 
-%% The vendor whose chunks the module transforms.
+%% The vendor whose chunks the module transforms; 0 for the generic chunks that the library has no name for.
 -callback vendor_id() -> hep:vendor_id().
 %% The name of the property list of these chunks.
 -callback namespace() -> binary().
@@ -104,8 +105,8 @@ from_packet(_, _) ->
 nested(Modules, Packet, Generic) ->
     case {version(Packet), Modules} of
         {3, [_ | _]} ->
-            Seen = [hep_generic_transform:vendor_id()],
-            around(3, Generic, namespaces(Modules, Seen, chunks(Packet)));
+            Chunks = [Chunk || Chunk <- chunks(Packet), not is_named(Chunk)],
+            around(3, Generic, namespaces(Modules, [], Chunks));
         {Version, _} ->
             around(Version, Generic, [])
     end.
@@ -126,6 +127,13 @@ chunks(#hep{chunks = Chunks}) ->
     [{Vendor, Id, value(Value)} || {{Vendor, Id}, Value} <- Chunks];
 chunks(State) ->
     [{Vendor, Id, Value} || {<<Vendor:16, Id:16>>, Value} <- hep:get_chunks(State)].
+
+%% Such a chunk is for the generic transform.
+is_named({0, Id, _}) ->
+    Names = hep_registry:names(),
+    Id < tuple_size(Names) andalso element(Id + 1, Names) =/= <<>>;
+is_named(_) ->
+    false.
 
 value({_Length, Value}) -> Value;
 value(Value) -> Value.

@@ -135,7 +135,7 @@ decode(Server, Packet) -> one(Server, {decode, Packet}).
 
 %% @doc As `hep:decode/2'.
 -spec decode(server(), Packet :: binary(), hep:options()) ->
-    {ok, hep:hep()} | {error, hep:reason() | failure()}.
+    {ok, hep:hep()} | {ok, hep:hep(), hep:reason()} | {error, hep:reason() | failure()}.
 decode(Server, Packet, Options) -> one(Server, {decode, Packet, Options}).
 
 %% @doc As `hep:encode/1'.

@@ -13,8 +13,11 @@ defmodule HEP.DecodeError do
     * `{:invalid_total_length, length}` - version 3, bytes 4 and 5: below 6
     * `{:truncated_chunk, offset}` - fewer than 6 bytes are left of the total length
     * `{:invalid_chunk_length, offset, length}` - below 6 or beyond the total length
-    * `{:invalid_chunk, vendor_id, chunk_id, value_length, value}` - a known chunk of a wrong width,
-      an unknown protocol family, a compressed payload that is broken or inflates beyond the limit
+    * `{:invalid_chunk, vendor_id, chunk_id, value_length, value}` - a chunk with a field of its own
+      and of a wrong width, an unknown protocol family, a compressed payload that is broken or
+      inflates beyond the limit
+    * `{:invalid_gzip, problem}` - a packet in gzip that cannot be unpacked: it is `:truncated` or
+      `:corrupt`, inflates beyond the limit (`:too_large`), or bytes follow it (`:trailing_bytes`)
     * `{:invalid_json, line, column, message}` - of `HEP.from_json/1`: the text is no JSON, or not that
       of packets. The place is the first byte of what is wrong, or where that shows in text that is no
       JSON, as `t::hep_json.reason/0` says; lines and columns count from 1, columns in bytes

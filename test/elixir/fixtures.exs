@@ -51,7 +51,10 @@ defmodule HEP.Fixtures do
 
   # The HEP.DecodeError's reason that "decode_error" expects, without offset and value where the
   # manifest has none.
-  def reason([name | arguments]), do: {String.to_atom(name), arguments}
+  def reason([name | arguments]), do: {String.to_atom(name), Enum.map(arguments, &detail/1)}
+
+  defp detail(name) when is_binary(name), do: String.to_atom(name)
+  defp detail(number), do: number
 
   def reason_of(:not_hep), do: {:not_hep, []}
   def reason_of({:truncated, offset}) when is_integer(offset), do: {:truncated, []}

@@ -218,18 +218,27 @@ chunks_that_setters_write_test_() ->
         ]
     ].
 
-%% A record made by hand may hold a VLAN id of any width, see hep:record_chunk().
-vlan_id_of_a_wrong_width_test_() ->
+%% Every width up to 8 bytes, where it fits; made by hand or decoded.
+vlan_id_of_any_width_test_() ->
     [
         {lists:flatten(io_lib:format("~p", [Value])), fun() ->
             Hep = (hep:new())#hep{chunks = [{{0, 18}, Value}]},
-            try hep:vlan_id(Hep) of
-                Id -> ?assertEqual(undefined, Id)
-            catch
-                error:Reason -> ?assertEqual(badarg, Reason)
-            end
+            ?assertEqual(Expected, hep:vlan_id(Hep)),
+            {ok, Packet} = hep:encode(Hep),
+            {ok, Again} = hep:decode(iolist_to_binary(Packet)),
+            ?assertEqual(Expected, hep:vlan_id(Again)),
+            ?assertEqual([{{0, 18}, {byte_size(Value), Value}} || Value =/= <<>>], Again#hep.chunks)
         end}
-     || Value <- [<<>>, <<1>>, {3, <<0, 0, 1>>}]
+     || {Value, Expected} <- [
+            {<<>>, undefined},
+            {<<1>>, 1},
+            {<<16#ffff:16>>, 16#ffff},
+            {<<16#ffff:24>>, 16#ffff},
+            {<<16#10000:24>>, undefined},
+            {<<16#ffff:64>>, 16#ffff},
+            {<<16#10000:64>>, undefined},
+            {<<1:72>>, undefined}
+        ]
     ].
 
 getters_of_a_real_packet_test() ->

@@ -152,11 +152,12 @@ wrong_width_test_() ->
         Wrong =/= Width
     ].
 
-%% Empty is absent; Q4 the protocol in two bytes; Q6 a port where an IPv6 address should be.
+%% Empty is absent; what has no field of its own has any width; Q4 the protocol in two bytes; Q6 a port where an IPv6 address should be.
 wrong_width(_, 0, _, _) -> ok;
 wrong_width(protocol, 2, _, _) -> ok;
 wrong_width(ipv6_source, 2, _, _) -> ok;
 wrong_width(ipv6_destination, 2, _, _) -> ok;
+wrong_width(_, _, _, Id) when Id > 12 -> ok;
 wrong_width(_, Wrong, Value, Id) -> {error, {invalid_chunk, 0, Id, Wrong, Value}}.
 
 %% The same ids of a vendor have any width.
@@ -230,6 +231,7 @@ family(2) -> {ok, 2};
 family(10) -> {ok, 10};
 family(Foreign) when Foreign =:= 23; Foreign =:= 24; Foreign =:= 26 -> {ok, 10};
 family(Foreign) when Foreign =:= 28; Foreign =:= 30 -> {ok, 10};
+family(0) -> {ok, undefined};
 family(Number) -> {error, {invalid_chunk, 0, 1, 1, <<Number>>}}.
 
 stated(Number) ->
@@ -302,11 +304,14 @@ half_a_timestamp_test() ->
     ?assertMatch({ok, #hep{timestamp = {0, 0, 7}}}, hep_answers:check(frame(chunk(10, <<7:32>>)))),
     ?assertMatch({ok, #hep{timestamp = undefined}}, hep_answers:check(frame([]))).
 
+%% Its bytes are the same in both orders: the clock cannot tell one from the other.
+-define(SECONDS, 16#65535365).
+
 %% Q2: the reading whose microseconds are less than a second; otherwise the header's form decides.
 order_of_version_2_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~b ~.16b", [Family, Length, Micros])), fun() ->
-            Bytes = v2(Family, Length, <<1:32, Micros:32, 2:16, 0:16>>),
+            Bytes = v2(Family, Length, <<?SECONDS:32, Micros:32, 2:16, 0:16>>),
             {ok, Hep} = hep_answers:check(Bytes),
             ?assertEqual(time(Expected, Micros), {Hep#hep.timestamp, Hep#hep.node_id}),
             {ok, Big} = hep:decode(Bytes, #{v2_order => big}),
@@ -330,10 +335,31 @@ order_of_version_2_test_() ->
         ]
     ].
 
+%% Q2: where the microseconds are less than a second both ways, the seconds nearer to the clock.
+clock_of_version_2_test_() ->
+    [
+        {lists:flatten(io_lib:format("~s ~b ~s ~b", [Family, Length, Order, Micros])), fun() ->
+            Bytes = v2(Family, Length, written(Order, 1_700_000_000, Micros, 200)),
+            {ok, #hep{timestamp = Timestamp, node_id = Id}} = hep_answers:check(Bytes),
+            ?assertEqual({{1700, 0, Micros}, 200}, {Timestamp, Id}),
+            {ok, State} = hep_multi_parser:parse(Bytes),
+            ?assertEqual({ok, <<1_700_000_000:32>>}, hep:get_chunk(0, 9, State)),
+            ?assertEqual({ok, <<Micros:32>>}, hep:get_chunk(0, 10, State)),
+            ?assertEqual({ok, <<200:32>>}, hep:get_chunk(0, 12, State))
+        end}
+     || {Family, Lengths} <- [{ipv4, [28, 16]}, {ipv6, [52, 40]}],
+        Length <- Lengths,
+        Order <- [big, little],
+        Micros <- [0, 768, 65536]
+    ].
+
+written(big, Seconds, Micros, Id) -> <<Seconds:32, Micros:32, Id:16, 0:16>>;
+written(little, Seconds, Micros, Id) -> <<Seconds:32/little, Micros:32/little, Id:16/little, 0:16>>.
+
 time(big, Micros) ->
-    {{0, 1, Micros}, 2};
+    {{?SECONDS div 1000000, ?SECONDS rem 1000000, Micros}, 2};
 time(little, Micros) ->
-    Seconds = swap(1),
+    Seconds = swap(?SECONDS),
     {{Seconds div 1000000, Seconds rem 1000000, swap(Micros)}, 2 bsl 8}.
 
 swap(Number) ->
@@ -434,7 +460,7 @@ of_header(Number, Reason) ->
         _ -> {error, {unknown_protocol_family, Number}}
     end.
 
-%% Q10: 8 or 32 NUL bytes behind a text.
+%% Q10: 8 or 32 NUL bytes behind a text, or nothing else.
 padding_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~p", [Family, Payload])), fun() ->
@@ -451,7 +477,9 @@ padding_test_() ->
             {<<"OPTIONS\r\n\r\n", 0:N/unit:8>>, <<"OPTIONS\r\n\r\n">>},
             {<<"x", 0:(N - 1)/unit:8>>, <<"x", 0:(N - 1)/unit:8>>},
             {<<"x", 0:(N + 1)/unit:8>>, <<"x", 0:(N + 1)/unit:8>>},
-            {<<0:N/unit:8>>, <<0:N/unit:8>>},
+            {<<0:N/unit:8>>, <<>>},
+            {<<0:(N - 1)/unit:8>>, <<0:(N - 1)/unit:8>>},
+            {<<0:(N + 1)/unit:8>>, <<0:(N + 1)/unit:8>>},
             {<<0, "x", 0:N/unit:8>>, <<0, "x", 0:N/unit:8>>},
             {<<"x", 0:N/unit:8, "y">>, <<"x", 0:N/unit:8, "y">>}
         ]

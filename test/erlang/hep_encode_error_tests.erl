@@ -177,19 +177,12 @@ chunk_with_a_field_test_() ->
         Value <- [<<0:Width/unit:8>>]
     ].
 
-%% Every known chunk without a field takes its own width and no other; octet-strings and unknown chunks take
-%% all, those of a vendor too.
-chunk_of_a_wrong_width_test_() ->
+%% Every chunk without a field takes all widths, known or not, and those of a vendor too.
+chunk_of_any_width_test_() ->
     Others = hep_packets:named_ids() -- [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16],
     {timeout, 60, [
         {lists:flatten(io_lib:format("~b", [Id])), fun() ->
-            Right = [W || W <- lists:seq(0, 17), {ok, _} <- [hep:encode(wide(0, Id, W))]],
-            ?assertEqual(widths(Id), Right),
-            [
-                ?assertEqual({error, {invalid_field, chunks, {0, Id}}}, hep:encode(wide(0, Id, W)))
-             || W <- lists:seq(0, 17) -- Right
-            ],
-            [?assertMatch({ok, _}, hep:encode(wide(9, Id, W))) || W <- lists:seq(0, 17)]
+            [?assertMatch({ok, _}, hep:encode(wide(V, Id, W))) || V <- [0, 9], W <- lists:seq(0, 17)]
         end}
      || Id <- Others ++ [0, 25, 42, 65535]
     ]}.
@@ -197,11 +190,6 @@ chunk_of_a_wrong_width_test_() ->
 wide(Vendor, Id, Width) ->
     (hep(3))#hep{chunks = [{{Vendor, Id}, <<0:Width/unit:8>>}]}.
 
-widths(Id) when Id =:= 23; Id =:= 24 -> [1];
-widths(Id) when Id =:= 13; Id =:= 18; Id =:= 22; Id =:= 32; Id =:= 33; Id =:= 39; Id =:= 40 -> [2];
-widths(35) -> [4];
-widths(Id) when Id =:= 20; Id =:= 21 -> [8];
-widths(_) -> lists:seq(0, 17).
 
 no_record_test_() ->
     [

@@ -33,7 +33,14 @@ datagram(Entry) ->
     check_one_version(Bytes).
 
 defaults() ->
-    #{header_length => strict, v2_order => auto, capture_id => keep, max_inflated => 256 * 1024}.
+    #{
+        header_length => strict,
+        v2_order => auto,
+        capture_id => keep,
+        timestamp => repair,
+        lengths => strict,
+        max_inflated => 256 * 1024
+    }.
 
 check_decoded({ok, #hep{timestamp = now} = Expected}, {ok, #hep{timestamp = Timestamp} = Hep}) ->
     Age = timer:now_diff(os:timestamp(), Timestamp),
@@ -64,7 +71,7 @@ check_one_version(Bytes) ->
         {3, hep_v3_parser, hep_v3_decoder}
     ],
     Invalid = {error, invalid_packet, Bytes},
-    Version = version(Bytes),
+    Version = version(hep_fixtures:unpacked(Bytes)),
     [
         case Version of
             V ->

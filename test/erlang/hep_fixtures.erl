@@ -4,7 +4,7 @@
 -include("hep.hrl").
 
 -export([top/0, entries/0, entries/1, files/0, vectors/1]).
--export([file/1, bytes/1, bytes/2, has_rule/2]).
+-export([file/1, bytes/1, bytes/2, unpacked/1, has_rule/2]).
 -export([parsed/2, decoded/2, options/1, refused/1]).
 
 -type entry() :: #{binary() => term()}.
@@ -66,7 +66,11 @@ parsed(#{<<"parse">> := Chunks}, Bytes) ->
 
 %% What decoding must give, of an entry or of one of its options. The time is `now' in version 1; a
 %% payload that the manifest does not hold is `{sha256, Length, Digest}'.
--spec decoded(entry(), binary()) -> {ok, hep:hep()} | {error, hep:reason()}.
+-spec decoded(entry(), binary()) ->
+    {ok, hep:hep()} | {ok, hep:hep(), hep:reason()} | {error, hep:reason()}.
+decoded(#{<<"decode">> := _, <<"cut">> := [Reason | Details]} = Entry, Bytes) ->
+    {ok, Hep} = decoded(maps:remove(<<"cut">>, Entry), Bytes),
+    {ok, Hep, reason(binary_to_existing_atom(Reason), Details, Entry, unpacked(Bytes))};
 decoded(#{<<"decode">> := Packet}, Bytes) ->
     #{
         <<"version">> := Version,
@@ -100,7 +104,18 @@ decoded(#{<<"decode">> := Packet}, Bytes) ->
         ]
     }};
 decoded(#{<<"decode_error">> := [Reason | Details]} = Entry, Bytes) ->
-    {error, reason(binary_to_existing_atom(Reason), Details, Entry, Bytes)}.
+    {error, reason(binary_to_existing_atom(Reason), Details, Entry, unpacked(Bytes))}.
+
+%% The packet that gzip holds, which a reason's offsets count in.
+-spec unpacked(binary()) -> binary().
+unpacked(<<16#1f, 16#8b, _/binary>> = Bytes) ->
+    try
+        zlib:gunzip(Bytes)
+    catch
+        error:_ -> Bytes
+    end;
+unpacked(Bytes) ->
+    Bytes.
 
 %% What other options must give, as entries for {@link decoded/2}.
 -spec options(entry()) -> [{hep:options(), entry()}].
@@ -141,6 +156,7 @@ payload(#{<<"sha256">> := Digest, <<"length">> := L}, _) -> {sha256, L, binary:d
 payload(Place, Bytes) -> value(Place, Bytes).
 
 value(null, _Bytes) -> any;
+value(#{<<"hex">> := Hex}, _Bytes) -> binary:decode_hex(Hex);
 value(#{<<"offset">> := Offset, <<"length">> := L}, Bytes) -> binary:part(Bytes, Offset, L);
 value(Hex, _Bytes) -> binary:decode_hex(Hex).
 
@@ -154,7 +170,10 @@ reason(invalid_chunk, [Vendor, Id, Length], Entry, Bytes) ->
     Values = [V || {K, V} <- Chunks, K =:= <<Vendor:16, Id:16>>, byte_size(V) =:= Length],
     {invalid_chunk, Vendor, Id, Length, wrong(Id, Length, Values)};
 reason(Reason, Details, _Entry, _Bytes) ->
-    list_to_tuple([Reason | Details]).
+    list_to_tuple([Reason | [detail(Detail) || Detail <- Details]]).
+
+detail(Name) when is_binary(Name) -> binary_to_existing_atom(Name);
+detail(Number) -> Number.
 
 %% Of several equal chunks the last one is the family, if it has the right width.
 wrong(1, 1, Values) -> lists:last(Values);

@@ -51,7 +51,13 @@ view(#{transport := Transport, view := View} = Options, Packets, Read) ->
 
 %% Those whose reading does not depend on the time.
 datagrams() ->
-    [Bytes || Entry <- hep_fixtures:entries(datagram), <<V, _/binary>> = Bytes <- [hep_fixtures:bytes(Entry)], V =/= 1].
+    [
+        Bytes
+     || Entry <- hep_fixtures:entries(datagram),
+        Bytes <- [hep_fixtures:bytes(Entry)],
+        <<Version, _/binary>> <- [hep_fixtures:unpacked(Bytes)],
+        Version =/= 1
+    ].
 
 %% Streams carry what can be divided.
 is_carried(udp, _) -> true;

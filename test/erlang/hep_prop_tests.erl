@@ -210,7 +210,8 @@ prop_decode_gives_the_facts() ->
                  || {V, I, Value} = C <- Chunks, lists:member(C, Others)
                 ],
                 Bytes = frame([chunk(V, I, Value) || {V, I, Value} <- Chunks]),
-                hep:decode(Bytes) =:= {ok, expected(Facts, Kept)}
+                %% A time ahead of the clock may be repaired.
+                hep:decode(Bytes, #{timestamp => keep}) =:= {ok, expected(Facts, Kept)}
             end
         )
     ).
@@ -321,7 +322,8 @@ prop_fixed_headers() ->
                 <<Version, (header_length(Version, Family, Form)), Family, Protocol, SrcPort:16,
                     DstPort:16, Src/binary, Dst/binary,
                     (time(Version, Form, Seconds, Micros, Id))/binary, Payload/binary, "x">>,
-            {ok, Hep} = hep_answers:check(Bytes),
+            {ok, _} = hep_answers:check(Bytes),
+            {ok, Hep} = hep:decode(Bytes, #{v2_order => order(Form)}),
             Now = Hep#hep.timestamp,
             Hep =:=
                 #hep{
@@ -345,6 +347,9 @@ fixed_facts() ->
     {
         byte(), uint(16), uint(16), binary(16), binary(16), {uint(32), integer(0, 999999)}, uint(16)
     }.
+
+order(documented) -> big;
+order(short) -> little.
 
 width(2) -> 4;
 width(10) -> 16.

@@ -63,16 +63,39 @@ one_chunk_test_() ->
      || {Id, Name, Wire, Value} <- named()
     ].
 
+%% The chunks that the original library knows have one width.
 wrong_width_is_left_out_test_() ->
     [
-        {binary_to_list(Name), fun() ->
-            ?assertEqual(no_call, hep_generic_transform:transform(Id, Wrong)),
-            ?assertEqual([], generic(state([{Id, Wrong}])))
-        end}
+        {binary_to_list(Name), fun() -> left_out(Id, Wrong) end}
      || {Id, Name, Wire, Value} <- named(),
         not is_binary(Value),
-        Wrong <- [<<>>, binary:part(Wire, 1, byte_size(Wire) - 1), <<Wire/binary, 0>>]
+        Id =< 15,
+        Wrong <- [<<>>, binary:part(Wire, 1, byte_size(Wire) - 1), <<Wire/binary, 0>>, <<0, Wire/binary>>]
     ].
+
+left_out(Id, Wrong) ->
+    ?assertEqual(no_call, hep_generic_transform:transform(Id, Wrong)),
+    ?assertEqual([], generic(state([{Id, Wrong}]))),
+    Hep = #hep{version = 3, chunks = [{{0, Id}, {byte_size(Wrong), Wrong}}]},
+    ?assertNot(lists:keymember(Id, 1, generic(Hep))).
+
+%% The integers above have every width up to 8 bytes, if it fits its type.
+integers_of_any_width_test_() ->
+    [
+        {lists:flatten(io_lib:format("~s ~b", [Name, Width])), fun() ->
+            Largest = (1 bsl min(8 * byte_size(Wire), 8 * Width)) - 1,
+            Taken = <<Largest:Width/unit:8>>,
+            ?assertEqual({ok, Name, Largest}, hep_generic_transform:transform(Id, Taken)),
+            ?assertEqual([{Name, Largest}], generic(state([{Id, Taken}]))),
+            Beyond = <<(1 bsl (8 * byte_size(Wire))):Width/unit:8>>,
+            [left_out(Id, Beyond) || Width > byte_size(Wire)]
+        end}
+     || {Id, Name, Wire, Value} <- named(), is_integer(Value), Id > 15, Width <- lists:seq(1, 8)
+    ] ++
+        [
+            {binary_to_list(Name), fun() -> [left_out(Id, Wrong) || Wrong <- [<<>>, <<1:72>>]] end}
+         || {Id, Name, _, Value} <- named(), is_integer(Value), Id > 15
+        ].
 
 octets_of_any_width_test() ->
     [
@@ -201,7 +224,20 @@ of_two_modules_of_a_vendor_the_first_is_asked_test() ->
 namespaces(Properties) ->
     {proplists:get_value(<<"hep-js">>, Properties), proplists:get_value(<<"other">>, Properties)}.
 
-a_module_of_vendor_0_does_not_take_the_generic_chunks_test() ->
+a_module_of_vendor_0_gets_the_unknown_generic_chunks_test() ->
+    Known = [{<<0:16, Id:16>>, <<1>>} || Id <- [1, 13, 16#24, 16#65]],
+    Unknown = [{<<0:16, Id:16>>, <<Id:16>>} || Id <- [0, 16#19, 16#2a, 16#64, 16#66, 16#ffff]],
+    Mixed = {hep, 3, Known ++ Unknown ++ [{<<9:16, 16#19:16>>, <<>>}]},
+    [{<<"hep">>, Properties}] = hep_transform:transform([hep_zero_transform], Mixed),
+    ?assertEqual(
+        [{<<"zero">>, {Id, Value}} || {<<0:16, Id:16>>, Value} <- Unknown],
+        proplists:get_value(<<"zero">>, Properties)
+    ),
+    Hep = #hep{version = 3, chunks = [{{0, 16#19}, {1, <<7>>}}, {{0, 16#12}, {1, <<7>>}}]},
+    [{<<"hep">>, Again}] = hep_transform:transform([hep_zero_transform], Hep),
+    ?assertEqual([{<<"zero">>, {16#19, <<7>>}}], proplists:get_value(<<"zero">>, Again)).
+
+a_module_of_vendor_0_does_not_take_the_known_chunks_test() ->
     Properties = hep_of([hep_zero_transform], with_vendor()),
     ?assertEqual(hep_of([], with_vendor()), Properties -- [{<<"zero">>, []}]),
     ?assertEqual(12, length(proplists:get_value(<<"generic">>, Properties))).
@@ -363,6 +399,8 @@ is_plain(_) ->
     false.
 
 %% The record's family follows the addresses.
+family_agrees(#{<<"decode">> := #{<<"family">> := null}}) ->
+    false;
 family_agrees(#{<<"decode">> := #{<<"family">> := Family}, <<"parse">> := Chunks}) ->
     [binary:decode_hex(Value) || [0, 1, Value] <- Chunks] =:= [<<Family>>].
 

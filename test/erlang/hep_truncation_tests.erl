@@ -35,7 +35,9 @@ fixed(Length, <<Version, _, Family, _/binary>> = Bytes) ->
             ?assert(lists:member(element(1, Reason), Kinds));
         {ok, #hep{payload = Payload}} ->
             ?assert(Length >= header(Version, Family)),
-            ?assertEqual(Length - header(Version, Family), byte_size(Payload))
+            %% Q10 takes off NUL bytes.
+            Came = binary:part(Bytes, header(Version, Family), Length - header(Version, Family)),
+            ?assert(Payload =:= Came orelse Came =:= <<Payload/binary, 0:(byte_size(Came) - byte_size(Payload))/unit:8>>)
     end.
 
 header(1, 2) -> 16;
@@ -54,6 +56,14 @@ frame(Length, Bytes, <<Magic:4/binary, Total:16, _/binary>> = Whole) when
     (Magic =:= <<"HEP3">> orelse Magic =:= <<"EEP3">>), Total >= 6, Length >= Total
 ->
     ?assertEqual(hep:decode(Whole), hep_answers:check(Bytes));
+%% Gzip may be followed by bytes, which are an error.
+frame(Length, Bytes, <<16#1f, 16#8b, _/binary>> = Whole) ->
+    case hep:decode(Whole) of
+        {error, {invalid_gzip, trailing_bytes}} when Length =:= byte_size(Whole) - 1 ->
+            ?assertMatch({ok, _}, hep_answers:check(Bytes));
+        _ ->
+            ?assertMatch({error, _}, hep_answers:check(Bytes))
+    end;
 frame(_, Bytes, _) ->
     ?assertMatch({error, _}, hep_answers:check(Bytes)).
 

@@ -1,4 +1,4 @@
-%% @doc Claims the generic chunks, for the tests: they are hep_generic_transform's.
+%% @doc Claims the generic chunks, for the tests. It gets those with an unknown id.
 -module(hep_zero_transform).
 
 -behaviour(hep_transform).

@@ -9,11 +9,13 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use thiserror::Error;
 
+use crate::clock::Clock;
 use crate::frame::{self, Chunk};
-use crate::header::{Header, Pen};
-use crate::packet::{Family, Packet, is_kept};
+use crate::header::{Header, Writer};
+use crate::packet::{Packet, is_other};
+use crate::quirks;
 use crate::registry::{GenericChunk, MAGIC, PayloadType};
-use crate::{Timestamp, Version, quirks};
+use crate::types::{Family, Timestamp, Version};
 
 /// How version 2 is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum V2Style {
     Documented,
     /// As receivers in C expect it: the header length of version 1, a little-endian time header.
     C,
+    /// As the forks of the Erlang library write and read it: the header length of version 1, all integers big-endian.
+    Forks,
 }
 
 /// How the payload of version 3 is packed.
@@ -98,8 +102,8 @@ pub enum EncodeError {
     /// The address is not of the packet's protocol family.
     #[error("{0:?} is not of the packet's protocol family")]
     WrongFamily(Field),
-    /// A chunk among `chunks` has a field of its own, or the wrong width.
-    #[error("chunk {id:#06x} of vendor {vendor} has a field of its own, or a wrong width")]
+    /// A chunk among `chunks` has a field of its own.
+    #[error("chunk {id:#06x} of vendor {vendor} has a field of its own")]
     InvalidChunk {
         /// The chunk's vendor id.
         vendor: u16,
@@ -114,27 +118,35 @@ pub enum EncodeError {
     },
 }
 
-/// Writes a packet. The time is `now` where it has none.
-pub(crate) fn encode<'a>(
+/// Writes a packet: its header, its own payload, and what stands behind it.
+///
+/// The clock is asked for the time where the packet has none.
+///
+/// # Errors
+/// [`EncodeError`] names the field that cannot be written.
+pub fn encode<'a>(
     packet: &'a Packet<'_>,
     options: &EncodeOptions<'_>,
-    now: impl FnOnce() -> Timestamp,
+    clock: impl Clock,
 ) -> Result<Encoded<'a>, EncodeError> {
     let mut encoded = Encoded::default();
-    encode_into(&mut encoded, packet, options, now)?;
+    encode_into(&mut encoded, packet, options, clock)?;
     Ok(encoded)
 }
 
-/// Writes a packet into `encoded`.
+/// As [`encode()`], into an [`Encoded`] of the caller's, so that nothing is moved once it is written.
+///
+/// # Errors
+/// [`EncodeError`] names the field that cannot be written; what has been written until then means nothing.
 #[inline]
-pub(crate) fn encode_into<'a>(
+pub fn encode_into<'a>(
     encoded: &mut Encoded<'a>,
     packet: &'a Packet<'_>,
     options: &EncodeOptions<'_>,
-    now: impl FnOnce() -> Timestamp,
+    clock: impl Clock,
 ) -> Result<(), EncodeError> {
     let family = family(packet)?;
-    let timestamp = packet.timestamp.unwrap_or_else(now);
+    let timestamp = packet.timestamp.unwrap_or_else(|| clock.now());
     encoded.payload = Cow::Borrowed(packet.payload.as_bytes());
     encoded.trailer.clear();
     match packet.version {
@@ -204,34 +216,43 @@ fn fixed(
 
     let documented = is_v2 && options.v2_style == V2Style::Documented;
     let counted = if documented { Version::V2 } else { Version::V1 };
-    let mut pen = header.pen();
-    pen.put([packet.version.number(), quirks::documented_length(counted, family), family.number(), protocol]);
-    pen.put(src_port.to_be_bytes());
-    pen.put(dst_port.to_be_bytes());
+    let mut writer = header.writer();
+    writer.put([
+        packet.version.number(),
+        quirks::documented_length(counted, family),
+        family.number(),
+        protocol,
+    ]);
+    writer.put(src_port.to_be_bytes());
+    writer.put(dst_port.to_be_bytes());
     for address in [src_ip, dst_ip] {
         match address {
-            IpAddr::V4(address) => pen.put(address.octets()),
-            IpAddr::V6(address) => pen.put(address.octets()),
+            IpAddr::V4(address) => writer.put(address.octets()),
+            IpAddr::V6(address) => writer.put(address.octets()),
         }
     }
     if let Some(id) = id {
-        let Timestamp { seconds, microseconds } = readable(timestamp)?;
+        // A decoder takes the header length of version 1 for little-endian if the microseconds do not tell.
+        let is_ambiguous = options.v2_style == V2Style::Forks;
+        let time = if is_ambiguous {
+            quirks::carried_over(timestamp)
+        } else {
+            quirks::unswappable_timestamp(timestamp)
+        };
+        let Timestamp { seconds, microseconds } = time.ok_or(EncodeError::Unsupported(Field::Timestamp))?;
         let (seconds, microseconds, id) = match options.v2_style {
-            V2Style::Documented => (seconds.to_be_bytes(), microseconds.to_be_bytes(), id.to_be_bytes()),
+            V2Style::Documented | V2Style::Forks => {
+                (seconds.to_be_bytes(), microseconds.to_be_bytes(), id.to_be_bytes())
+            }
             V2Style::C => (seconds.to_le_bytes(), microseconds.to_le_bytes(), id.to_le_bytes()),
         };
-        pen.put(seconds);
-        pen.put(microseconds);
-        pen.put(id);
-        pen.put([0, 0]);
+        writer.put(seconds);
+        writer.put(microseconds);
+        writer.put(id);
+        writer.put([0, 0]);
     }
-    pen.lay_down();
+    writer.finish();
     Ok(())
-}
-
-/// The time as it will be read.
-fn readable(timestamp: Timestamp) -> Result<Timestamp, EncodeError> {
-    quirks::unswappable_timestamp(timestamp).ok_or(EncodeError::Unsupported(Field::Timestamp))
 }
 
 /// Version 3: the generic chunks in the order of their ids, then the payload, then the vendors' chunks.
@@ -243,7 +264,8 @@ fn framed(
     options: &EncodeOptions<'_>,
 ) -> Result<(), EncodeError> {
     let chunks = in_order(packet, options.auth_key)?;
-    let timestamp = readable(timestamp)?;
+    let timestamp =
+        quirks::unswappable_timestamp(timestamp).ok_or(EncodeError::Unsupported(Field::Timestamp))?;
     fit(&chunks)?;
     let mut payload_id = GenericChunk::Payload;
     if packet.payload.is_compressed() {
@@ -286,7 +308,7 @@ fn in_order<'p>(
     packet: &'p Packet<'_>,
     auth_key: Option<&'p [u8]>,
 ) -> Result<Cow<'p, [Chunk<'p>]>, EncodeError> {
-    let is_wrong = |chunk: &&Chunk<'_>| chunk.vendor == 0 && !is_kept(chunk.id, chunk.value);
+    let is_wrong = |chunk: &&Chunk<'_>| chunk.vendor == 0 && !is_other(chunk.id, chunk.value);
     if let Some(&Chunk { vendor, id, .. }) = packet.chunks.iter().find(is_wrong) {
         return Err(EncodeError::InvalidChunk { vendor, id });
     }
@@ -301,8 +323,8 @@ fn in_order<'p>(
 fn ordered<'p>(packet: &'p Packet<'_>, auth_key: Option<&'p [u8]>) -> Vec<Chunk<'p>> {
     let key = auth_key.map(|value| Chunk { vendor: 0, id: GenericChunk::AuthKey.into(), value });
     let is_replaced = |chunk: &Chunk<'_>| key.is_some_and(|key| place(chunk) == place(&key));
-    let kept = packet.chunks.iter().copied().filter(|chunk| !is_replaced(chunk));
-    let mut ordered: Vec<_> = kept.chain(key).collect();
+    let others = packet.chunks.iter().copied().filter(|chunk| !is_replaced(chunk));
+    let mut ordered: Vec<_> = others.chain(key).collect();
     ordered.sort_by_key(place);
     ordered
 }
@@ -326,118 +348,118 @@ struct Head<'c, 'p> {
 }
 
 impl<'c> Head<'c, '_> {
-    /// Writes the header: all up to the payload. The vendors' chunks are left.
+    /// Writes the header, all bytes up to the payload, and returns the vendors' chunks.
     #[expect(clippy::inline_always, reason = "what there is to write is known where it is called")]
     #[inline(always)]
     fn write(self, header: &mut Header) -> &'c [Chunk<'c>] {
         let Self { packet, family, timestamp, chunks, payload } = self;
         // Looked up before anything is written, so that the compiler still knows what the caller saw of it.
         let next = first_id(chunks);
-        let mut writer = Writer { pen: header.pen(), kept: chunks, next };
-        writer.pen.put(*MAGIC);
+        let mut chunk_writer = ChunkWriter { writer: header.writer(), others: chunks, next };
+        chunk_writer.writer.put(*MAGIC);
         // The total length, which is put in at the end.
-        writer.pen.put([0, 0]);
+        chunk_writer.writer.put([0, 0]);
         if let Some(family) = family {
-            writer.own(GenericChunk::ProtocolFamily, [family.number()]);
+            chunk_writer.field(GenericChunk::ProtocolFamily, [family.number()]);
         }
         if let Some(protocol) = packet.protocol {
             match u8::try_from(protocol) {
-                Ok(protocol) => writer.own(GenericChunk::Protocol, [protocol]),
+                Ok(protocol) => chunk_writer.field(GenericChunk::Protocol, [protocol]),
                 // Rule Q4: there are senders of two bytes.
-                Err(_) => writer.own(GenericChunk::Protocol, protocol.to_be_bytes()),
+                Err(_) => chunk_writer.field(GenericChunk::Protocol, protocol.to_be_bytes()),
             }
         }
         if let Some(IpAddr::V4(address)) = packet.src_ip {
-            writer.own(GenericChunk::Ipv4Source, address.octets());
+            chunk_writer.field(GenericChunk::Ipv4Source, address.octets());
         }
         if let Some(IpAddr::V4(address)) = packet.dst_ip {
-            writer.own(GenericChunk::Ipv4Destination, address.octets());
+            chunk_writer.field(GenericChunk::Ipv4Destination, address.octets());
         }
         if let Some(IpAddr::V6(address)) = packet.src_ip {
-            writer.own(GenericChunk::Ipv6Source, address.octets());
+            chunk_writer.field(GenericChunk::Ipv6Source, address.octets());
         }
         if let Some(IpAddr::V6(address)) = packet.dst_ip {
-            writer.own(GenericChunk::Ipv6Destination, address.octets());
+            chunk_writer.field(GenericChunk::Ipv6Destination, address.octets());
         }
         if let Some(port) = packet.src_port {
-            writer.own(GenericChunk::SourcePort, port.to_be_bytes());
+            chunk_writer.field(GenericChunk::SourcePort, port.to_be_bytes());
         }
         if let Some(port) = packet.dst_port {
-            writer.own(GenericChunk::DestinationPort, port.to_be_bytes());
+            chunk_writer.field(GenericChunk::DestinationPort, port.to_be_bytes());
         }
-        writer.own(GenericChunk::Seconds, timestamp.seconds.to_be_bytes());
-        writer.own(GenericChunk::Microseconds, timestamp.microseconds.to_be_bytes());
-        writer.own(GenericChunk::PayloadType, [packet.payload_type]);
+        chunk_writer.field(GenericChunk::Seconds, timestamp.seconds.to_be_bytes());
+        chunk_writer.field(GenericChunk::Microseconds, timestamp.microseconds.to_be_bytes());
+        chunk_writer.field(GenericChunk::PayloadType, [packet.payload_type]);
         if let Some(id) = packet.capture_id {
-            writer.own(GenericChunk::CaptureId, id.to_be_bytes());
+            chunk_writer.field(GenericChunk::CaptureId, id.to_be_bytes());
         }
-        writer.kept_below(u32::MAX);
-        let Writer { mut pen, kept, .. } = writer;
-        pen.put(payload);
-        pen.lay_down();
-        kept
+        chunk_writer.others_below(u32::MAX);
+        let ChunkWriter { mut writer, others, .. } = chunk_writer;
+        writer.put(payload);
+        writer.finish();
+        others
     }
 
-    /// As [`write`](Self::write), in a place of its own: not among what is written most.
+    /// As [`write`](Self::write), out of line: for the rarer packets.
     #[inline(never)]
     fn write_any(self, header: &mut Header) -> &'c [Chunk<'c>] {
         self.write(header)
     }
 }
 
-/// Writes generic chunks in the order of their ids: fields' own, and between them the kept ones.
+/// Writes generic chunks in the order of their ids: those of fields, and between them the packet's other ones.
 ///
-/// Only functions that are inlined take it as a whole, so that it stays in registers.
-struct Writer<'h, 'c> {
-    pen: Pen<'h>,
-    /// Those that are left.
-    kept: &'c [Chunk<'c>],
+/// Only inlined functions take it as a whole, so that it stays in registers.
+struct ChunkWriter<'h, 'c> {
+    writer: Writer<'h>,
+    /// Those not yet written.
+    others: &'c [Chunk<'c>],
     /// The id of the first of them; beyond all ids when there is no generic one.
     next: u32,
 }
 
-impl Writer<'_, '_> {
+impl ChunkWriter<'_, '_> {
     #[expect(clippy::inline_always, reason = "what it writes is mostly known where it is called")]
     #[inline(always)]
-    fn own<const WIDTH: usize>(&mut self, chunk: GenericChunk, value: [u8; WIDTH]) {
+    fn field<const WIDTH: usize>(&mut self, chunk: GenericChunk, value: [u8; WIDTH]) {
         let id = u16::from(chunk);
-        self.kept_below(id.into());
-        self.pen.put(chunk_header(0, id, chunk_length(&value)));
-        self.pen.put(value);
+        self.others_below(id.into());
+        self.writer.put(chunk_header(0, id, chunk_length(&value)));
+        self.writer.put(value);
     }
 
     /// Writes those with a lower id.
     #[inline]
-    fn kept_below(&mut self, limit: u32) {
+    fn others_below(&mut self, limit: u32) {
         if self.next < limit {
-            self.kept = self.pen.put_with(|pen| put_chunks(pen, self.kept, limit));
-            self.next = first_id(self.kept);
+            self.others = self.writer.put_with(|writer| put_chunks(writer, self.others, limit));
+            self.next = first_id(self.others);
         }
     }
 }
 
 #[inline]
-fn first_id(kept: &[Chunk<'_>]) -> u32 {
-    match kept {
+fn first_id(others: &[Chunk<'_>]) -> u32 {
+    match others {
         [Chunk { vendor: 0, id, .. }, ..] => (*id).into(),
         _ => u32::MAX,
     }
 }
 
-/// Writes the first chunks, which are generic ones and have a lower id; those behind them are left.
+/// Writes the leading generic chunks with an id below `limit`, and returns the rest.
 #[inline(never)]
-fn put_chunks<'c>(pen: &mut Pen<'_>, mut chunks: &'c [Chunk<'c>], limit: u32) -> &'c [Chunk<'c>] {
+fn put_chunks<'c>(writer: &mut Writer<'_>, mut chunks: &'c [Chunk<'c>], limit: u32) -> &'c [Chunk<'c>] {
     while let [Chunk { vendor: 0, id, value }, rest @ ..] = chunks
         && u32::from(*id) < limit
     {
-        pen.put(chunk_header(0, *id, chunk_length(value)));
-        pen.put_slice(value);
+        writer.put(chunk_header(0, *id, chunk_length(value)));
+        writer.put_slice(value);
         chunks = rest;
     }
     chunks
 }
 
-/// Whether there is room for the chunks in a packet: none is written otherwise, however large they are.
+/// Checks that the chunks fit a packet, before any of them is written.
 #[inline]
 fn fit(chunks: &[Chunk<'_>]) -> Result<(), EncodeError> {
     let sizes = chunks.iter().map(|chunk| chunk.value.len().saturating_add(frame::HEADER.into()));
@@ -445,7 +467,7 @@ fn fit(chunks: &[Chunk<'_>]) -> Result<(), EncodeError> {
     u16::try_from(size).map(|_| ()).map_err(|_| EncodeError::TooLarge { size })
 }
 
-/// What a chunk says its length is. Where it cannot say it, the packet is too large.
+/// A chunk's length field. It saturates: `total` then reports `TooLarge`.
 #[inline]
 fn chunk_length(value: &[u8]) -> u16 {
     u16::try_from(value.len()).unwrap_or(u16::MAX).saturating_add(frame::HEADER)

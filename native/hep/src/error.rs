@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::member::GzipError;
+
 /// Why bytes are not a HEP packet, and where.
 ///
 /// Offsets count from the first byte of the input.
@@ -50,7 +52,7 @@ pub enum DecodeError {
         /// The length found.
         length: u16,
     },
-    /// Version 3: the value of a known chunk has the wrong width or cannot be taken (an unknown
+    /// Version 3: the value of a chunk with a field of its own has the wrong width or cannot be taken (an unknown
     /// protocol family, a compressed payload that is broken or inflates beyond the limit).
     #[error("invalid value of chunk {id:#06x} of vendor {vendor}: {length} bytes at byte {offset}")]
     InvalidChunk {
@@ -63,4 +65,7 @@ pub enum DecodeError {
         /// The length of the value in bytes.
         length: usize,
     },
+    /// The input is a packet in gzip that cannot be unpacked.
+    #[error("invalid gzip around the packet: {0}")]
+    InvalidGzip(GzipError),
 }

@@ -6,8 +6,11 @@ use nom::Parser;
 use nom::bytes::complete::take;
 use nom::number::complete::{be_u8, be_u16};
 
+use crate::clock::Clock;
+use crate::error::DecodeError;
+use crate::options::Options;
 use crate::quirks::{self, ByteOrder};
-use crate::{DecodeError, Family, Options, Timestamp, Version};
+use crate::types::{Family, Timestamp, Version};
 
 /// A packet of version 1 or 2, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub(crate) struct FixedPacket<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// The time header of version 2, its byte order settled.
+/// The time header of version 2, in the byte order that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeHeader {
     pub(crate) timestamp: Timestamp,
@@ -38,7 +41,12 @@ type Bytes<'a, Output> = Result<(&'a [u8], Output), nom::Err<()>>;
 impl<'a> FixedPacket<'a> {
     /// Takes a packet of `version` apart; `input` begins with the version's byte.
     #[inline]
-    pub(crate) fn read(version: Version, input: &'a [u8], options: &Options) -> Result<Self, DecodeError> {
+    pub(crate) fn read(
+        version: Version,
+        input: &'a [u8],
+        options: &Options,
+        clock: &impl Clock,
+    ) -> Result<Self, DecodeError> {
         let truncated = |_| DecodeError::Truncated { offset: input.len() };
         let (rest, (_version, header_length, family_number)) =
             (be_u8::<_, ()>, be_u8, be_u8).parse(input).map_err(truncated)?;
@@ -58,7 +66,7 @@ impl<'a> FixedPacket<'a> {
         let (payload, time) = match version {
             Version::V2 => {
                 let (payload, (seconds, microseconds, id)) = time_header(rest).map_err(truncated)?;
-                let order = quirks::time_order(microseconds, form, options.v2_order);
+                let order = quirks::time_order(seconds, microseconds, form, options.v2_order, clock);
                 (payload, Some(TimeHeader::new(seconds, microseconds, id, order)))
             }
             Version::V1 | Version::V3 => (rest, None),

@@ -7,8 +7,8 @@ use nom::bytes::complete::{tag, take};
 use nom::number::complete::be_u16;
 use nom::{IResult, Parser};
 
-use crate::DecodeError;
-use crate::registry::{EEP_MAGIC, MAGIC};
+use crate::error::DecodeError;
+use crate::registry::{EEP_MAGIC, GenericChunk, MAGIC};
 
 /// The length of the frame's header, and of a chunk's.
 pub(crate) const HEADER: u16 = 6;
@@ -99,6 +99,56 @@ impl FrameChunks<'_> {
 }
 
 impl FusedIterator for FrameChunks<'_> {}
+
+/// The chunks of a frame whose lengths do not hold, as far as they came, each with the offset of its value.
+///
+/// A chunk that reaches beyond the total length is whole where the datagram has all of it (siphon-sip counts its total
+/// 24 bytes short), and so are those behind it. A payload beyond that is cut (sofia-sip, sipsorcery); any other chunk,
+/// and one with a length below 6, ends the frame.
+pub(crate) struct CutChunks<'a> {
+    input: &'a [u8],
+    /// Where the next chunk begins.
+    offset: usize,
+    /// Where the frame ends by its total length.
+    total: usize,
+}
+
+impl<'a> CutChunks<'a> {
+    /// `None` where the input is too short to have a total length.
+    pub(crate) fn read(input: &'a [u8]) -> Option<Self> {
+        let (rest, _magic) = magic(input).ok()?;
+        let (_, length) = be_u16::<_, ()>(rest).ok()?;
+        let total = usize::from(length);
+        // If another packet begins where the total length says, it does hold.
+        let is_followed = input.get(total..).is_some_and(|next| magic(next).is_ok());
+        let input = if is_followed { input.get(..total)? } else { input };
+        Some(Self { input, offset: HEADER.into(), total })
+    }
+}
+
+impl<'a> Iterator for CutChunks<'a> {
+    type Item = (usize, Chunk<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let begin = core::mem::replace(&mut self.offset, self.input.len());
+        let input = self.input.get(begin..)?;
+        // Past the total length another packet may follow.
+        if begin == self.total || begin > self.total && magic(input).is_ok() {
+            return None;
+        }
+        let (rest, (vendor, id, length)) = chunk_header(input).ok()?;
+        let width = usize::from(length.checked_sub(HEADER)?);
+        let value = match rest.get(..width) {
+            Some(value) => {
+                self.offset = begin.checked_add(length.into())?;
+                value
+            }
+            None if vendor == 0 && GenericChunk::from(id) == GenericChunk::Payload => rest,
+            None => return None,
+        };
+        Some((begin.checked_add(HEADER.into())?, Chunk { vendor, id, value }))
+    }
+}
 
 fn magic(input: &[u8]) -> IResult<&[u8], &[u8], ()> {
     alt((tag(&MAGIC[..]), tag(&EEP_MAGIC[..]))).parse(input)

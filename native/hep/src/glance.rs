@@ -1,8 +1,9 @@
 //! What a receiver needs to know before it reads a packet: whose it is, and whether reading it inflates anything.
 
+use crate::error::DecodeError;
 use crate::frame::Frame;
 use crate::registry::{GenericChunk, PayloadType};
-use crate::{DecodeError, Version};
+use crate::types::Version;
 
 /// What heplify sends as the payload of its keep-alive, of type 0.
 const KEEP_ALIVE: &[u8] = b"HEP3\x03\x0a";

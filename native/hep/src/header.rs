@@ -1,33 +1,33 @@
-//! Where a header is put together.
+//! The bytes of a header, and how they are written.
 
 /// How many bytes need no allocation: enough for all fields of a packet, and some chunks. With a few more the compiler
 /// (on x86-64) would call a function to clear them.
-const ROOM: usize = 224;
+const INLINE: usize = 224;
 
-/// Bytes written one behind the other: a packet's header.
+/// The bytes of a packet's header, in the order in which they were written.
 ///
-/// It stays where it is made: most headers need no allocation, and those are not copied before they are done.
+/// It stays where it is made: most headers fit the inline buffer, and are not copied until they are complete.
 #[derive(Clone, Debug)]
 pub struct Header {
-    room: [u8; ROOM],
+    inline: [u8; INLINE],
     used: usize,
-    /// All of them, once there are more than `ROOM`.
+    /// All bytes, once there are more than `INLINE`.
     large: Vec<u8>,
 }
 
 impl Default for Header {
     #[inline]
     fn default() -> Self {
-        Self { room: [0; ROOM], used: 0, large: Vec::new() }
+        Self { inline: [0; INLINE], used: 0, large: Vec::new() }
     }
 }
 
 impl Header {
-    /// What has been written.
+    /// The bytes written so far.
     #[must_use]
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        self.room.get(..self.used).unwrap_or(&self.large)
+        self.inline.get(..self.used).unwrap_or(&self.large)
     }
 
     #[inline]
@@ -35,10 +35,10 @@ impl Header {
         self.used
     }
 
-    /// Writes over what stands there.
+    /// Overwrites the bytes at `offset`.
     #[inline]
     pub(crate) fn put_at<const WIDTH: usize>(&mut self, offset: usize, bytes: [u8; WIDTH]) {
-        let written = if self.used > ROOM { &mut self.large[..] } else { &mut self.room[..] };
+        let written = if self.used > INLINE { &mut self.large[..] } else { &mut self.inline[..] };
         if let Some(place) = written.get_mut(offset..).and_then(<[u8]>::first_chunk_mut) {
             *place = bytes;
         }
@@ -46,23 +46,23 @@ impl Header {
 
     /// Begins the header.
     #[inline]
-    pub(crate) fn pen(&mut self) -> Pen<'_> {
+    pub(crate) fn writer(&mut self) -> Writer<'_> {
         self.large.clear();
-        Pen { used: 0, header: self }
+        Writer { used: 0, header: self }
     }
 
-    /// [`grow`](Self::grow) by value: for a reference the bytes would be stored even where they have room.
+    /// [`grow`](Self::grow) by value: a reference would make the compiler store the bytes even where they fit inline.
     #[cold]
     #[inline(never)]
     fn grow_by<const WIDTH: usize>(&mut self, used: usize, bytes: [u8; WIDTH]) -> usize {
         self.grow(used, &bytes)
     }
 
-    /// Writes behind the first `used` bytes where the room is not enough.
+    /// Writes behind the first `used` bytes where the inline buffer is full.
     #[cold]
     #[inline(never)]
     fn grow(&mut self, used: usize, bytes: &[u8]) -> usize {
-        if let Some(written) = self.room.get(..used) {
+        if let Some(written) = self.inline.get(..used) {
             self.large.extend_from_slice(written);
         }
         self.large.extend_from_slice(bytes);
@@ -70,19 +70,19 @@ impl Header {
     }
 }
 
-/// Writes into a header. What it wrote counts once it is [laid down](Pen::lay_down).
+/// Writes into a header. Its bytes count once it is [finished](Writer::finish).
 ///
-/// It keeps its place itself: in a register, where the header's would have to be loaded before each writing.
-pub(crate) struct Pen<'h> {
+/// It holds the number of bytes itself, so that the compiler keeps it in a register.
+pub(crate) struct Writer<'h> {
     header: &'h mut Header,
     used: usize,
 }
 
-impl Pen<'_> {
+impl Writer<'_> {
     #[expect(clippy::inline_always, reason = "the few stores that it is take less than a call")]
     #[inline(always)]
     pub(crate) fn put<const WIDTH: usize>(&mut self, bytes: [u8; WIDTH]) {
-        match self.header.room.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut) {
+        match self.header.inline.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut) {
             Some(place) => {
                 *place = bytes;
                 self.used = self.used.saturating_add(WIDTH);
@@ -94,7 +94,7 @@ impl Pen<'_> {
     #[inline]
     pub(crate) fn put_slice(&mut self, bytes: &[u8]) {
         let end = self.used.saturating_add(bytes.len());
-        match self.header.room.get_mut(self.used..end) {
+        match self.header.inline.get_mut(self.used..end) {
             Some(place) => {
                 place.copy_from_slice(bytes);
                 self.used = end;
@@ -103,17 +103,17 @@ impl Pen<'_> {
         }
     }
 
-    /// Writes with another pen, one that has an address.
+    /// Writes with another writer, whose address may be taken.
     #[inline]
-    pub(crate) fn put_with<T>(&mut self, write: impl FnOnce(&mut Pen<'_>) -> T) -> T {
-        let mut pen = Pen { used: self.used, header: self.header };
-        let answer = write(&mut pen);
-        self.used = pen.used;
+    pub(crate) fn put_with<T>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> T) -> T {
+        let mut writer = Writer { used: self.used, header: self.header };
+        let answer = write(&mut writer);
+        self.used = writer.used;
         answer
     }
 
     #[inline]
-    pub(crate) const fn lay_down(self) {
+    pub(crate) const fn finish(self) {
         self.header.used = self.used;
     }
 }
@@ -123,21 +123,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_grows_beyond_its_room() {
+    fn it_grows_beyond_the_inline_buffer() {
         let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(1000).collect();
         for step in 1..=300 {
             let mut header = Header::default();
-            let mut pen = header.pen();
+            let mut writer = header.writer();
             for part in bytes.chunks(step) {
                 match *part {
-                    [a] => pen.put([a]),
-                    [a, b, c] => pen.put([a, b, c]),
-                    [_, _] => pen.put_with(|pen| pen.put_slice(part)),
-                    _ => pen.put_slice(part),
+                    [a] => writer.put([a]),
+                    [a, b, c] => writer.put([a, b, c]),
+                    [_, _] => writer.put_with(|writer| writer.put_slice(part)),
+                    _ => writer.put_slice(part),
                 }
             }
-            pen.put([]);
-            pen.lay_down();
+            writer.put([]);
+            writer.finish();
             assert_eq!((header.len(), header.as_bytes()), (bytes.len(), &bytes[..]));
             header.put_at(998, [9, 9]);
             assert_eq!(header.as_bytes()[997..], [bytes[997], 9, 9]);

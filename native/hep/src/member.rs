@@ -1,6 +1,13 @@
 //! One gzip member (RFC 1952), read as its bytes come in: a member has no length, only inflating it finds its end.
 
+use std::borrow::Cow;
+
 use flate2::{Crc, Decompress, FlushDecompress, Status};
+use thiserror::Error;
+
+use crate::error::DecodeError;
+use crate::options::Options;
+use crate::quirks;
 
 /// The fixed part of a member's header.
 const HEADER: usize = 10;
@@ -22,9 +29,45 @@ const RESERVED: u8 = 0b1110_0000;
 /// The most that a member unpacks to: a packet's largest total length.
 pub const MAX_PACKET: usize = u16::MAX as usize;
 
-/// A member that is broken, or unpacks to more than its limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidMember;
+/// Why a member cannot be unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum GzipError {
+    /// It ends before its checksum does.
+    #[error("it is truncated")]
+    Truncated,
+    /// Its header, its data or its checksum is wrong.
+    #[error("it is corrupt")]
+    Corrupt,
+    /// It unpacks to more bytes than its limit.
+    #[error("it inflates beyond the limit")]
+    TooLarge,
+    /// Bytes follow it in the datagram.
+    #[error("bytes follow it")]
+    TrailingBytes,
+}
+
+/// Unpacks a packet in gzip, once, to 65,535 bytes at the most (rule Q11); any other is given as it is.
+///
+/// # Errors
+/// [`DecodeError::InvalidGzip`]
+#[inline]
+pub fn unpack<'a>(input: &'a [u8], options: &Options) -> Result<Cow<'a, [u8]>, DecodeError> {
+    if quirks::is_gzip(input) {
+        unpack_gzip(input, options).map(Cow::Owned)
+    } else {
+        Ok(Cow::Borrowed(input))
+    }
+}
+
+#[cold]
+fn unpack_gzip(input: &[u8], options: &Options) -> Result<Vec<u8>, DecodeError> {
+    match Member::new(options.max_inflated.min(MAX_PACKET)).feed(input) {
+        Ok(Unpacked::Complete { data, used }) if used == input.len() => Ok(data),
+        Ok(Unpacked::Complete { .. }) => Err(DecodeError::InvalidGzip(GzipError::TrailingBytes)),
+        Ok(Unpacked::Partial) => Err(DecodeError::InvalidGzip(GzipError::Truncated)),
+        Err(error) => Err(DecodeError::InvalidGzip(error)),
+    }
+}
 
 /// What a member's next bytes make of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,16 +111,16 @@ impl Member {
     /// Reads the bytes that follow those given before. Bytes behind the member are left alone.
     ///
     /// # Errors
-    /// [`InvalidMember`] when it is broken or too large; nothing can be read from it afterwards.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<Unpacked, InvalidMember> {
+    /// [`GzipError`] when it is corrupt or too large; nothing can be read from it afterwards.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Unpacked, GzipError> {
         let mut rest = bytes;
         loop {
             let before = rest.len();
             let is_complete = self.step(&mut rest)?;
-            let used = before.checked_sub(rest.len()).ok_or(InvalidMember)?;
-            self.room = self.room.checked_sub(used).ok_or(InvalidMember)?;
+            let used = before.checked_sub(rest.len()).ok_or(GzipError::Corrupt)?;
+            self.room = self.room.checked_sub(used).ok_or(GzipError::TooLarge)?;
             if is_complete {
-                let used = bytes.len().checked_sub(rest.len()).ok_or(InvalidMember)?;
+                let used = bytes.len().checked_sub(rest.len()).ok_or(GzipError::Corrupt)?;
                 return Ok(Unpacked::Complete { data: core::mem::take(&mut self.data), used });
             }
             if rest.is_empty() {
@@ -87,7 +130,7 @@ impl Member {
     }
 
     /// Takes what the stage at hand needs off `rest`; `true` when the member is complete.
-    fn step(&mut self, rest: &mut &[u8]) -> Result<bool, InvalidMember> {
+    fn step(&mut self, rest: &mut &[u8]) -> Result<bool, GzipError> {
         match &mut self.stage {
             Stage::Header(header) => {
                 // One byte at a time would parse it as often; what is too much goes back.
@@ -98,10 +141,10 @@ impl Member {
                         *rest = length
                             .checked_sub(known)
                             .and_then(|used| rest.get(used..))
-                            .ok_or(InvalidMember)?;
+                            .ok_or(GzipError::Corrupt)?;
                         self.stage = Stage::Body(Decompress::new(false));
                     }
-                    None if header.len() > MAX_HEADER => return Err(InvalidMember),
+                    None if header.len() > MAX_HEADER => return Err(GzipError::Corrupt),
                     None => *rest = &[],
                 }
                 Ok(false)
@@ -114,29 +157,29 @@ impl Member {
             }
             Stage::Trailer(trailer) => {
                 let missing = TRAILER.saturating_sub(trailer.len()).min(rest.len());
-                let (taken, behind) = rest.split_at_checked(missing).ok_or(InvalidMember)?;
+                let (taken, behind) = rest.split_at_checked(missing).ok_or(GzipError::Corrupt)?;
                 trailer.extend_from_slice(taken);
                 *rest = behind;
                 if trailer.len() < TRAILER {
                     return Ok(false);
                 }
-                if trailer[..] == checksum(&self.data) { Ok(true) } else { Err(InvalidMember) }
+                if trailer[..] == checksum(&self.data) { Ok(true) } else { Err(GzipError::Corrupt) }
             }
         }
     }
 }
 
 /// How long a header is, once all of it is there.
-fn header_length(header: &[u8]) -> Result<Option<usize>, InvalidMember> {
+fn header_length(header: &[u8]) -> Result<Option<usize>, GzipError> {
     const START: [u8; 3] = [0x1f, 0x8b, 8];
     if !START.iter().zip(header).all(|(expected, found)| expected == found) {
-        return Err(InvalidMember);
+        return Err(GzipError::Corrupt);
     }
     let Some((&[_, _, _, flags, ..], mut rest)) = header.split_first_chunk::<HEADER>() else {
         return Ok(None);
     };
     if flags & RESERVED != 0 {
-        return Err(InvalidMember);
+        return Err(GzipError::Corrupt);
     }
     if flags & FEXTRA != 0 {
         let Some((&length, behind)) = rest.split_first_chunk() else { return Ok(None) };
@@ -158,7 +201,7 @@ fn header_length(header: &[u8]) -> Result<Option<usize>, InvalidMember> {
     let mut crc = Crc::new();
     crc.update(header.get(..checked).unwrap_or_default());
     let [low, high, ..] = crc.sum().to_le_bytes();
-    if stated == [low, high] { Ok(Some(checked.saturating_add(2))) } else { Err(InvalidMember) }
+    if stated == [low, high] { Ok(Some(checked.saturating_add(2))) } else { Err(GzipError::Corrupt) }
 }
 
 /// Inflates what there is of the stream; `true` when it ended.
@@ -167,19 +210,20 @@ fn inflate(
     rest: &mut &[u8],
     data: &mut Vec<u8>,
     limit: usize,
-) -> Result<bool, InvalidMember> {
+) -> Result<bool, GzipError> {
     loop {
         if data.len() == data.capacity() {
             // One byte above the limit, so that a stream of just that size can end.
-            let room = limit.saturating_add(1).checked_sub(data.len()).ok_or(InvalidMember)?;
+            let room = limit.saturating_add(1).checked_sub(data.len()).ok_or(GzipError::TooLarge)?;
             data.reserve_exact(room.min(STEP.max(data.len())));
         }
         let before = (stream.total_in(), data.len());
-        let status = stream.decompress_vec(rest, data, FlushDecompress::None).map_err(|_| InvalidMember)?;
+        let status =
+            stream.decompress_vec(rest, data, FlushDecompress::None).map_err(|_| GzipError::Corrupt)?;
         let used = stream.total_in().checked_sub(before.0).and_then(|used| usize::try_from(used).ok());
-        *rest = used.and_then(|used| rest.get(used..)).ok_or(InvalidMember)?;
+        *rest = used.and_then(|used| rest.get(used..)).ok_or(GzipError::Corrupt)?;
         if data.len() > limit {
-            return Err(InvalidMember);
+            return Err(GzipError::TooLarge);
         }
         match status {
             Status::StreamEnd => return Ok(true),
@@ -257,7 +301,7 @@ mod tests {
             for level in [Compression::none(), Compression::best()] {
                 let member = packed(GzBuilder::new(), &data, level);
                 assert_eq!(Member::new(size).feed(&member), Ok(complete(&data, member.len())));
-                assert_eq!(Member::new(size - 1).feed(&member), Err(InvalidMember));
+                assert_eq!(Member::new(size - 1).feed(&member), Err(GzipError::TooLarge));
             }
         }
     }
@@ -278,7 +322,7 @@ mod tests {
         let mut reader = Member::new(100);
         assert_eq!(reader.feed(&[0x1f, 0x8b, 8, FNAME, 0, 0, 0, 0, 0, 0]), Ok(Unpacked::Partial));
         assert_eq!(reader.feed(&[b'x'; MAX_HEADER - HEADER]), Ok(Unpacked::Partial));
-        assert_eq!(reader.feed(b"x"), Err(InvalidMember));
+        assert_eq!(reader.feed(b"x"), Err(GzipError::Corrupt));
     }
 
     #[test]
@@ -288,15 +332,15 @@ mod tests {
         for at in [0, 1, 2, member.len() - 8, member.len() - 1] {
             let mut broken = member.clone();
             broken[at] ^= 1;
-            assert_eq!(Member::new(100).feed(&broken), Err(InvalidMember), "{at}");
+            assert_eq!(Member::new(100).feed(&broken), Err(GzipError::Corrupt), "{at}");
             bits += 1;
         }
         assert_eq!(bits, 5);
         let mut reserved = member.clone();
         reserved[3] = 0x20;
-        assert_eq!(Member::new(100).feed(&reserved), Err(InvalidMember));
+        assert_eq!(Member::new(100).feed(&reserved), Err(GzipError::Corrupt));
         let mut checked = with_header_checksum(&member);
         checked[HEADER] ^= 1;
-        assert_eq!(Member::new(100).feed(&checked), Err(InvalidMember));
+        assert_eq!(Member::new(100).feed(&checked), Err(GzipError::Corrupt));
     }
 }

@@ -32,6 +32,26 @@ pub enum CaptureId {
     Repair,
 }
 
+/// What to do with a time of version 3 that a sender wrote wrongly (rule Q7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimestampRepair {
+    /// It is repaired, see [`repaired_timestamp`](crate::quirks::repaired_timestamp).
+    #[default]
+    Repair,
+    /// It is kept as it came.
+    Keep,
+}
+
+/// What to do with a total length, or a chunk's, of version 3 that does not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lengths {
+    /// It is an error.
+    #[default]
+    Strict,
+    /// Whole chunks are kept, and the payload as far as it came; [`Packet::cut`](crate::Packet::cut) has the error.
+    Lenient,
+}
+
 /// Options of [`decode`](crate::decode()) and [`parse`](crate::parse()).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -41,7 +61,11 @@ pub struct Options {
     pub v2_order: V2Order,
     /// Shifted capture ids.
     pub capture_id: CaptureId,
-    /// The largest inflated payload, in bytes.
+    /// Times of version 3.
+    pub timestamp: TimestampRepair,
+    /// Lengths of version 3. [`parse`](crate::parse()) is always strict.
+    pub lengths: Lengths,
+    /// The largest inflated payload, in bytes; a smaller one than 65,535 is also the largest unpacked packet.
     pub max_inflated: usize,
 }
 
@@ -56,6 +80,8 @@ impl Default for Options {
             header_length: HeaderLength::default(),
             v2_order: V2Order::default(),
             capture_id: CaptureId::default(),
+            timestamp: TimestampRepair::default(),
+            lengths: Lengths::default(),
             max_inflated: Self::MAX_INFLATED,
         }
     }

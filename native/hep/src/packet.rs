@@ -4,56 +4,25 @@ use core::net::IpAddr;
 
 use smallvec::SmallVec;
 
+use crate::clock::Clock;
+use crate::error::DecodeError;
 use crate::fixed::{self, FixedPacket};
-use crate::frame::{Chunk, Frame};
+use crate::frame::{Chunk, CutChunks, Frame};
+use crate::options::{CaptureId, Lengths, Options, TimestampRepair};
 use crate::registry::{GenericChunk, PayloadType};
-use crate::{CaptureId, DecodeError, Options, Timestamp, Version, inflate, quirks};
+use crate::types::{Family, Timestamp, Version};
+use crate::{inflate, quirks};
 
-/// The protocol family of the captured packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4, number 2.
-    Ipv4,
-    /// IPv6, number 10.
-    Ipv6,
-}
-
-impl Family {
-    /// The number on the wire.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Ipv4 => 2,
-            Self::Ipv6 => 10,
-        }
-    }
-
-    /// The family of a number on the wire.
-    #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            2 => Some(Self::Ipv4),
-            10 => Some(Self::Ipv6),
-            _ => None,
-        }
-    }
-
-    /// The family of an address.
-    #[must_use]
-    pub const fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::Ipv4,
-            IpAddr::V6(_) => Self::Ipv6,
-        }
-    }
-
-    /// The width of an address in bytes.
-    pub(crate) const fn width(self) -> usize {
-        match self {
-            Self::Ipv4 => 4,
-            Self::Ipv6 => 16,
-        }
-    }
+/// Reads a packet, one field per fact, and inflates its payload where it is compressed. A packet in gzip must have been
+/// [unpacked](crate::unpack()).
+///
+/// The clock is asked for the time of decoding of version 1, which carries none, and where a sender's time can be read
+/// in two ways.
+///
+/// # Errors
+/// [`DecodeError`] says what is wrong and where.
+pub fn decode<'a>(input: &'a [u8], options: &Options, clock: impl Clock) -> Result<Packet<'a>, DecodeError> {
+    Packet::read(input, options, clock)?.inflate(options.max_inflated)
 }
 
 /// A decoded packet: one field per fact, borrowed from the bytes it was read from.
@@ -82,11 +51,14 @@ pub struct Packet<'a> {
     /// What was captured.
     pub payload: Payload<'a>,
     /// Every chunk without a field of its own, in order: vendors', unknown, and generic ones.
-    pub chunks: Kept<'a>,
+    pub chunks: OtherChunks<'a>,
+    /// What was wrong with the lengths of a packet that was read [leniently](Lengths::Lenient), and may lack its end.
+    /// Encoding and JSON leave it out.
+    pub cut: Option<DecodeError>,
 }
 
-/// Chunks that a packet keeps; the few that most packets have need no allocation.
-pub type Kept<'a> = SmallVec<[Chunk<'a>; 4]>;
+/// The chunks of a packet without a field of their own; the few that most packets have need no allocation.
+pub type OtherChunks<'a> = SmallVec<[Chunk<'a>; 4]>;
 
 /// The payload of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,25 +94,19 @@ impl Payload<'_> {
 }
 
 impl<'a> Packet<'a> {
-    /// Reads a packet, but leaves a compressed payload compressed.
-    ///
-    /// `now` is asked for the time of decoding of version 1, which carries none.
+    /// Reads a packet as [`decode`] does, but leaves a compressed payload compressed.
     ///
     /// # Errors
     /// [`DecodeError`] says what is wrong and where.
     #[inline]
-    pub fn read(
-        input: &'a [u8],
-        options: &Options,
-        now: impl FnOnce() -> Timestamp,
-    ) -> Result<Self, DecodeError> {
+    pub fn read(input: &'a [u8], options: &Options, clock: impl Clock) -> Result<Self, DecodeError> {
         let mut packet = Self::new(Version::V3);
-        packet.read_into(input, options, now)?;
+        packet.read_into(input, options, clock)?;
         Ok(packet)
     }
 
-    /// As [`read`](Self::read), into a packet that was just made by [`new`](Self::new), nothing in it is cleared: a
-    /// packet is large, and is not moved so.
+    /// As [`read`](Self::read), into a packet just made by [`new`](Self::new), so that the large packet is not moved.
+    /// Nothing in it is cleared.
     ///
     /// # Errors
     /// [`DecodeError`] says what is wrong and where; what has been read until then means nothing.
@@ -149,20 +115,28 @@ impl<'a> Packet<'a> {
         &mut self,
         input: &'a [u8],
         options: &Options,
-        now: impl FnOnce() -> Timestamp,
+        clock: impl Clock,
     ) -> Result<(), DecodeError> {
         if let Some(version) = Version::of_fixed_header(input) {
-            self.take_fixed(&FixedPacket::read(version, input, options)?, now);
-            Ok(())
-        } else {
-            self.take_frame(Frame::read(input)?, options)
+            self.take_fixed(&FixedPacket::read(version, input, options, &clock)?, &clock);
+            return Ok(());
+        }
+        match self.take_frame(input, options, &clock) {
+            Err(reason) if options.lengths == Lengths::Lenient => {
+                self.take_cut_frame(input, options, &clock, reason)
+            }
+            result => result,
         }
     }
 
     /// The packet that chunks make, of whatever version they were [parsed](crate::parse()); `None` when one of them
     /// has a value that cannot be taken.
     #[must_use]
-    pub fn from_chunks(version: Version, chunks: impl IntoIterator<Item = Chunk<'a>>) -> Option<Self> {
+    pub fn from_chunks(
+        version: Version,
+        chunks: impl IntoIterator<Item = Chunk<'a>>,
+        clock: impl Clock,
+    ) -> Option<Self> {
         // They stand in no packet.
         let offset = || 0;
         let mut packet = Self::new(version);
@@ -170,7 +144,7 @@ impl<'a> Packet<'a> {
         chunks
             .into_iter()
             .try_for_each(|chunk| packet.take_chunk(chunk, offset, &mut facts).then_some(()))?;
-        packet.settle(&facts, &Options::default()).ok()?;
+        packet.finish(&facts, &Options::default(), &clock).ok()?;
         Some(packet)
     }
 
@@ -206,12 +180,13 @@ impl<'a> Packet<'a> {
             capture_id: None,
             payload_type: PayloadType::Sip.into(),
             payload: Payload::Plain(&[]),
-            chunks: Kept::new(),
+            chunks: OtherChunks::new(),
+            cut: None,
         }
     }
 
     #[inline]
-    fn take_fixed(&mut self, fixed: &FixedPacket<'a>, now: impl FnOnce() -> Timestamp) {
+    fn take_fixed(&mut self, fixed: &FixedPacket<'a>, clock: &impl Clock) {
         self.version = fixed.version;
         self.family = Some(fixed.family);
         self.protocol = uint8(fixed.protocol).map(u16::from);
@@ -219,16 +194,21 @@ impl<'a> Packet<'a> {
         self.src_port = uint16(fixed.src_port);
         self.dst_ip = fixed::address(fixed.dst_ip);
         self.dst_port = uint16(fixed.dst_port);
-        self.timestamp = Some(fixed.time.map_or_else(now, |time| time.timestamp));
+        self.timestamp = Some(fixed.time.map_or_else(|| clock.now(), |time| time.timestamp));
         self.capture_id = fixed.time.map(|time| time.capture_id.into());
         self.payload = Payload::Plain(quirks::without_opensips_padding(fixed.payload, fixed.family));
     }
 
     #[inline]
-    fn take_frame(&mut self, frame: Frame<'a>, options: &Options) -> Result<(), DecodeError> {
+    fn take_frame(
+        &mut self,
+        input: &'a [u8],
+        options: &Options,
+        clock: &impl Clock,
+    ) -> Result<(), DecodeError> {
         self.version = Version::V3;
         let mut facts = Facts::default();
-        let mut chunks = frame.chunks();
+        let mut chunks = Frame::read(input)?.chunks();
         while let Some(chunk) = chunks.next() {
             let chunk = chunk?;
             if !self.take_chunk(chunk, || chunks.offset_of_value(&chunk), &mut facts) {
@@ -240,7 +220,32 @@ impl<'a> Packet<'a> {
                 ));
             }
         }
-        self.settle(&facts, options)
+        self.finish(&facts, options, clock)
+    }
+
+    /// Reads a frame again, as far as it came, whose lengths do not hold for the `reason`.
+    #[cold]
+    fn take_cut_frame(
+        &mut self,
+        input: &'a [u8],
+        options: &Options,
+        clock: &impl Clock,
+        reason: DecodeError,
+    ) -> Result<(), DecodeError> {
+        let chunks = match reason {
+            DecodeError::Truncated { .. }
+            | DecodeError::TruncatedChunk { .. }
+            | DecodeError::InvalidChunkLength { .. } => CutChunks::read(input).ok_or(reason)?,
+            _ => return Err(reason),
+        };
+        *self = Self { cut: Some(reason), ..Self::new(Version::V3) };
+        let mut facts = Facts::default();
+        for (offset, chunk) in chunks {
+            if !self.take_chunk(chunk, || offset, &mut facts) {
+                return Err(invalid(chunk.vendor, chunk.id, chunk.value.len(), offset));
+            }
+        }
+        self.finish(&facts, options, clock)
     }
 
     /// Puts a chunk where it belongs; `false` when its value cannot be taken. `offset` is where the value begins.
@@ -284,66 +289,46 @@ impl<'a> Packet<'a> {
                 true
             }
             _ => {
-                let fits = info.kind.fits(value);
-                if fits {
-                    self.chunks.push(chunk);
-                }
-                fits
+                self.chunks.push(chunk);
+                true
             }
         }
     }
 
-    /// Settles what several chunks say together.
+    /// Sets what several chunks say together.
     #[inline]
-    fn settle(&mut self, facts: &Facts, options: &Options) -> Result<(), DecodeError> {
+    fn finish(&mut self, facts: &Facts, options: &Options, clock: &impl Clock) -> Result<(), DecodeError> {
         if facts.seconds.is_some() || facts.microseconds.is_some() {
-            self.timestamp = Some(quirks::swapped_timestamp(Timestamp {
+            let timestamp = Timestamp {
                 seconds: facts.seconds.unwrap_or(0),
                 microseconds: facts.microseconds.unwrap_or(0),
-            }));
+            };
+            // The chunks of a parsed packet of version 1 or 2 have the time as it was read.
+            let is_kept = options.timestamp == TimestampRepair::Keep || self.version != Version::V3;
+            self.timestamp =
+                Some(if is_kept { timestamp } else { quirks::repaired_timestamp(timestamp, clock) });
         }
         if options.capture_id == CaptureId::Repair {
             self.capture_id = self.capture_id.map(quirks::shifted_capture_id);
         }
         self.family = match (self.src_ip.or(self.dst_ip), facts.family) {
             (Some(address), _) => Some(Family::of(address)),
-            (None, Some((number, offset))) => Some(stated_family(number, offset)?),
+            (None, Some((number, offset))) => stated_family(number, offset)?,
             (None, None) => None,
         };
         Ok(())
     }
 }
 
-/// Whether decoding keeps such a generic chunk among the packet's `chunks`.
-pub(crate) fn is_kept(id: u16, value: &[u8]) -> bool {
+/// Whether decoding puts such a generic chunk among the packet's `chunks`; an empty one counts as absent.
+pub(crate) fn is_other(id: u16, value: &[u8]) -> bool {
     GenericChunk::info(id).is_none_or(|info| match info.chunk {
         GenericChunk::Ipv6Source | GenericChunk::Ipv6Destination => quirks::is_port_as_ipv6(value),
-        chunk => !has_field(chunk) && info.kind.fits(value),
+        _ => !info.has_field,
     })
 }
 
-/// Whether a chunk has a field of its own in a packet.
-pub(crate) const fn has_field(chunk: GenericChunk) -> bool {
-    matches!(
-        chunk,
-        GenericChunk::ProtocolFamily
-            | GenericChunk::Protocol
-            | GenericChunk::Ipv4Source
-            | GenericChunk::Ipv4Destination
-            | GenericChunk::Ipv6Source
-            | GenericChunk::Ipv6Destination
-            | GenericChunk::SourcePort
-            | GenericChunk::DestinationPort
-            | GenericChunk::Seconds
-            | GenericChunk::Microseconds
-            | GenericChunk::PayloadType
-            | GenericChunk::CaptureId
-            | GenericChunk::Payload
-            | GenericChunk::CompressedPayload
-    )
-}
-
-/// Facts that several chunks tell together, or that others overrule.
+/// Facts that depend on several chunks.
 #[derive(Default)]
 struct Facts {
     /// The number, and where it stands.
@@ -352,11 +337,12 @@ struct Facts {
     microseconds: Option<u32>,
 }
 
-/// The family that the chunk states, for a packet without addresses.
-fn stated_family(number: u8, offset: usize) -> Result<Family, DecodeError> {
+/// The family that the chunk states, for a packet without addresses. 0 is none: heplify's keep-alive says so.
+fn stated_family(number: u8, offset: usize) -> Result<Option<Family>, DecodeError> {
     match Family::from_number(number) {
-        Some(family) => Ok(family),
-        None if quirks::is_foreign_inet6(number) => Ok(Family::Ipv6),
+        Some(family) => Ok(Some(family)),
+        None if quirks::is_foreign_inet6(number) => Ok(Some(Family::Ipv6)),
+        None if number == 0 => Ok(None),
         None => Err(invalid(0, GenericChunk::ProtocolFamily.into(), size_of_val(&number), offset)),
     }
 }
@@ -408,13 +394,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_what_is_taken_among_the_chunks() {
+    fn an_other_chunk_is_put_among_the_chunks() {
         for id in 0..=u16::from(u8::MAX) {
             for value in (1..=17).flat_map(|length| [vec![0; length], vec![0xff; length]]) {
                 let mut packet = Packet::new(Version::V3);
                 let chunk = Chunk { vendor: 0, id, value: &value };
                 packet.take_chunk(chunk, || 0, &mut Facts::default());
-                assert_eq!(is_kept(id, &value), packet.chunks.contains(&chunk), "{id} {value:?}");
+                assert_eq!(is_other(id, &value), packet.chunks.contains(&chunk), "{id} {value:?}");
             }
         }
     }

@@ -2,10 +2,24 @@
 
 use core::iter::FusedIterator;
 
+use crate::clock::Clock;
+use crate::error::DecodeError;
 use crate::fixed::FixedPacket;
 use crate::frame::{Chunk, Frame, FrameChunks};
+use crate::options::Options;
 use crate::registry::{GenericChunk, PayloadType};
-use crate::{DecodeError, Family, Options, Timestamp, Version};
+use crate::types::{Family, Version};
+
+/// Reads a packet as a list of chunks. A packet in gzip must have been [unpacked](crate::unpack()).
+///
+/// The clock is asked for the time of decoding of version 1, which carries none, and for version 2 where the byte order
+/// of its time is open. Lengths are held strictly, whatever the options say.
+///
+/// # Errors
+/// [`DecodeError`] says what is wrong and where; what is wrong with a chunk comes from [`Parsed::chunks`].
+pub fn parse<'a>(input: &'a [u8], options: &Options, clock: impl Clock) -> Result<Parsed<'a>, DecodeError> {
+    Parsed::read(input, options, &clock)
+}
 
 /// A packet as a list of chunks.
 ///
@@ -34,22 +48,12 @@ struct Integers {
 }
 
 impl<'a> Parsed<'a> {
-    /// Reads a packet's header; [`chunks`](Self::chunks) reads the rest.
-    ///
-    /// `now` is asked for the time of decoding of version 1, which carries none.
-    ///
-    /// # Errors
-    /// [`DecodeError`] says what is wrong and where.
     #[inline]
-    pub fn read(
-        input: &'a [u8],
-        options: &Options,
-        now: impl FnOnce() -> Timestamp,
-    ) -> Result<Self, DecodeError> {
+    fn read(input: &'a [u8], options: &Options, clock: &impl Clock) -> Result<Self, DecodeError> {
         match Version::of_fixed_header(input) {
             Some(version) => {
-                let fixed = FixedPacket::read(version, input, options)?;
-                let timestamp = fixed.time.map_or_else(now, |time| time.timestamp);
+                let fixed = FixedPacket::read(version, input, options, clock)?;
+                let timestamp = fixed.time.map_or_else(|| clock.now(), |time| time.timestamp);
                 let integers = Integers {
                     family: [fixed.family.number()],
                     seconds: timestamp.seconds.to_be_bytes(),

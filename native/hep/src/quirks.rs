@@ -2,12 +2,17 @@
 //!
 //! Each has a fixture in `test/fixtures` (the manifest's `rules` names it).
 
+use core::cmp::Ordering;
 use core::net::{IpAddr, Ipv6Addr};
 
-use crate::{Family, HeaderLength, Timestamp, V2Order, Version};
+use crate::clock::Clock;
+use crate::options::{HeaderLength, V2Order};
+use crate::types::{Family, Timestamp, Version};
 
 /// One second in microseconds: what a microseconds field must stay below.
 const SECOND: u32 = 1_000_000;
+/// One day in seconds: how far ahead of the clock a sender's time may lie.
+const DAY: u32 = 24 * 60 * 60;
 
 /// How a header of version 1 or 2 states its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,19 +72,41 @@ pub enum ByteOrder {
 
 /// **Q2** Finds the byte order of the time header of version 2.
 ///
-/// It is documented as big-endian; every sender in C writes its host's order. The order in which the
-/// microseconds are below a second holds; where that tells nothing, the header's form does.
+/// It is documented as big-endian; every sender in C writes its host's order. The header length does not tell:
+/// FreeSWITCH writes the documented one and host order, the forks of the Erlang library the other one and big-endian.
+/// The order in which the microseconds are below a second holds. If that is true of both, the order whose seconds are
+/// nearer to the clock holds; if they are equally near, or neither is below a second, the header's form decides.
 #[must_use]
-pub fn time_order(microseconds: [u8; 4], form: HeaderForm, option: V2Order) -> ByteOrder {
+pub fn time_order(
+    seconds: [u8; 4],
+    microseconds: [u8; 4],
+    form: HeaderForm,
+    option: V2Order,
+    clock: &impl Clock,
+) -> ByteOrder {
     let big = u32::from_be_bytes(microseconds) < SECOND;
     let little = u32::from_le_bytes(microseconds) < SECOND;
     let is_big = match option {
         V2Order::Big => true,
         V2Order::Little => false,
         V2Order::Auto if big != little => big,
-        V2Order::Auto => form == HeaderForm::Documented,
+        V2Order::Auto => {
+            let distances = if big { distances(seconds, clock) } else { (0, 0) };
+            match distances.0.cmp(&distances.1) {
+                Ordering::Less => true,
+                Ordering::Greater => false,
+                Ordering::Equal => form == HeaderForm::Documented,
+            }
+        }
     };
     if is_big { ByteOrder::Big } else { ByteOrder::Little }
+}
+
+/// How far from the clock the seconds are, read as big-endian and as little-endian.
+#[cold]
+fn distances(seconds: [u8; 4], clock: &impl Clock) -> (u32, u32) {
+    let now = clock.now().seconds;
+    (u32::from_be_bytes(seconds).abs_diff(now), u32::from_le_bytes(seconds).abs_diff(now))
 }
 
 /// **Q3** Other systems' `AF_INET6`: 23 Windows, 24 NetBSD and OpenBSD, 26 Solaris, 28 FreeBSD,
@@ -108,26 +135,62 @@ pub const fn is_port_as_ipv6(value: &[u8]) -> bool {
     value.len() == 2
 }
 
-/// **Q7** rtpengine 13.4 writes seconds and microseconds byte-swapped.
+/// **Q7** Repairs the time of version 3.
+///
+/// rtpengine 13.4 writes seconds and microseconds byte-swapped: both are swapped back if only that puts the
+/// microseconds below a second. A time more than a day ahead of the clock is read by the first of these that puts it no
+/// further ahead than a day: both halves swapped, if the microseconds are then below a second (the same rtpengine);
+/// seconds counted from 1900 (FreeSWITCH on Windows). Otherwise it stays.
 #[must_use]
-pub const fn swapped_timestamp(timestamp: Timestamp) -> Timestamp {
-    if timestamp.microseconds >= SECOND && timestamp.microseconds.swap_bytes() < SECOND {
-        Timestamp {
-            seconds: timestamp.seconds.swap_bytes(),
-            microseconds: timestamp.microseconds.swap_bytes(),
-        }
-    } else {
-        timestamp
-    }
+#[inline]
+pub fn repaired_timestamp(timestamp: Timestamp, clock: &impl Clock) -> Timestamp {
+    let timestamp = swapped_timestamp(timestamp);
+    if is_ahead(timestamp, clock.reached()) { not_ahead(timestamp, clock.now().seconds) } else { timestamp }
 }
 
-/// The same time, but one that [`swapped_timestamp`] leaves alone, and whose byte order [`time_order`] finds: where
-/// it would not, the microseconds are carried over into the seconds. `None` where the seconds have no room for them.
+/// Whether a time lies more than a day ahead of the clock, in whole seconds.
+const fn is_ahead(timestamp: Timestamp, now: u32) -> bool {
+    timestamp.seconds > now.saturating_add(DAY)
+}
+
+#[cold]
+fn not_ahead(timestamp: Timestamp, now: u32) -> Timestamp {
+    let swapped = swapped_halves(timestamp);
+    let swapped = (swapped.microseconds < SECOND).then_some(swapped);
+    [Some(timestamp), swapped, since_1900(timestamp)]
+        .into_iter()
+        .flatten()
+        .find(|&reading| !is_ahead(reading, now))
+        .unwrap_or(timestamp)
+}
+
+/// Both halves byte-swapped where only that puts the microseconds below a second.
+const fn swapped_timestamp(timestamp: Timestamp) -> Timestamp {
+    let swapped = swapped_halves(timestamp);
+    if timestamp.microseconds >= SECOND && swapped.microseconds < SECOND { swapped } else { timestamp }
+}
+
+const fn swapped_halves(Timestamp { seconds, microseconds }: Timestamp) -> Timestamp {
+    Timestamp { seconds: seconds.swap_bytes(), microseconds: microseconds.swap_bytes() }
+}
+
+/// A time whose seconds count from 1900, as those of NTP and of Windows' runtime for FreeSWITCH.
+fn since_1900(timestamp: Timestamp) -> Option<Timestamp> {
+    /// Seconds from 1900 to 1970.
+    const EPOCH: u32 = 2_208_988_800;
+    Some(Timestamp { seconds: timestamp.seconds.checked_sub(EPOCH)?, ..timestamp })
+}
+
+/// The same time, written so that a decoder does not swap it: where it would, the microseconds are carried over into
+/// the seconds. `None` where the seconds have no room for them.
 #[must_use]
 pub fn unswappable_timestamp(timestamp: Timestamp) -> Option<Timestamp> {
-    if swapped_timestamp(timestamp) == timestamp {
-        return Some(timestamp);
-    }
+    if swapped_timestamp(timestamp) == timestamp { Some(timestamp) } else { carried_over(timestamp) }
+}
+
+/// The same time with microseconds below a second. `None` where the seconds have no room for the rest.
+#[must_use]
+pub fn carried_over(timestamp: Timestamp) -> Option<Timestamp> {
     let seconds = timestamp.seconds.checked_add(timestamp.microseconds / SECOND)?;
     Some(Timestamp { seconds, microseconds: timestamp.microseconds % SECOND })
 }
@@ -147,7 +210,7 @@ pub enum Compression {
 #[must_use]
 pub const fn sniff_compression(value: &[u8]) -> Compression {
     match value {
-        [0x1f, 0x8b, ..] => Compression::Gzip,
+        gzip if is_gzip(gzip) => Compression::Gzip,
         [cmf, flags, ..] if *cmf & 0x0f == 8 && u16::from_be_bytes([*cmf, *flags]).is_multiple_of(31) => {
             Compression::Zlib
         }
@@ -155,15 +218,19 @@ pub const fn sniff_compression(value: &[u8]) -> Compression {
     }
 }
 
-/// **Q9** sngrep, sipgrep, hep-c and old captagents write the capture id shifted left by 16 bits.
+/// **Q9** sngrep, sipgrep, hep-c, old captagents, sofia-sip before 2019-04 (FreeSWITCH), reSIProcate and OpenSIPS 2.2
+/// write the capture id shifted left by 16 bits.
 #[must_use]
 pub const fn shifted_capture_id(id: u32) -> u32 {
     if id.trailing_zeros() >= 16 { id >> 16 } else { id }
 }
 
-/// **Q10** OpenSIPS reserves the addresses of a version 1 or 2 header twice, and sends what it
-/// reserved: 8 (IPv4) or 32 (IPv6) NUL bytes behind the payload. They are taken off a text; what is longer
-/// than any datagram is not searched for NUL bytes.
+/// **Q10** OpenSIPS reserves the addresses of a version 1 or 2 header twice, and sends what it reserved: 8 (IPv4) or 32
+/// (IPv6) NUL bytes behind the payload.
+///
+/// They are taken off where the payload is nothing else (xlog traces), has no other NUL byte, or is SIP whose
+/// Content-Length says that it ends before them (SIP-I carries NUL bytes). A payload longer than any datagram is not
+/// searched.
 #[must_use]
 pub fn without_opensips_padding(payload: &[u8], family: Family) -> &[u8] {
     let padding: &[u8] = match family {
@@ -171,7 +238,46 @@ pub fn without_opensips_padding(payload: &[u8], family: Family) -> &[u8] {
         Family::Ipv6 => &[0; 32],
     };
     match payload.strip_suffix(padding) {
-        Some(text) if !text.is_empty() && u16::try_from(text.len()).is_ok() && !text.contains(&0) => text,
+        Some(before) if u16::try_from(before.len()).is_ok() && ends_here(before) => before,
         _ => payload,
     }
+}
+
+/// Whether a payload that padding may follow ends where it does.
+fn ends_here(payload: &[u8]) -> bool {
+    !payload.contains(&0) || sip_length(payload) == Some(payload.len())
+}
+
+/// The length of a SIP message by its Content-Length; `None` for anything else.
+fn sip_length(message: &[u8]) -> Option<usize> {
+    let header = before(message, b"\r\n\r\n")?;
+    let mut lines = header.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let first = lines.next()?;
+    if !first.starts_with(b"SIP/2.0 ") && !first.ends_with(b" SIP/2.0") {
+        return None;
+    }
+    let length = lines.find_map(content_length)?;
+    header.len().checked_add(4)?.checked_add(length)
+}
+
+/// The value of a line that is a Content-Length; its compact form is `l`.
+fn content_length(line: &[u8]) -> Option<usize> {
+    let name = before(line, b":")?;
+    let value = line.get(name.len().checked_add(1)?..)?.trim_ascii();
+    let name = name.trim_ascii_end();
+    let is_length = name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"l");
+    if is_length { core::str::from_utf8(value).ok()?.parse().ok() } else { None }
+}
+
+/// What stands before the first `mark`.
+fn before<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
+    let place = bytes.windows(mark.len()).position(|window| window == mark)?;
+    bytes.get(..place)
+}
+
+/// **Q11** heplify (since 2026-03, with `payload_zip`) sends the whole packet in gzip: see [`unpack`](crate::unpack()).
+#[must_use]
+#[inline]
+pub const fn is_gzip(input: &[u8]) -> bool {
+    matches!(input, [0x1f, 0x8b, ..])
 }

@@ -84,11 +84,27 @@ impl Kind {
     pub(crate) fn fits(self, value: &[u8]) -> bool {
         self.width().is_none_or(|width| width == value.len())
     }
+
+    /// Whether the value is an integer.
+    #[must_use]
+    pub const fn is_integer(self) -> bool {
+        matches!(self, Self::Uint8 | Self::Uint16 | Self::Uint32 | Self::Uint64)
+    }
 }
 
-/// The registry of generic chunks, with the type of each beside its name.
+/// Where decoding puts a chunk: in a field of its own, or among the other chunks.
+macro_rules! has_field {
+    (field) => {
+        true
+    };
+    (other) => {
+        false
+    };
+}
+
+/// The registry of generic chunks. A row has the number, the name, the type, and where decoding puts the chunk.
 macro_rules! generic_chunks {
-    ( $( $(#[$about:meta])* $Variant:ident = $number:literal, $name:literal, $Kind:ident; )* ) => {
+    ( $( $(#[$about:meta])* $Variant:ident = $number:literal, $name:literal, $Kind:ident, $place:ident; )* ) => {
         registry! {
             /// The chunks of vendor 0 (HEP3 specification rev. 37, section "Generic Chunk Types").
             ///
@@ -114,6 +130,7 @@ macro_rules! generic_chunks {
                 chunk: GenericChunk::$Variant,
                 name: $name,
                 kind: Kind::$Kind,
+                has_field: has_field!($place),
             }); )*
             by_id
         };
@@ -136,79 +153,100 @@ pub struct ChunkInfo {
     pub name: &'static str,
     /// The type of its value.
     pub kind: Kind,
+    /// Whether it has a field of its own in a [`Packet`](crate::Packet); it is among the packet's `chunks` otherwise.
+    pub has_field: bool,
+}
+
+/// The last of the chunks that the original Erlang library names: the value of each has one width there.
+const LAST_ORIGINAL: u16 = 0x0f;
+
+impl ChunkInfo {
+    /// The chunk's value as an integer: of the type's width, or, above chunk 0x0f, of any width from 1 to 8 bytes if it
+    /// fits the type. `None` for a type that is none.
+    #[must_use]
+    #[inline]
+    pub fn integer(&self, value: &[u8]) -> Option<u64> {
+        let width = self.kind.width().filter(|_| self.kind.is_integer())?;
+        if value.len() != width && (u16::from(self.chunk) <= LAST_ORIGINAL || !matches!(value.len(), 1..=8)) {
+            return None;
+        }
+        let integer = value.iter().fold(0, |integer, &byte| (integer << u8::BITS) | u64::from(byte));
+        let fits = value.iter().rev().skip(width).all(|&byte| byte == 0);
+        fits.then_some(integer)
+    }
 }
 
 generic_chunks! {
     /// IP protocol family: 2 is IPv4, 10 is IPv6.
-    ProtocolFamily = 0x01, "ipProtocolFamily", Uint8;
-    /// IP protocol id: 6 TCP, 17 UDP, 22 (Kamailio: TLS), 132 SCTP.
-    Protocol = 0x02, "ipProtocol", Uint8;
+    ProtocolFamily = 0x01, "ipProtocolFamily", Uint8, field;
+    /// IP protocol id: 6 TCP, 17 UDP, 132 SCTP; 22 is TLS for Kamailio and OpenSIPS, 50 WebSocket for OpenSIPS.
+    Protocol = 0x02, "ipProtocol", Uint8, field;
     /// IPv4 source address.
-    Ipv4Source = 0x03, "srcIpAddress", Inet4;
+    Ipv4Source = 0x03, "srcIpAddress", Inet4, field;
     /// IPv4 destination address.
-    Ipv4Destination = 0x04, "dstIpAddress", Inet4;
+    Ipv4Destination = 0x04, "dstIpAddress", Inet4, field;
     /// IPv6 source address.
-    Ipv6Source = 0x05, "srcIpAddress", Inet6;
+    Ipv6Source = 0x05, "srcIpAddress", Inet6, field;
     /// IPv6 destination address.
-    Ipv6Destination = 0x06, "dstIpAddress", Inet6;
+    Ipv6Destination = 0x06, "dstIpAddress", Inet6, field;
     /// Source port.
-    SourcePort = 0x07, "srcPort", Uint16;
+    SourcePort = 0x07, "srcPort", Uint16, field;
     /// Destination port.
-    DestinationPort = 0x08, "dstPort", Uint16;
+    DestinationPort = 0x08, "dstPort", Uint16, field;
     /// Timestamp, seconds since the epoch.
-    Seconds = 0x09, "timestampSeconds", Uint32;
+    Seconds = 0x09, "timestampSeconds", Uint32, field;
     /// Timestamp, the microseconds within the second.
-    Microseconds = 0x0a, "timestampMicroseconds", Uint32;
+    Microseconds = 0x0a, "timestampMicroseconds", Uint32, field;
     /// Payload (protocol) type, see [`PayloadType`].
-    PayloadType = 0x0b, "payloadType", Uint8;
+    PayloadType = 0x0b, "payloadType", Uint8, field;
     /// Capture agent id.
-    CaptureId = 0x0c, "captureAgentId", Uint32;
+    CaptureId = 0x0c, "captureAgentId", Uint32, field;
     /// Keep-alive time, seconds.
-    KeepAlive = 0x0d, "keepAliveSeconds", Uint16;
+    KeepAlive = 0x0d, "keepAliveSeconds", Uint16, other;
     /// Authenticate key.
-    AuthKey = 0x0e, "authenticateKey", Octets;
+    AuthKey = 0x0e, "authenticateKey", Octets, other;
     /// Captured payload.
-    Payload = 0x0f, "payload", Octets;
+    Payload = 0x0f, "payload", Octets, field;
     /// Captured payload, compressed with zlib, gzip or raw deflate.
-    CompressedPayload = 0x10, "compressedPayload", Octets;
+    CompressedPayload = 0x10, "compressedPayload", Octets, field;
     /// Correlation id.
-    CorrelationId = 0x11, "correlationId", Octets;
+    CorrelationId = 0x11, "correlationId", Octets, other;
     /// VLAN id.
-    VlanId = 0x12, "vlanId", Uint16;
+    VlanId = 0x12, "vlanId", Uint16, other;
     /// Name of the capture agent (node).
-    NodeName = 0x13, "captureAgentName", Octets;
+    NodeName = 0x13, "captureAgentName", Octets, other;
     /// Source MAC address, in the lower 48 bits.
-    SourceMac = 0x14, "srcMacAddress", Uint64;
+    SourceMac = 0x14, "srcMacAddress", Uint64, other;
     /// Destination MAC address, in the lower 48 bits.
-    DestinationMac = 0x15, "dstMacAddress", Uint64;
+    DestinationMac = 0x15, "dstMacAddress", Uint64, other;
     /// Ethernet type.
-    EthernetType = 0x16, "ethernetType", Uint16;
+    EthernetType = 0x16, "ethernetType", Uint16, other;
     /// TCP flags.
-    TcpFlags = 0x17, "tcpFlags", Uint8;
+    TcpFlags = 0x17, "tcpFlags", Uint8, other;
     /// IP type of service.
-    IpTos = 0x18, "ipTos", Uint8;
+    IpTos = 0x18, "ipTos", Uint8, other;
     /// MOS value, times 100.
-    MosValue = 0x20, "mosValue", Uint16;
+    MosValue = 0x20, "mosValue", Uint16, other;
     /// R-factor.
-    RFactor = 0x21, "rFactor", Uint16;
+    RFactor = 0x21, "rFactor", Uint16, other;
     /// Geographic location.
-    GeoLocation = 0x22, "geoLocation", Octets;
+    GeoLocation = 0x22, "geoLocation", Octets, other;
     /// Jitter.
-    Jitter = 0x23, "jitter", Uint32;
+    Jitter = 0x23, "jitter", Uint32, other;
     /// Transaction type.
-    TransactionType = 0x24, "transactionType", Octets;
+    TransactionType = 0x24, "transactionType", Octets, other;
     /// Keys of the payload's JSON.
-    PayloadJsonKeys = 0x25, "payloadJsonKeys", Octets;
+    PayloadJsonKeys = 0x25, "payloadJsonKeys", Octets, other;
     /// Values of the tags.
-    TagsValues = 0x26, "tagsValues", Octets;
+    TagsValues = 0x26, "tagsValues", Octets, other;
     /// Type of the tag.
-    TagType = 0x27, "tagType", Uint16;
+    TagType = 0x27, "tagType", Uint16, other;
     /// Event type: 1 recording, 2 lawful interception.
-    EventType = 0x28, "eventType", Uint16;
+    EventType = 0x28, "eventType", Uint16, other;
     /// Group id.
-    GroupId = 0x29, "groupId", Octets;
+    GroupId = 0x29, "groupId", Octets, other;
     /// Further correlation ids as JSON. Not in the specification: OpenSIPS sends it.
-    Correlations = 0x65, "correlations", Octets;
+    Correlations = 0x65, "correlations", Octets, other;
 }
 
 registry! {
@@ -287,7 +325,7 @@ registry! {
         RtcpPion = 0x3a, "rtcp_pion";
         /// Call detail record.
         Cdr = 0x3c, "cdr";
-        /// Verto as JSON.
+        /// Verto as JSON; rtpengine uses the number for its NG protocol unless configured otherwise.
         Verto = 0x3d, "verto";
         /// A log line. By custom, not in the specification: Kamailio, OpenSIPS, heplify.
         Log = 0x64, "log";

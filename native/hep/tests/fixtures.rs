@@ -11,7 +11,9 @@
 mod common;
 
 use common::{Fixture, NOW, now, number};
-use hep::{CaptureId, DecodeError, HeaderLength, Options, Packet, V2Order};
+use hep::{
+    CaptureId, DecodeError, GzipError, HeaderLength, Lengths, Options, Packet, TimestampRepair, V2Order,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -31,8 +33,10 @@ fn decode_gives_what_the_manifest_says() {
 
 fn hold_decode(fixture: &Fixture, expected: &Value, options: &Options) {
     let file = &fixture.file;
-    match hep::decode(&fixture.bytes, options, now) {
+    let unpacked = hep::unpack(&fixture.bytes, options);
+    match unpacked.as_ref().map_err(|error| *error).and_then(|bytes| hep::decode(bytes, options, now)) {
         Ok(packet) => {
+            assert_eq!(packet.cut.map_or(Value::Null, reason), expected["cut"], "{file}");
             let decode = &expected["decode"];
             assert!(decode.is_object(), "{file}: decoded, but {} expected", expected["decode_error"]);
             assert_eq!(facts(&packet), stated_facts(decode), "{file}");
@@ -106,6 +110,10 @@ fn reason(error: DecodeError) -> Value {
         DecodeError::InvalidTotalLength { length } => json!(["invalid_total_length", length]),
         DecodeError::TruncatedChunk { offset } => json!(["truncated_chunk", offset]),
         DecodeError::InvalidChunkLength { offset, length } => json!(["invalid_chunk_length", offset, length]),
+        DecodeError::InvalidGzip(GzipError::Truncated) => json!(["invalid_gzip", "truncated"]),
+        DecodeError::InvalidGzip(GzipError::Corrupt) => json!(["invalid_gzip", "corrupt"]),
+        DecodeError::InvalidGzip(GzipError::TooLarge) => json!(["invalid_gzip", "too_large"]),
+        DecodeError::InvalidGzip(GzipError::TrailingBytes) => json!(["invalid_gzip", "trailing_bytes"]),
         DecodeError::InvalidChunk { vendor, id, length, .. } => json!(["invalid_chunk", vendor, id, length]),
     }
 }
@@ -118,6 +126,8 @@ fn options(stated: &Value) -> Options {
             ("v2_order", Some("big")) => options.v2_order = V2Order::Big,
             ("v2_order", Some("little")) => options.v2_order = V2Order::Little,
             ("capture_id", Some("repair")) => options.capture_id = CaptureId::Repair,
+            ("timestamp", Some("keep")) => options.timestamp = TimestampRepair::Keep,
+            ("lengths", Some("lenient")) => options.lengths = Lengths::Lenient,
             ("max_inflated", None) => options.max_inflated = number(value),
             other => panic!("unknown option {other:?}"),
         }
@@ -129,8 +139,9 @@ fn options(stated: &Value) -> Options {
 fn parse_gives_what_the_manifest_says() {
     for fixture in common::datagrams() {
         let file = &fixture.file;
-        let chunks = hep::parse(&fixture.bytes, &Options::default(), now).and_then(|parsed| {
+        let chunks = hep::unpack(&fixture.bytes, &Options::default()).and_then(|bytes| {
             let chunk = |chunk: hep::Chunk<'_>| (chunk.vendor, chunk.id, chunk.value.to_vec());
+            let parsed = hep::parse(&bytes, &Options::default(), now)?;
             parsed.chunks().map(|item| item.map(chunk)).collect::<Result<Vec<_>, _>>()
         });
         match chunks {
@@ -153,7 +164,7 @@ fn parse_gives_what_the_manifest_says() {
 #[test]
 fn every_rule_has_a_fixture() {
     let fixtures = common::datagrams();
-    for rule in 1..=10 {
+    for rule in 1..=11 {
         let rule = json!(format!("Q{rule}"));
         let shown =
             fixtures.iter().filter(|fixture| fixture.entry["rules"].as_array().unwrap().contains(&rule));

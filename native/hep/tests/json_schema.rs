@@ -236,7 +236,7 @@ fn the_golden_files_are_what_is_written() {
         assert_eq!(json + "\n", expected, "{}", packet.display());
         assert_valid(&serde_json::from_str(&expected).unwrap());
     }
-    assert_eq!(NOW, Timestamp { seconds: 1_700_000_000, microseconds: 123_456 });
+    assert_eq!(NOW, Timestamp { seconds: 1_800_000_000, microseconds: 123_456 });
 }
 
 type OwnedChunk = (u16, u16, Vec<u8>);
@@ -311,6 +311,7 @@ fn filled<'a>(facts: &Packet<'_>, chunks: &'a [OwnedChunk], payload: &'a [u8]) -
         payload_type: facts.payload_type,
         payload: Payload::Plain(payload),
         chunks: chunks.iter().map(|(vendor, id, value)| Chunk { vendor: *vendor, id: *id, value }).collect(),
+        cut: None,
     }
 }
 

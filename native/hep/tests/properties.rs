@@ -11,18 +11,20 @@
 mod common;
 
 use common::{NOW, now};
-use hep::{CaptureId, Chunk, HeaderLength, Options, V2Order};
+use hep::{CaptureId, Chunk, HeaderLength, Lengths, Options, TimestampRepair, V2Order};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 type OwnedChunk = (u16, u16, Vec<u8>);
 
 fn any_options() -> impl Strategy<Value = Options> {
-    (any::<bool>(), 0..3_u8, any::<bool>(), 0..100_000_usize).prop_map(
-        |(ignore, order, repair, max_inflated)| Options {
+    (any::<bool>(), 0..3_u8, any::<[bool; 3]>(), 0..100_000_usize).prop_map(
+        |(ignore, order, [repair, keep, lenient], max_inflated)| Options {
             header_length: if ignore { HeaderLength::Ignore } else { HeaderLength::Strict },
             v2_order: [V2Order::Auto, V2Order::Big, V2Order::Little][usize::from(order)],
             capture_id: if repair { CaptureId::Repair } else { CaptureId::Keep },
+            timestamp: if keep { TimestampRepair::Keep } else { TimestampRepair::Repair },
+            lengths: if lenient { Lengths::Lenient } else { Lengths::Strict },
             max_inflated,
         },
     )
@@ -86,8 +88,10 @@ proptest! {
         let decoded = hep::decode(&bytes, &options, now);
         let parsed = hep::parse(&bytes, &options, now)
             .and_then(|parsed| parsed.chunks().map(|chunk| chunk.map(|_| ())).collect::<Result<Vec<_>, _>>());
-        // What decodes parses: decoding is the stricter of the two.
-        prop_assert!(decoded.is_err() || parsed.is_ok());
+        // What decodes parses: decoding is the stricter of the two. A cut packet has the error that parsing gives.
+        if let Ok(packet) = &decoded {
+            prop_assert_eq!(packet.cut, parsed.err());
+        }
         if let Err(error) = decoded {
             prop_assert!(!error.to_string().is_empty());
         }

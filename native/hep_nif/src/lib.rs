@@ -12,7 +12,7 @@ mod terms;
 mod udp;
 
 use hep::{EncodeOptions, Options};
-use hep_term::now;
+use hep_term::SystemClock;
 
 use crate::terms::{NifTerm, NifTerms, load, nifs};
 
@@ -47,19 +47,19 @@ nifs! {
 
 fn decode<'a>(terms: &mut NifTerms<'a>, [packet]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
     let bytes = terms.packet(packet)?;
-    Some(hep_term::decode(terms, bytes, &Options::default(), now, terms.scheduler()))
+    Some(hep_term::decode(terms, bytes, &Options::default(), SystemClock, terms.scheduler()))
 }
 
 fn decode_options<'a>(terms: &mut NifTerms<'a>, [packet, options]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     let options = hep_term::options(terms, options)?;
     let bytes = terms.packet(packet)?;
-    Some(hep_term::decode(terms, bytes, &options, now, terms.scheduler()))
+    Some(hep_term::decode(terms, bytes, &options, SystemClock, terms.scheduler()))
 }
 
 fn parse<'a>(terms: &mut NifTerms<'a>, [packet, keys]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     terms.take_keys(keys);
     let bytes = terms.packet(packet)?;
-    Some(hep_term::parse(terms, bytes, &Options::default(), now, terms.scheduler()))
+    Some(hep_term::parse(terms, bytes, &Options::default(), SystemClock, terms.scheduler()))
 }
 
 fn glance<'a>(terms: &mut NifTerms<'a>, [packet]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
@@ -68,18 +68,18 @@ fn glance<'a>(terms: &mut NifTerms<'a>, [packet]: [NifTerm<'a>; 1]) -> Option<Ni
 }
 
 fn encode<'a>(terms: &mut NifTerms<'a>, [record]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
-    Some(hep_term::encode(terms, record, &EncodeOptions::default(), now, terms.scheduler()))
+    Some(hep_term::encode(terms, record, &EncodeOptions::default(), SystemClock, terms.scheduler()))
 }
 
 fn encode_options<'a>(terms: &mut NifTerms<'a>, [record, options]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     let options = hep_term::encode_options(terms, options)?;
-    Some(hep_term::encode(terms, record, &options, now, terms.scheduler()))
+    Some(hep_term::encode(terms, record, &options, SystemClock, terms.scheduler()))
 }
 
 fn packet_to_json<'a>(terms: &mut NifTerms<'a>, [packet, options]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     let options = hep_term::options(terms, options)?;
     let bytes = terms.packet(packet)?;
-    Some(hep_term::packet_to_json(terms, bytes, &options, now, terms.scheduler()))
+    Some(hep_term::packet_to_json(terms, bytes, &options, SystemClock, terms.scheduler()))
 }
 
 fn record_to_json<'a>(terms: &mut NifTerms<'a>, [record]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
@@ -87,7 +87,7 @@ fn record_to_json<'a>(terms: &mut NifTerms<'a>, [record]: [NifTerm<'a>; 1]) -> O
 }
 
 fn chunks_to_json<'a>(terms: &mut NifTerms<'a>, [version, chunks]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
-    hep_term::chunks_to_json(terms, version, chunks, terms.scheduler())
+    hep_term::chunks_to_json(terms, version, chunks, SystemClock, terms.scheduler())
 }
 
 fn from_json<'a>(terms: &mut NifTerms<'a>, [json]: [NifTerm<'a>; 1]) -> Option<NifTerm<'a>> {
@@ -104,7 +104,7 @@ fn transform<'a>(terms: &mut NifTerms<'a>, [chunks, names, keys]: [NifTerm<'a>; 
 fn transform_packet<'a>(terms: &mut NifTerms<'a>, [packet, names]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {
     terms.take_names(names);
     let bytes = terms.packet(packet)?;
-    Some(hep_term::transform_packet(terms, bytes, &Options::default(), now, terms.scheduler()))
+    Some(hep_term::transform_packet(terms, bytes, &Options::default(), SystemClock, terms.scheduler()))
 }
 
 fn transform_record<'a>(terms: &mut NifTerms<'a>, [record, names]: [NifTerm<'a>; 2]) -> Option<NifTerm<'a>> {

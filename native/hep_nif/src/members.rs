@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use hep::{InvalidMember, MAX_PACKET, Member, Unpacked};
+use hep::{GzipError, MAX_PACKET, Member, Unpacked};
 use rustler::{Binary, Encoder, Env, OwnedBinary, Resource, ResourceArc, Term};
 
 mod atoms {
@@ -59,7 +59,7 @@ fn unpack_more<'a>(
     }
 }
 
-fn answer(env: Env<'_>, result: Result<Unpacked, InvalidMember>) -> Term<'_> {
+fn answer(env: Env<'_>, result: Result<Unpacked, GzipError>) -> Term<'_> {
     let Ok(Unpacked::Complete { data, used }) = result else { return atoms::invalid().encode(env) };
     let mut packet = OwnedBinary::new(data.len());
     packet.as_mut_slice().copy_from_slice(&data);

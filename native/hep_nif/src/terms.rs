@@ -239,7 +239,7 @@ pub(crate) struct NifTerms<'a> {
     scheduler: Scheduler,
     immediates: &'static Immediates,
     /// The packet that the call is about, if it is about one, and its bytes.
-    packet: Option<(ErlNifTerm, &'a [u8])>,
+    packet: Cell<Option<(ErlNifTerm, &'a [u8])>>,
     /// The names of the generic chunks, by id: literal binaries that the caller handed in.
     names: &'a [NifTerm<'a>],
     /// Their keys.
@@ -261,7 +261,7 @@ impl<'a> NifTerms<'a> {
             env,
             scheduler,
             immediates: immediates(env),
-            packet: None,
+            packet: Cell::new(None),
             names: &[],
             keys: Literals::default(),
             elements: Cell::new(0),
@@ -282,7 +282,7 @@ impl<'a> NifTerms<'a> {
     #[inline]
     pub(crate) fn packet(&mut self, packet: NifTerm<'a>) -> Option<&'a [u8]> {
         let bytes = self.inspect(packet)?;
-        self.packet = Some((packet.0, bytes));
+        self.packet.set(Some((packet.0, bytes)));
         self.percent = bytes.len() / BYTES_PER_PERCENT;
         Some(bytes)
     }
@@ -357,7 +357,7 @@ impl<'a> NifTerms<'a> {
     /// The term of which `part` is made, if it lies in the packet.
     #[inline]
     fn part_of_packet(&self, part: &[u8]) -> Option<NifTerm<'a>> {
-        let (packet, bytes) = self.packet?;
+        let (packet, bytes) = self.packet.get()?;
         let offset = part.as_ptr().addr().checked_sub(bytes.as_ptr().addr())?;
         (offset.checked_add(part.len())? <= bytes.len()).then(|| {
             // SAFETY: `packet` is a binary of this call, and the part was just found to lie in it.
@@ -377,13 +377,20 @@ impl<'a> NifTerms<'a> {
     }
 
     fn copy(&self, bytes: &[u8]) -> NifTerm<'a> {
+        self.new_binary(bytes).0
+    }
+
+    /// A new binary, and its bytes.
+    fn new_binary(&self, bytes: &[u8]) -> (NifTerm<'a>, &'a [u8]) {
         let mut term = ErlNifTerm::default();
-        // SAFETY: the call returns `bytes.len()` writable bytes of the new binary `term`.
-        unsafe {
+        // SAFETY: the call returns `bytes.len()` writable bytes of the new binary `term`, which live as long as the call
+        // does, and are not written to later.
+        let copied = unsafe {
             let target = enif_make_new_binary(self.env.as_c_arg(), bytes.len(), &raw mut term);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
-        }
-        NifTerm::of(term)
+            if bytes.is_empty() { &[] } else { slice::from_raw_parts(target, bytes.len()) }
+        };
+        (NifTerm::of(term), copied)
     }
 }
 
@@ -409,6 +416,12 @@ impl<'a> TermBuilder for NifTerms<'a> {
     #[inline]
     fn binary(&self, bytes: &[u8]) -> NifTerm<'a> {
         self.part_of_packet(bytes).unwrap_or_else(|| self.copy(bytes))
+    }
+
+    fn unpacked<'s>(&'s self, packet: &'s [u8]) -> &'s [u8] {
+        let (term, bytes) = self.new_binary(packet);
+        self.packet.set(Some((term.0, bytes)));
+        bytes
     }
 
     #[inline]

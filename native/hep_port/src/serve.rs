@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use eetf::Term;
 use hep::Options;
-use hep_term::{Scheduler, TermReader, now};
+use hep_term::{Scheduler, SystemClock, TermReader};
 
 use crate::frames::{LENGTH, items};
 use crate::limit::Limit;
@@ -75,23 +75,25 @@ fn call(terms: &EtfTerms<'_>) -> Option<Made> {
     match (name.name.as_str(), arguments) {
         ("decode", [packet, options]) => {
             let options = hep_term::options(terms, options)?;
-            Some(hep_term::decode(terms, terms.bytes(packet)?, &options, now, scheduler))
+            Some(hep_term::decode(terms, terms.bytes(packet)?, &options, SystemClock, scheduler))
         }
         ("parse", [packet]) => {
-            Some(hep_term::parse(terms, terms.bytes(packet)?, &Options::default(), now, scheduler))
+            Some(hep_term::parse(terms, terms.bytes(packet)?, &Options::default(), SystemClock, scheduler))
         }
         ("encode", [hep, options]) => {
             let options = hep_term::encode_options(terms, options)?;
-            Some(hep_term::encode(terms, hep, &options, now, scheduler))
+            Some(hep_term::encode(terms, hep, &options, SystemClock, scheduler))
         }
         ("transform", [chunks]) => hep_term::transform(terms, chunks, scheduler),
         ("transform_record", [hep]) => hep_term::transform_record(terms, hep, scheduler),
         ("packet_to_json", [packet, options]) => {
             let options = hep_term::options(terms, options)?;
-            Some(hep_term::packet_to_json(terms, terms.bytes(packet)?, &options, now, scheduler))
+            Some(hep_term::packet_to_json(terms, terms.bytes(packet)?, &options, SystemClock, scheduler))
         }
         ("record_to_json", [hep]) => Some(hep_term::record_to_json(terms, hep, scheduler)),
-        ("chunks_to_json", [version, chunks]) => hep_term::chunks_to_json(terms, version, chunks, scheduler),
+        ("chunks_to_json", [version, chunks]) => {
+            hep_term::chunks_to_json(terms, version, chunks, SystemClock, scheduler)
+        }
         ("from_json", [json]) => Some(hep_term::from_json(terms, terms.bytes(json)?, scheduler)),
         _ => None,
     }

@@ -206,6 +206,10 @@ impl TermBuilder for EtfTerms<'_> {
         self.make(value.len(), |bytes| put_binary(bytes, value))
     }
 
+    fn unpacked<'s>(&'s self, packet: &'s [u8]) -> &'s [u8] {
+        packet
+    }
+
     fn tuple<const N: usize>(&self, elements: [Made; N]) -> Made {
         self.make(size(&elements), |bytes| {
             put_tuple(bytes, N);

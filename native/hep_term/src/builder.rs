@@ -58,6 +58,14 @@ atoms! {
     InvalidChunkLength = "invalid_chunk_length";
     /// [`InvalidChunk`](hep::DecodeError::InvalidChunk)
     InvalidChunk = "invalid_chunk";
+    /// [`InvalidGzip`](hep::DecodeError::InvalidGzip)
+    InvalidGzip = "invalid_gzip";
+    /// [`Corrupt`](hep::GzipError::Corrupt)
+    Corrupt = "corrupt";
+    /// [`TooLarge`](hep::GzipError::TooLarge)
+    TooLarge = "too_large";
+    /// [`TrailingBytes`](hep::GzipError::TrailingBytes)
+    TrailingBytes = "trailing_bytes";
     /// [`JsonError`](hep::JsonError)
     InvalidJson = "invalid_json";
     /// No `#hep{}` at all.
@@ -129,6 +137,12 @@ atoms! {
     /// An option of decoding or encoding, or a value of one.
     None = "none";
     /// An option of decoding or encoding, or a value of one.
+    Forks = "forks";
+    /// An option of decoding or encoding, or a value of one.
+    Lengths = "lengths";
+    /// An option of decoding or encoding, or a value of one.
+    Lenient = "lenient";
+    /// An option of decoding or encoding, or a value of one.
     Zlib = "zlib";
     /// An option of decoding or encoding, or a value of one.
     Gzip = "gzip";
@@ -153,6 +167,10 @@ pub trait TermBuilder {
 
     /// A binary: a part of the packet where the bytes lie in it, a copy otherwise.
     fn binary(&self, bytes: &[u8]) -> Self::Term;
+
+    /// Takes over from the packet that came in gzip the one that it holds: binaries are parts of it from then on. Gives
+    /// its bytes where they lie.
+    fn unpacked<'s>(&'s self, packet: &'s [u8]) -> &'s [u8];
 
     /// A tuple.
     fn tuple<const N: usize>(&self, elements: [Self::Term; N]) -> Self::Term;

@@ -4,8 +4,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
 
 use hep::{
-    Chunk, Compress, EncodeError, EncodeOptions, Encoded, Family, Field, Kept, Packet, Payload, Timestamp,
-    Version,
+    Chunk, Clock, Compress, EncodeError, EncodeOptions, Encoded, Family, Field, OtherChunks, Packet, Payload,
+    Timestamp, Version,
 };
 
 use crate::{Atom, Scheduler, TermReader, Terms, ok, refused};
@@ -25,13 +25,13 @@ pub fn encode<B: TermReader>(
     builder: &B,
     record: B::Input,
     options: &EncodeOptions<'_>,
-    now: impl FnOnce() -> Timestamp,
+    clock: impl Clock,
     scheduler: Scheduler,
 ) -> B::Term {
     if scheduler == Scheduler::Normal && options.compress != Compress::None {
         return builder.atom(Atom::Dirty);
     }
-    match written(builder, record, options, now, scheduler) {
+    match written(builder, record, options, clock, scheduler) {
         Ok(parts) => ok(builder, parts),
         Err(answer) => answer,
     }
@@ -41,14 +41,14 @@ fn written<B: TermReader>(
     builder: &B,
     record: B::Input,
     options: &EncodeOptions<'_>,
-    now: impl FnOnce() -> Timestamp,
+    clock: impl Clock,
     scheduler: Scheduler,
 ) -> Result<B::Term, B::Term> {
     let fields = Fields::required(builder, record)?;
     let mut packet = Packet::new(fields.version(builder)?);
     fields.read(builder, scheduler, &mut packet)?;
     let mut encoded = Encoded::default();
-    hep::encode_into(&mut encoded, &packet, options, now)
+    hep::encode_into(&mut encoded, &packet, options, clock)
         .map_err(|error| fields.refused(builder, error, packet.version))?;
     let mut parts = Terms::new();
     let header = encoded.header.as_bytes();
@@ -188,7 +188,7 @@ impl<T: Copy> Fields<T> {
         &self,
         builder: &'b B,
         scheduler: Scheduler,
-        chunks: &mut Kept<'b>,
+        chunks: &mut OtherChunks<'b>,
     ) -> Result<(), B::Term> {
         let mut size = 0_usize;
         let mut answer = None;

@@ -1,28 +1,28 @@
 //! Between packets, terms and JSON.
 
-use hep::{Chunk, OneOrMany, Options, Packet, Timestamp, Version};
+use hep::{Chunk, Clock, OneOrMany, Options, Packet, Version};
 
 use crate::encode::Fields;
 use crate::record::record;
-use crate::{Atom, Scheduler, TermBuilder, TermReader, error, ok, refused};
+use crate::{Atom, Scheduler, TermBuilder, TermReader, error, ok, read, refused, with_unpacked};
 
-/// `{ok, Json} | {error, Reason}` of a packet, without terms in between; `dirty` where a normal
+/// `{ok, Json} | {ok, Json, Reason} | {error, Reason}` of a packet, without terms in between; `dirty` where a normal
 /// scheduler is not enough.
 pub fn packet_to_json<B: TermBuilder>(
     builder: &B,
     input: &[u8],
     options: &Options,
-    now: impl FnOnce() -> Timestamp,
+    clock: impl Clock,
     scheduler: Scheduler,
 ) -> B::Term {
-    match Packet::read(input, options, now) {
+    with_unpacked(builder, input, options, scheduler, |input| match Packet::read(input, options, clock) {
         Ok(packet) if refuses(scheduler, &packet) => builder.atom(Atom::Dirty),
         Ok(packet) => match packet.inflate(options.max_inflated) {
-            Ok(packet) => ok(builder, builder.binary(&hep::to_json(&packet))),
+            Ok(packet) => read(builder, builder.binary(&hep::to_json(&packet)), packet.cut),
             Err(reason) => error(builder, input, reason),
         },
         Err(reason) => error(builder, input, reason),
-    }
+    })
 }
 
 fn refuses(scheduler: Scheduler, packet: &Packet<'_>) -> bool {
@@ -49,6 +49,7 @@ pub fn chunks_to_json<B: TermReader>(
     builder: &B,
     version: B::Input,
     chunks: B::Input,
+    clock: impl Clock,
     scheduler: Scheduler,
 ) -> Option<B::Term> {
     let version = match builder.unsigned(version)? {
@@ -73,7 +74,7 @@ pub fn chunks_to_json<B: TermReader>(
         return Some(builder.atom(Atom::Dirty));
     }
     walked?;
-    let packet = Packet::from_chunks(version, list)?;
+    let packet = Packet::from_chunks(version, list, clock)?;
     if scheduler.refuses(&packet) {
         return Some(builder.atom(Atom::Dirty));
     }

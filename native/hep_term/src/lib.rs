@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod clock;
 mod encode;
 mod glance;
 mod json;
@@ -14,6 +15,7 @@ mod record;
 mod transform;
 
 pub use builder::{Atom, TermBuilder, TermReader, Terms, split_key};
+pub use clock::SystemClock;
 pub use encode::encode;
 pub use glance::glance;
 pub use json::{chunks_to_json, from_json, packet_to_json, record_to_json};
@@ -22,9 +24,10 @@ pub use parse::parse;
 pub use record::decode;
 pub use transform::{transform, transform_chunk, transform_packet, transform_record};
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::borrow::Cow;
 
-use hep::{DecodeError, Packet, Timestamp};
+use hep::quirks::is_gzip;
+use hep::{DecodeError, GzipError, Options, Packet};
 
 /// The scheduler that a call runs on. What would hold a normal one for longer than a small part of a
 /// millisecond is answered with the atom `dirty`: the caller then makes the call on a dirty one.
@@ -62,13 +65,23 @@ impl Scheduler {
     }
 }
 
-/// The time of decoding for version 1, and of encoding for a packet without one.
-#[must_use]
-pub fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp {
-        seconds: u32::try_from(since_epoch.as_secs()).unwrap_or(u32::MAX),
-        microseconds: since_epoch.subsec_micros(),
+/// Answers with what `view` makes of the packet, which is unpacked first where it came in gzip; `dirty` where a normal
+/// scheduler is not enough for that.
+#[inline]
+fn with_unpacked<B: TermBuilder>(
+    builder: &B,
+    input: &[u8],
+    options: &Options,
+    scheduler: Scheduler,
+    view: impl FnOnce(&[u8]) -> B::Term,
+) -> B::Term {
+    if scheduler == Scheduler::Normal && is_gzip(input) {
+        return builder.atom(Atom::Dirty);
+    }
+    match hep::unpack(input, options) {
+        Ok(Cow::Borrowed(packet)) => view(packet),
+        Ok(Cow::Owned(packet)) => view(builder.unpacked(&packet)),
+        Err(reason) => error(builder, input, reason),
     }
 }
 
@@ -82,11 +95,25 @@ fn refused<B: TermBuilder>(builder: &B, reason: B::Term) -> B::Term {
     builder.tuple([builder.atom(Atom::Error), reason])
 }
 
-/// `{error, Reason}`, see `hep:reason()`.
+/// `{ok, Value}`, or `{ok, Value, Reason}` of a packet that was cut for the reason. It is one of those about lengths,
+/// which have no part of the packet.
+fn read<B: TermBuilder>(builder: &B, value: B::Term, cut: Option<DecodeError>) -> B::Term {
+    match cut {
+        Some(cut) => builder.tuple([builder.atom(Atom::Ok), value, reason(builder, &[], cut)]),
+        None => ok(builder, value),
+    }
+}
+
+/// `{error, Reason}`
 fn error<B: TermBuilder>(builder: &B, input: &[u8], error: DecodeError) -> B::Term {
+    refused(builder, reason(builder, input, error))
+}
+
+/// The reason, see `hep:reason()`.
+fn reason<B: TermBuilder>(builder: &B, input: &[u8], error: DecodeError) -> B::Term {
     let atom = |atom| builder.atom(atom);
     let integer = |value: usize| builder.integer(u64::try_from(value).unwrap_or(u64::MAX));
-    let reason = match error {
+    match error {
         DecodeError::NotHep => atom(Atom::NotHep),
         DecodeError::Truncated { offset } => builder.tuple([atom(Atom::Truncated), integer(offset)]),
         DecodeError::UnknownProtocolFamily { family } => {
@@ -111,6 +138,14 @@ fn error<B: TermBuilder>(builder: &B, input: &[u8], error: DecodeError) -> B::Te
             integer(length),
             builder.binary(input.get(offset..offset.saturating_add(length)).unwrap_or_default()),
         ]),
-    };
-    builder.tuple([atom(Atom::Error), reason])
+        DecodeError::InvalidGzip(problem) => {
+            let problem = match problem {
+                GzipError::Truncated => Atom::Truncated,
+                GzipError::Corrupt => Atom::Corrupt,
+                GzipError::TooLarge => Atom::TooLarge,
+                GzipError::TrailingBytes => Atom::TrailingBytes,
+            };
+            builder.tuple([atom(Atom::InvalidGzip), atom(problem)])
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! Options as terms: `maps:to_list/1` of `hep:options()` and of `hep:encode_options()`.
 
-use hep::{CaptureId, Compress, EncodeOptions, HeaderLength, Options, V2Order, V2Style};
+use hep::{
+    CaptureId, Compress, EncodeOptions, HeaderLength, Lengths, Options, TimestampRepair, V2Order, V2Style,
+};
 
 use crate::{Atom, TermReader};
 
-/// Reads `hep:options()`; `None` when there is an option that there is not, or a wrong value.
+/// Reads `hep:options()`; `None` for an unknown option or a wrong value.
 pub fn options<B: TermReader>(builder: &B, list: B::Input) -> Option<Options> {
     let mut options = Options::default();
     builder.each(list, |option| {
@@ -30,6 +32,18 @@ pub fn options<B: TermReader>(builder: &B, list: B::Input) -> Option<Options> {
                     _ => CaptureId::Repair,
                 };
             }
+            Atom::Timestamp => {
+                options.timestamp = match one_of(&[Atom::Keep, Atom::Repair])? {
+                    Atom::Keep => TimestampRepair::Keep,
+                    _ => TimestampRepair::Repair,
+                };
+            }
+            Atom::Lengths => {
+                options.lengths = match one_of(&[Atom::Strict, Atom::Lenient])? {
+                    Atom::Strict => Lengths::Strict,
+                    _ => Lengths::Lenient,
+                };
+            }
             Atom::MaxInflated => options.max_inflated = usize::try_from(builder.unsigned(value)?).ok()?,
             _ => return None,
         }
@@ -38,7 +52,7 @@ pub fn options<B: TermReader>(builder: &B, list: B::Input) -> Option<Options> {
     Some(options)
 }
 
-/// Reads `hep:encode_options()`; `None` when there is an option that there is not, or a wrong value.
+/// Reads `hep:encode_options()`; `None` for an unknown option or a wrong value.
 pub fn encode_options<B: TermReader>(builder: &B, list: B::Input) -> Option<EncodeOptions<'_>> {
     let mut options = EncodeOptions::default();
     builder.each(list, |option| {
@@ -46,8 +60,9 @@ pub fn encode_options<B: TermReader>(builder: &B, list: B::Input) -> Option<Enco
         let one_of = |atoms: &[Atom]| atoms.iter().copied().find(|&atom| builder.is_atom(value, atom));
         match known(builder, name)? {
             Atom::V2Style => {
-                options.v2_style = match one_of(&[Atom::Documented, Atom::C])? {
+                options.v2_style = match one_of(&[Atom::Documented, Atom::C, Atom::Forks])? {
                     Atom::C => V2Style::C,
+                    Atom::Forks => V2Style::Forks,
                     _ => V2Style::Documented,
                 };
             }
@@ -68,10 +83,12 @@ pub fn encode_options<B: TermReader>(builder: &B, list: B::Input) -> Option<Enco
 
 /// The option that a name is of.
 fn known<B: TermReader>(builder: &B, name: B::Input) -> Option<Atom> {
-    const NAMES: [Atom; 7] = [
+    const NAMES: [Atom; 9] = [
         Atom::HeaderLength,
         Atom::V2Order,
         Atom::CaptureId,
+        Atom::Timestamp,
+        Atom::Lengths,
         Atom::MaxInflated,
         Atom::V2Style,
         Atom::Compress,

@@ -1,22 +1,24 @@
 //! The chunk view: `{hep, Version, [{<<VendorId:16, ChunkId:16>>, Value}]}`.
 
-use hep::{DecodeError, Options, Parsed, Timestamp};
+use hep::{Clock, DecodeError, Options, Parsed};
 
-use crate::{Atom, Scheduler, TermBuilder, Terms, error, ok};
+use crate::{Atom, Scheduler, TermBuilder, Terms, error, ok, with_unpacked};
 
 /// `{ok, {hep, Version, Chunks}} | {error, Reason}`, or `dirty` where a normal scheduler is not enough.
 pub fn parse<B: TermBuilder>(
     builder: &B,
     input: &[u8],
     options: &Options,
-    now: impl FnOnce() -> Timestamp,
+    clock: impl Clock,
     scheduler: Scheduler,
 ) -> B::Term {
-    match hep::parse(input, options, now).and_then(|parsed| state(builder, &parsed, scheduler)) {
-        Ok(Some(state)) => ok(builder, state),
-        Ok(None) => builder.atom(Atom::Dirty),
-        Err(reason) => error(builder, input, reason),
-    }
+    with_unpacked(builder, input, options, scheduler, |input| {
+        match hep::parse(input, options, clock).and_then(|parsed| state(builder, &parsed, scheduler)) {
+            Ok(Some(state)) => ok(builder, state),
+            Ok(None) => builder.atom(Atom::Dirty),
+            Err(reason) => error(builder, input, reason),
+        }
+    })
 }
 
 fn state<B: TermBuilder>(

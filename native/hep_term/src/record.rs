@@ -2,33 +2,35 @@
 
 use core::net::IpAddr;
 
-use hep::{Chunk, Family, Options, Packet, Timestamp, Version};
+use hep::{Chunk, Clock, Family, Options, Packet, Timestamp, Version};
 
-use crate::{Atom, Scheduler, TermBuilder, Terms, error, ok};
+use crate::{Atom, Scheduler, TermBuilder, Terms, error, read, with_unpacked};
 
-/// `{ok, #hep{}} | {error, Reason}`, or `dirty` where a normal scheduler is not enough.
+/// `{ok, #hep{}} | {ok, #hep{}, Reason} | {error, Reason}`, or `dirty` where a normal scheduler is not enough.
 pub fn decode<B: TermBuilder>(
     builder: &B,
     input: &[u8],
     options: &Options,
-    now: impl FnOnce() -> Timestamp,
+    clock: impl Clock,
     scheduler: Scheduler,
 ) -> B::Term {
-    // Its version is read too.
-    let mut packet = Packet::new(Version::V3);
-    if let Err(reason) = packet.read_into(input, options, now) {
-        return error(builder, input, reason);
-    }
-    if scheduler.refuses(&packet) {
-        return builder.atom(Atom::Dirty);
-    }
-    if !packet.payload.is_compressed() {
-        return ok(builder, record(builder, &packet));
-    }
-    match packet.inflate(options.max_inflated) {
-        Ok(packet) => ok(builder, record(builder, &packet)),
-        Err(reason) => error(builder, input, reason),
-    }
+    with_unpacked(builder, input, options, scheduler, |input| {
+        // Its version is read too.
+        let mut packet = Packet::new(Version::V3);
+        if let Err(reason) = packet.read_into(input, options, clock) {
+            return error(builder, input, reason);
+        }
+        if scheduler.refuses(&packet) {
+            return builder.atom(Atom::Dirty);
+        }
+        if !packet.payload.is_compressed() {
+            return read(builder, record(builder, &packet), packet.cut);
+        }
+        match packet.inflate(options.max_inflated) {
+            Ok(packet) => read(builder, record(builder, &packet), packet.cut),
+            Err(reason) => error(builder, input, reason),
+        }
+    })
 }
 
 pub(crate) fn record<B: TermBuilder>(builder: &B, packet: &Packet<'_>) -> B::Term {

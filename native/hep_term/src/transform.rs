@@ -2,12 +2,12 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use hep::registry::{GenericChunk, Kind};
-use hep::{DecodeError, Options, Parsed, Timestamp};
+use hep::registry::{ChunkInfo, GenericChunk, Kind};
+use hep::{Clock, DecodeError, Options, Parsed};
 
 use crate::encode::{Fields, RecordChunk, timestamp};
 use crate::record::inet;
-use crate::{Atom, Scheduler, TermBuilder, TermReader, Terms, error};
+use crate::{Atom, Scheduler, TermBuilder, TermReader, Terms, error, with_unpacked};
 
 /// `[{Name, Value}]` of a list of `{<<VendorId:16, ChunkId:16>>, Value}`: the generic chunks that have
 /// a transformed form, in order. The atom `dirty` where a normal scheduler is not enough; `None` when
@@ -21,7 +21,7 @@ pub fn transform<B: TermReader>(builder: &B, chunks: B::Input, scheduler: Schedu
         let (vendor, id) = builder.read_key(key)?;
         if vendor == 0
             && let Some(info) = GenericChunk::info(id)
-            && let Some(value) = readable(builder, info.kind, value)
+            && let Some(value) = readable(builder, info, value)
         {
             properties.push(builder.tuple([builder.name(id, info.name), value]));
         }
@@ -40,13 +40,15 @@ pub fn transform_packet<B: TermBuilder>(
     builder: &B,
     input: &[u8],
     options: &Options,
-    now: impl FnOnce() -> Timestamp,
+    clock: impl Clock,
     scheduler: Scheduler,
 ) -> B::Term {
-    match hep::parse(input, options, now).and_then(|parsed| properties(builder, &parsed, scheduler)) {
-        Ok(answer) => answer,
-        Err(reason) => error(builder, input, reason),
-    }
+    with_unpacked(builder, input, options, scheduler, |input| {
+        match hep::parse(input, options, clock).and_then(|parsed| properties(builder, &parsed, scheduler)) {
+            Ok(answer) => answer,
+            Err(reason) => error(builder, input, reason),
+        }
+    })
 }
 
 fn properties<B: TermBuilder>(
@@ -63,7 +65,7 @@ fn properties<B: TermBuilder>(
         }
         if chunk.vendor == 0
             && let Some(info) = GenericChunk::info(chunk.id)
-            && let Some(value) = typed(builder, info.kind, chunk.value)
+            && let Some(value) = typed(builder, info, chunk.value)
         {
             properties.push(builder.tuple([builder.name(chunk.id, info.name), value]));
         }
@@ -166,29 +168,26 @@ impl Budget {
 /// The name and the value of a generic chunk; `None` when it is unknown or of a wrong width.
 fn property<B: TermReader>(builder: &B, id: u16, value: B::Input) -> Option<[B::Term; 2]> {
     let info = GenericChunk::info(id)?;
-    let value = readable(builder, info.kind, value)?;
+    let value = readable(builder, info, value)?;
     Some([builder.name(id, info.name), value])
 }
 
 /// The value of a chunk in readable form; `None` when it is of a wrong width.
 #[inline]
-fn readable<B: TermReader>(builder: &B, kind: Kind, value: B::Input) -> Option<B::Term> {
-    match kind {
+fn readable<B: TermReader>(builder: &B, info: &ChunkInfo, value: B::Input) -> Option<B::Term> {
+    match info.kind {
         Kind::Octets => builder.is_binary(value).then(|| builder.keep(value)),
-        kind => typed(builder, kind, builder.bytes(value)?),
+        _ => typed(builder, info, builder.bytes(value)?),
     }
 }
 
-/// An integer or an address; `None` when the width is wrong.
+/// The value of a chunk; `None` when it is of a wrong width.
 #[inline]
-fn typed<B: TermBuilder>(builder: &B, kind: Kind, bytes: &[u8]) -> Option<B::Term> {
-    Some(match kind {
-        Kind::Uint8 => builder.integer(u8::from_be_bytes(bytes.try_into().ok()?).into()),
-        Kind::Uint16 => builder.integer(u16::from_be_bytes(bytes.try_into().ok()?).into()),
-        Kind::Uint32 => builder.integer(u32::from_be_bytes(bytes.try_into().ok()?).into()),
-        Kind::Uint64 => builder.integer(u64::from_be_bytes(bytes.try_into().ok()?)),
+fn typed<B: TermBuilder>(builder: &B, info: &ChunkInfo, bytes: &[u8]) -> Option<B::Term> {
+    Some(match info.kind {
         Kind::Inet4 => inet(builder, Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
         Kind::Inet6 => inet(builder, Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
         Kind::Octets => builder.binary(bytes),
+        _ => builder.integer(info.integer(bytes)?),
     })
 }

@@ -190,12 +190,12 @@ defmodule HEP.EncodeTest do
       end
     end
 
-    test "chunks that have a field of their own, or a wrong width" do
+    test "chunks that have a field of their own; others have any width" do
       for {{key, _value} = chunk, allowed} <- [
             {{{0, 1}, <<2>>}, false},
             {{{0, 12}, <<2001::32>>}, false},
             {{{0, 15}, "payload"}, false},
-            {{{0, 18}, <<1>>}, false},
+            {{{0, 18}, <<1>>}, true},
             {{{0, 18}, <<1::16>>}, true},
             {{{0, 0xFFFF}, ""}, true},
             {{{1, 15}, "payload"}, true}

@@ -6,11 +6,11 @@ use jiff::Timestamp as Instant;
 
 use super::source::{JsonError, Value};
 use super::text;
-use super::write::is_fact;
 use super::{MILLISECOND, SECOND, TYPE, key};
+use crate::frame::Chunk;
 use crate::packet::{Packet, Payload};
 use crate::registry::{ChunkInfo, GenericChunk, Kind, PayloadType};
-use crate::{Chunk, Family, Timestamp, Version};
+use crate::types::{Family, Timestamp, Version};
 
 /// Reads a packet, or an array of packets.
 ///
@@ -66,6 +66,7 @@ impl OwnedPacket {
             payload_type: facts.payload_type,
             payload: Payload::Plain(&self.payload),
             chunks: chunks.collect(),
+            cut: None,
         }
     }
 }
@@ -224,7 +225,7 @@ fn since_epoch(
 
 fn fact(name: &str) -> Option<&'static ChunkInfo> {
     let chunk = GenericChunk::ALL.iter().find(|chunk| chunk.name() == Some(name))?;
-    GenericChunk::info((*chunk).into()).filter(|info| is_fact(info))
+    GenericChunk::info((*chunk).into()).filter(|info| !info.has_field)
 }
 
 fn fact_value(info: &ChunkInfo, value: Value<'_>) -> Result<Vec<u8>, JsonError> {

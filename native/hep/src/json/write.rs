@@ -8,9 +8,10 @@ use smallvec::SmallVec;
 
 use super::text::{Octets, add_data};
 use super::{MILLISECOND, SECOND, TYPE, key};
-use crate::packet::{Packet, is_kept};
+use crate::frame::Chunk;
+use crate::packet::Packet;
 use crate::registry::{ChunkInfo, GenericChunk, Kind, PayloadType};
-use crate::{Chunk, Family, Timestamp};
+use crate::types::{Family, Timestamp};
 
 /// Timestamps show milliseconds.
 static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
@@ -71,8 +72,7 @@ fn add_fact<M: SerializeMap>(map: &mut M, info: &ChunkInfo, value: &[u8]) -> Res
     if info.kind == Kind::Octets {
         return map.serialize_entry(info.name, &Octets(value));
     }
-    let number = value.iter().fold(0_u64, |number, &byte| (number << 8) | u64::from(byte));
-    map.serialize_entry(info.name, &number)
+    map.serialize_entry(info.name, &info.integer(value))
 }
 
 /// The chunks in two parts, each with its place in the packet: facts with a name, and the others.
@@ -85,8 +85,9 @@ impl<'a> Sorted<'a> {
     fn of(chunks: &[Chunk<'a>]) -> Self {
         let mut sorted = Self { facts: SmallVec::new(), others: SmallVec::new() };
         for (place, &chunk) in chunks.iter().enumerate() {
+            // A value of another width than the type's would come back in the type's.
             let info = GenericChunk::info(chunk.id)
-                .filter(|info| chunk.vendor == 0 && is_fact(info) && is_kept(chunk.id, chunk.value));
+                .filter(|info| chunk.vendor == 0 && !info.has_field && info.kind.fits(chunk.value));
             match info {
                 Some(info) if !sorted.facts.iter().any(|(_, known, _)| known.chunk == info.chunk) => {
                     sorted.facts.push((place, info, chunk.value));
@@ -104,11 +105,6 @@ impl<'a> Sorted<'a> {
             places.chain(self.others.iter().map(|&(place, _)| place)).collect();
         (!places.is_sorted()).then_some(places)
     }
-}
-
-/// Whether a chunk without a field is written under its name.
-pub(super) fn is_fact(info: &ChunkInfo) -> bool {
-    !crate::packet::has_field(info.chunk)
 }
 
 struct VendorChunk<'a>(Chunk<'a>);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-pub(crate) const NOW: hep::Timestamp = hep::Timestamp { seconds: 1_700_000_000, microseconds: 123_456 };
+pub(crate) const NOW: hep::Timestamp = hep::Timestamp { seconds: 1_800_000_000, microseconds: 123_456 };
 
 pub(crate) fn now() -> hep::Timestamp {
     NOW
