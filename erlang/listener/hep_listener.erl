@@ -9,8 +9,8 @@
 %% A listener is a supervisor. It belongs under one of yours ({@link child_spec/1}); the application `hep' starts
 %% nothing. {@link hep_handler} says what a handler is and gets.
 %%
-%% <b>UDP.</b> One process per shard reads its socket, decodes and calls the handler, and reads on when the handler
-%% returns. With a slow handler datagrams wait in the kernel's buffer. What does not fit there the kernel drops, and
+%% <b>UDP.</b> One process per shard reads its socket, many datagrams in one call of the system, decodes and calls the
+%% handler, and reads on when the handler returns. With a slow handler datagrams wait in the kernel's buffer. What does not fit there the kernel drops, and
 %% {@link info/1} reports as `dropped'.
 %%
 %% <b>TCP, TLS.</b> One process per connection, with `{active, N}'. {@link hep_stream} divides the stream; versions 1
@@ -45,8 +45,10 @@
     auth_keys => [binary()] | fun(() -> [binary()]),
     shards => 1..1024,
     shared_port => boolean(),
+    multicast => [hep_listener_socket:group()],
+    max_delay => 0..1000,
+    batch_packets => 1..256,
     active => 1..32767,
-    read_packets => pos_integer(),
     recbuf => pos_integer(),
     acceptors => 1..1000,
     max_connections => pos_integer(),
@@ -75,11 +77,16 @@
 %%   over them. 1 by default</dd>
 %% <dt>`shared_port'</dt><dd>UDP: `true' allows other listeners on the same port, where the system spreads the senders
 %%   over all of them. `false' by default: a second listener is an error</dd>
-%% <dt>`active'</dt><dd>the N of `{active, N}', and with UDP the most datagrams in one call of the handler: 100 by
-%%   default for UDP, 10 for TCP and TLS</dd>
-%% <dt>`read_packets'</dt><dd>UDP: how many datagrams the system is asked for at a time, 100 by default</dd>
+%% <dt>`multicast'</dt><dd>UDP: the groups to join, each `Group', or `{Group, Address}' for IPv4 and `{Group, Index}' for
+%%   IPv6 to say by which interface. None by default. With several shards the first one gets the packets of groups</dd>
+%% <dt>`max_delay'</dt><dd>UDP: while packets flow, how many milliseconds the first may wait for others, so that one call
+%%   of the system reads them all: 1 by default, which may become 2, and takes a fraction of the CPU time of 0, which
+%%   reads every packet at once. A packet after a silence never waits</dd>
+%% <dt>`batch_packets'</dt><dd>UDP: the most datagrams of one read and one call of the handler, 256 by default. They have
+%%   1 MiB at most</dd>
+%% <dt>`active'</dt><dd>TCP, TLS: the N of `{active, N}', 10 by default</dd>
 %% <dt>`recbuf'</dt><dd>the kernel's buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may give less,
-%%   see `recbuf' in {@link info/1}</dd>
+%%   see `recbuf' in {@link info/1}. Beside it each shard has 2 MiB for its reads</dd>
 %% <dt>`acceptors'</dt><dd>TCP, TLS: the number of processes that accept connections, 10 by default</dd>
 %% <dt>`max_connections'</dt><dd>TCP, TLS: the most open connections, 10,000 by default. Further ones are closed, and
 %%   counted as `refused'. A TLS connection counts from the end of its handshake on</dd>

@@ -13,8 +13,11 @@
     decode => #{},
     auth_keys => [],
     shards => 1,
-    read_packets => 100,
     shared_port => false,
+    multicast => [],
+    max_delay => 1,
+    batch_packets => 256,
+    active => 10,
     acceptors => 10,
     max_connections => 10_000,
     max_handshakes => 1000,
@@ -35,8 +38,10 @@
     auth_keys => "a list of binaries that are not empty, or a function that returns it",
     shards => "an integer from 1 to 1024, with transport udp if it is above 1",
     shared_port => "true or false",
+    multicast => "a list of multicast addresses, each alone or with an interface: {Group, Address} for IPv4, {Group, Index} for IPv6",
+    max_delay => "an integer from 0 to 1000, in milliseconds",
+    batch_packets => "an integer from 1 to 256",
     active => "an integer from 1 to 32767",
-    read_packets => "a positive integer",
     recbuf => "a positive integer of 31 bits",
     acceptors => "an integer from 1 to 1000",
     max_connections => "a positive integer",
@@ -124,7 +129,9 @@ is_right(auth_keys, Keys, _) -> hep_options:all(fun is_key/1, Keys);
 is_right(shards, Shards, #{transport := Transport}) ->
     is_positive(Shards, 1024) andalso (Shards =:= 1 orelse Transport =:= udp);
 is_right(active, Number, _) -> is_positive(Number, 32767);
-is_right(read_packets, Number, _) -> is_positive(Number, 16#7fffffff);
+is_right(multicast, Groups, _) -> hep_options:all(fun is_group/1, Groups);
+is_right(max_delay, Delay, _) -> is_integer(Delay) andalso Delay >= 0 andalso Delay =< 1000;
+is_right(batch_packets, Number, _) -> is_positive(Number, 256);
 is_right(recbuf, Size, _) -> is_positive(Size, 16#7fffffff);
 is_right(max_connections, Number, _) -> is_positive(Number);
 is_right(acceptors, Number, _) -> is_positive(Number, 1000);
@@ -142,6 +149,17 @@ is_right(_, _, _) -> false.
 is_positive(Number) -> is_integer(Number) andalso Number > 0.
 
 is_positive(Number, Most) -> is_positive(Number) andalso Number =< Most.
+
+is_group({{_, _, _, _} = Group, Interface}) ->
+    is_multicast(Group) andalso inet:is_ipv4_address(Interface);
+is_group({Group, Index}) ->
+    is_multicast(Group) andalso is_integer(Index) andalso Index >= 0;
+is_group(Group) ->
+    is_multicast(Group).
+
+is_multicast(Ip) ->
+    inet:is_ipv4_address(Ip) andalso element(1, Ip) band 16#f0 =:= 16#e0 orelse
+        inet:is_ipv6_address(Ip) andalso element(1, Ip) band 16#ff00 =:= 16#ff00.
 
 is_transform(Module) ->
     is_atom(Module) andalso {module, Module} =:= code:ensure_loaded(Module) andalso
@@ -216,11 +234,11 @@ started([Application | Others]) ->
     end.
 
 completed(#{transport := udp} = Options) ->
-    maps:merge(#{active => 100, recbuf => ?UDP_RECBUF}, Options);
+    maps:merge(#{recbuf => ?UDP_RECBUF}, Options);
 completed(#{transport := tcp} = Options) ->
-    maps:merge(#{active => 10}, Options);
+    Options;
 completed(#{transport := tls, tls := Tls} = Options) ->
     %% A failed handshake is logged by the listener, in a line.
     Defaults = [{versions, hep_options:tls_versions()}, {log_level, none}],
     Missing = [Default || {Name, _} = Default <- Defaults, not proplists:is_defined(Name, Tls)],
-    maps:merge(#{active => 10}, Options#{tls := Missing ++ Tls}).
+    Options#{tls := Missing ++ Tls}.

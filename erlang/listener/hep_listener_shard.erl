@@ -1,7 +1,13 @@
 %% @private Receives the datagrams of one socket of a {@link hep_listener}, and gives them to its handler.
 %%
 %% The socket is the owner's: this process only reads it, so that nothing that the kernel holds is lost with it, and the
-%% port is free as soon as the owner has ended, whatever the handler is at here.
+%% port is free as soon as the owner has ended, whatever the handler is at here. It reads on when the handler has
+%% returned: what comes meanwhile waits in the kernel.
+%%
+%% To be woken for each datagram costs far more than to read it. While datagrams flow, this process pauses for
+%% `max_delay' between its reads, and takes all that came meanwhile in one. It waits to be woken when too few come for
+%% a pause to pay, and when so many come that the kernel's buffer could overflow in a pause. The first datagram after
+%% a silence is read at once.
 -module(hep_listener_shard).
 
 -behaviour(gen_server).
@@ -10,9 +16,18 @@
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %% What a network may report to a socket that never sends: no reason to end.
--define(TRANSIENT, [econnrefused, ehostunreach, enetunreach, eintr]).
+-define(TRANSIENT, [econnrefused, ehostunreach, enetunreach]).
 %% How often the table is looked at while the owner opens the port again, in milliseconds.
 -define(REOPENED, 10).
+%% How long it waits when the system has no memory to read, in milliseconds.
+-define(NO_MEMORY, 100).
+%% The most bytes of one read.
+-define(BYTES, 1_048_576).
+%% With fewer datagrams in a pause it is cheaper to be woken for each (`make load', part cpu).
+-define(LEAST, 2).
+%% The bytes of the kernel's buffer that a datagram below 1.3 KB takes on Linux; the part that a pause may fill.
+-define(KERNEL_SIZE, 2304).
+-define(PART, 4).
 %% In words: room for a batch and its datagrams, so that no garbage collection runs while a batch is processed.
 -define(SPACE, [{min_heap_size, 50_000}, {min_bin_vheap_size, 200_000}, {fullsweep_after, 20}]).
 
@@ -20,7 +35,16 @@
     shared :: hep_listener_batch:shared(),
     shard :: pos_integer(),
     socket :: hep_listener_socket:socket() | undefined,
-    batch :: hep_listener_batch:batch()
+    batch :: hep_listener_batch:batch(),
+    %% When it reads next, in milliseconds, or the message that it waits for.
+    next = woken :: integer() | woken,
+    wait :: hep_listener_socket:wait() | undefined,
+    %% Too few datagrams for pauses, pauses, too many for them. How many came since when, in microseconds.
+    flow = few :: few | some | many,
+    count = 0 :: non_neg_integer(),
+    since = 0 :: integer(),
+    %% The most datagrams of a pause that the kernel's buffer is sure to hold.
+    most = 0 :: non_neg_integer()
 }).
 
 -spec start_link(hep_listener_batch:shared(), Shard :: pos_integer()) -> gen_server:start_ret().
@@ -37,56 +61,99 @@ init({Shared, Shard}) ->
 %% The socket of the present owner.
 handle_continue(attach, #state{shared = #{table := Table}, shard = Shard} = State) ->
     {ok, Sockets} = hep_listener_table:get(sockets, Table),
-    read(State#state{socket = lists:nth(Shard, Sockets)}).
+    Socket = lists:nth(Shard, Sockets),
+    read(State#state{socket = Socket, most = most(hep_listener_socket:recbuf(Socket)), flow = few}).
 
-handle_call(_, _, State) ->
-    {reply, {error, unknown_call}, State}.
+most(undefined) -> 0;
+most(Size) -> Size div ?KERNEL_SIZE div ?PART.
+
+handle_call(_, From, State) ->
+    gen_server:reply(From, {error, unknown_call}),
+    go_on(State).
 
 handle_cast(_, State) ->
-    {noreply, State}.
+    go_on(State).
 
-handle_info({'$socket', Socket, _, _}, #state{socket = Socket} = State) ->
+handle_info(timeout, State) ->
     read(State);
-handle_info(read, State) ->
-    read(State);
-handle_info(attach, State) ->
-    {noreply, State, {continue, attach}};
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
-handle_info(_, State) ->
-    {noreply, State}.
+handle_info(attach, State) ->
+    {noreply, State, {continue, attach}};
+handle_info(Message, #state{socket = Socket, wait = Wait} = State) ->
+    case hep_listener_socket:awaited(Message, {Wait, Socket}) of
+        ready -> read(State);
+        {error, Reason} -> failed(Reason, State);
+        other -> go_on(State)
+    end.
 
 terminate(Reason, #state{batch = Batch}) ->
     hep_listener_batch:stop(Reason, Batch).
 
-%% A batch, and the messages that have come meanwhile before the next one.
-read(#state{shared = #{active := Most}, batch = Before} = State) ->
-    {Next, Batch} = datagrams(Most, State#state.socket, hep_listener_batch:new(Before)),
-    read(Next, State#state{batch = hep_listener_batch:flush(Batch)}).
+%%% When to read
 
-read(more, State) ->
-    self() ! read,
+%% Messages are handled before the next read, too, however many datagrams there are.
+go_on(#state{next = woken} = State) ->
     {noreply, State};
-read(wait, State) ->
-    {noreply, State};
-read({error, closed}, State) ->
+go_on(#state{next = Next} = State) ->
+    {noreply, State, max(0, Next - erlang:monotonic_time(millisecond))}.
+
+pause(Milliseconds, State) ->
+    go_on(State#state{next = erlang:monotonic_time(millisecond) + Milliseconds, wait = undefined}).
+
+wait(#state{socket = Socket} = State) ->
+    case hep_listener_socket:wait(Socket) of
+        ready -> pause(0, State);
+        {wait, Wait} -> go_on(State#state{next = woken, wait = Wait});
+        {error, Reason} -> failed(Reason, State)
+    end.
+
+read(#state{shared = #{batch_packets := Most}, socket = Socket, batch = Before} = State) ->
+    case hep_listener_socket:read(Socket, Most, ?BYTES) of
+        {Left, Datagrams} when is_list(Datagrams) ->
+            Batch = lists:foldl(fun add/2, hep_listener_batch:new(Before), Datagrams),
+            read(Left, length(Datagrams), State#state{batch = hep_listener_batch:flush(Batch)});
+        {error, Reason} ->
+            failed(Reason, State)
+    end.
+
+add({Source, Bytes}, Batch) ->
+    hep_listener_batch:packet(Bytes, hep_listener_batch:meta(Source, Bytes, Batch), Batch).
+
+read(more, New, #state{count = Count} = State) ->
+    pause(0, State#state{count = Count + New});
+read(all, _, #state{shared = #{max_delay := 0}} = State) ->
+    wait(State);
+read(all, New, #state{shared = #{max_delay := Delay}, count = Before, since = Since} = State) ->
+    Now = erlang:monotonic_time(microsecond),
+    Count = Before + New,
+    Pause = Delay * 1000,
+    case Now - Since of
+        Passed when Passed >= Pause -> flows(flow(Count * Pause div Passed, State), New, Now, State);
+        %% Enough for a pause before it would be over.
+        _ when State#state.flow =:= few, Count >= ?LEAST -> flows(flow(Count, State), New, Now, State);
+        _ -> wait(State#state{count = Count})
+    end.
+
+%% With so many in a pause.
+flow(Count, _) when Count < ?LEAST -> few;
+flow(Count, #state{most = Most}) when Count > Most -> many;
+flow(_, _) -> some.
+
+flows(some, _, Now, #state{shared = #{max_delay := Delay}} = State) ->
+    pause(Delay, State#state{flow = some, count = 0, since = Now});
+flows(Flow, New, Now, State) ->
+    wait(State#state{flow = Flow, count = New, since = Now}).
+
+%%% Errors
+
+failed(closed, State) ->
     _ = erlang:send_after(?REOPENED, self(), attach),
-    {noreply, State#state{socket = undefined}};
-read({error, Reason}, State) ->
-    {stop, {socket, Reason}, State}.
-
-datagrams(0, _, Batch) ->
-    {more, Batch};
-datagrams(Left, Socket, Batch) ->
-    case hep_listener_socket:recv(Socket) of
-        {ok, {Ip, Port}, Bytes} ->
-            Meta = hep_listener_batch:meta({hep_listener_batch:ip(Ip), Port}, Bytes, Batch),
-            datagrams(Left - 1, Socket, hep_listener_batch:packet(Bytes, Meta, Batch));
-        {wait, _} ->
-            {wait, Batch};
-        {error, Reason} = Error ->
-            case lists:member(Reason, ?TRANSIENT) of
-                true -> datagrams(Left - 1, Socket, Batch);
-                false -> {Error, Batch}
-            end
+    go_on(State#state{next = woken, wait = undefined});
+failed(Reason, State) when Reason =:= enomem; Reason =:= enobufs ->
+    pause(?NO_MEMORY, State);
+failed(Reason, State) ->
+    case lists:member(Reason, ?TRANSIENT) of
+        true -> pause(0, State);
+        false -> {stop, {socket, Reason}, State}
     end.

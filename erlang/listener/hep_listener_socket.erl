@@ -1,112 +1,235 @@
-%% @private The sockets of a {@link hep_listener} over UDP: open, read, what the kernel dropped.
+%% @private A UDP socket of a {@link hep_listener}, read with many datagrams a call.
+%%
+%% OTP's `socket' opens it, owns it and says when it is readable; {@link hep_nif} reads it through a duplicate of its
+%% descriptor. Both end with the process that opened it. Any process may wait and read.
 -module(hep_listener_socket).
 
--export([open/1, recv/1, recbuf/1, drops/1, new_drops/2, close/1]).
+-export([open/1, close/1]).
+-export([wait/1, awaited/2, read/3]).
+-export([recbuf/1, drops/1, new_drops/2]).
 
--export_type([socket/0]).
+-export_type([socket/0, options/0, group/0, wait/0]).
 
--type socket() :: socket:socket().
+-type options() :: #{
+    ip := inet:ip_address(),
+    port := inet:port_number(),
+    shards := pos_integer(),
+    recbuf := pos_integer(),
+    multicast => [group()],
+    shared_port => boolean(),
+    atom() => term()
+}.
 
-%% What a datagram can have.
--define(DATAGRAM, 65536).
-%% SOL_SOCKET and SO_MEMINFO of Linux: nine 32-bit words, the last of which counts the drops.
--define(MEMINFO, {1, 55}).
+-type group() ::
+    inet:ip_address()
+    | {inet:ip4_address(), Interface :: inet:ip4_address()}
+    | {inet:ip6_address(), Interface :: non_neg_integer()}.
+%% A multicast group, and the interface to join it on: an address of it for IPv4, its index for IPv6. Without one the
+%% system chooses.
+
+-record(udp, {socket :: socket:socket(), reader :: hep_nif:udp()}).
+
+-opaque socket() :: #udp{}.
+
+-opaque wait() :: socket:select_handle().
+
+%% Room for one datagram: no system refuses so much.
+-define(LEAST_RECBUF, 65_536).
+
+%% Linux: `IPV6_MULTICAST_ALL', and `SO_MEMINFO' with its size and the bytes before the drops, the ninth word.
+-define(IPV6_MULTICAST_ALL, 29).
+-define(SO_MEMINFO, 55).
 -define(MEMINFO_SIZE, 36).
+-define(BEFORE_DROPS, 32).
 
-%% @doc A socket for each shard, or none and why.
--spec open(#{shards := pos_integer(), port := inet:port_number(), atom() => term()}) ->
-    {ok, [socket()], inet:port_number()} | {error, Reason :: term()}.
-open(Options) ->
-    open(maps:get(shards, Options), Options, []).
-
-open(0, #{port := Port}, Sockets) ->
-    {ok, lists:reverse(Sockets), Port};
-open(Left, Options, Sockets) ->
-    case open_one(Options) of
-        {ok, Socket} ->
-            {ok, #{port := Port}} = socket:sockname(Socket),
-            open(Left - 1, Options#{port := Port}, [Socket | Sockets]);
+%% @doc Opens a socket for each shard, all of them on one port, and says which.
+%%
+%% The first binds the port alone, so that a port of another listener is `eaddrinuse'. `SO_REUSEPORT' comes after it:
+%% for the first one to let the others in. A process of the same user that asks for a shared port can then join, as
+%% can another listener with `shared_port'.
+%%
+%% Every member of a multicast group gets each of its datagrams: only the first socket joins.
+-spec open(options()) -> {ok, [socket(), ...], inet:port_number()} | {error, Reason :: term()}.
+open(#{shards := Shards} = Options) ->
+    case first(Options) of
+        {ok, First, Port} ->
+            Rest = fun() -> open_one(Options#{port := Port}, [fun reuse_port/1, fun bind/2]) end,
+            more(Shards - 1, Rest, [First], Port);
         {error, _} = Error ->
-            lists:foreach(fun close/1, Sockets),
             Error
     end.
 
-open_one(#{ip := Ip} = Options) ->
+first(Options) ->
+    Shared = maps:get(shared_port, Options, false),
+    Reuse = fun reuse_port/1,
+    Steps = [Reuse || Shared] ++ [fun bind/2] ++ [Reuse || map_get(shards, Options) > 1, not Shared] ++ [fun join/2],
+    case open_one(Options, Steps) of
+        {ok, Udp} -> {ok, Udp, port(Udp)};
+        {error, _} = Error -> Error
+    end.
+
+more(0, _, Udps, Port) ->
+    {ok, lists:reverse(Udps), Port};
+more(Left, Open, Udps, Port) ->
+    case Open() of
+        {ok, Udp} ->
+            more(Left - 1, Open, [Udp | Udps], Port);
+        {error, _} = Error ->
+            lists:foreach(fun close/1, Udps),
+            Error
+    end.
+
+open_one(#{ip := Ip} = Options, Steps) ->
     case socket:open(family(Ip), dgram, udp) of
-        {ok, Socket} -> prepared(Socket, prepare(Socket, family(Ip), Options));
-        {error, _} = Error -> Error
+        {ok, Socket} ->
+            case steps([fun families/2, fun recbuf/2, fun only_own_groups/1 | Steps], Socket, Options) of
+                ok ->
+                    attach(Socket);
+                {error, _} = Error ->
+                    _ = socket:close(Socket),
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
     end.
 
-prepared(Socket, ok) ->
-    {ok, Socket};
-prepared(Socket, {error, _} = Error) ->
-    close(Socket),
-    Error.
-
-prepare(Socket, Family, #{ip := Ip, port := Port, recbuf := Size} = Options) ->
-    sequence([
-        fun() -> only(Family =:= inet6, Socket, {ipv6, v6only}, false) end,
-        fun() -> only(is_shared(Options), Socket, {socket, reuseport}, true) end,
-        fun() -> set_recbuf(Socket, Size) end,
-        fun() -> socket:bind(Socket, #{family => Family, addr => Ip, port => Port}) end
-    ]).
-
-sequence([]) ->
+steps([], _, _) ->
     ok;
-sequence([Step | Steps]) ->
-    case Step() of
-        ok -> sequence(Steps);
+steps([Step | Steps], Socket, Options) ->
+    case step(Step, Socket, Options) of
+        ok -> steps(Steps, Socket, Options);
         {error, _} = Error -> Error
     end.
 
-only(true, Socket, Option, Value) -> socket:setopt(Socket, Option, Value);
-only(false, _, _, _) -> ok.
+step(Step, Socket, _) when is_function(Step, 1) -> Step(Socket);
+step(Step, Socket, Options) -> Step(Socket, Options).
 
-is_shared(#{shards := Shards, shared_port := Shared}) -> Shards > 1 orelse Shared.
-
-%% Some systems refuse what is too much for them, others give less.
-set_recbuf(Socket, Size) ->
-    case socket:setopt(Socket, {socket, rcvbuf}, Size) of
-        {error, enobufs} when Size > ?DATAGRAM -> set_recbuf(Socket, max(Size div 2, ?DATAGRAM));
-        Result -> Result
+attach(Socket) ->
+    {ok, Descriptor} = socket:getopt(Socket, {otp, fd}),
+    case hep_nif:udp_attach(Descriptor) of
+        {ok, Reader} ->
+            {ok, #udp{socket = Socket, reader = Reader}};
+        {error, _} = Error ->
+            _ = socket:close(Socket),
+            Error
     end.
 
 family(Ip) when tuple_size(Ip) =:= 4 -> inet;
 family(_) -> inet6.
 
-%% @doc A datagram, or a reference: `{'$socket', Socket, select, Reference}' comes when there is one.
--spec recv(socket()) ->
-    {ok, {inet:ip_address(), inet:port_number()}, binary()} | {wait, reference()} | {error, Reason :: term()}.
-recv(Socket) ->
-    case socket:recvfrom(Socket, ?DATAGRAM, [], nowait) of
-        %% Out of the room for the largest.
-        {ok, {#{addr := Ip, port := Port}, Bytes}} -> {ok, {Ip, Port}, binary:copy(Bytes)};
-        {select, {select_info, _, Reference}} -> {wait, Reference};
+%% IPv4 comes to the address of all hosts, and to an address that is one of IPv4.
+families(Socket, #{ip := {0, 0, 0, 0, 0, Part, _, _} = Ip}) when Part =:= 16#ffff; Ip =:= {0, 0, 0, 0, 0, 0, 0, 0} ->
+    socket:setopt(Socket, {ipv6, v6only}, false);
+families(Socket, #{ip := Ip}) when tuple_size(Ip) =:= 8 ->
+    socket:setopt(Socket, {ipv6, v6only}, true);
+families(_, _) ->
+    ok.
+
+%% Some systems refuse what is too much for them, others give less.
+recbuf(Socket, #{recbuf := Size}) ->
+    case socket:setopt(Socket, {socket, rcvbuf}, Size) of
+        {error, enobufs} when Size > ?LEAST_RECBUF ->
+            recbuf(Socket, #{recbuf => max(Size div 2, ?LEAST_RECBUF)});
+        Result ->
+            Result
+    end.
+
+%% Linux gives a socket on all addresses the groups of other sockets, too, unless told not to.
+only_own_groups(Socket) ->
+    case os:type() of
+        {unix, linux} ->
+            _ = socket:setopt(Socket, {ip, multicast_all}, false),
+            _ = socket:setopt_native(Socket, {ipv6, ?IPV6_MULTICAST_ALL}, <<0:32/native>>),
+            ok;
+        _ ->
+            ok
+    end.
+
+reuse_port(Socket) ->
+    socket:setopt(Socket, {socket, reuseport}, true).
+
+bind(Socket, #{ip := Ip, port := Port}) ->
+    socket:bind(Socket, #{family => family(Ip), addr => Ip, port => Port}).
+
+join(Socket, Options) ->
+    join_all(maps:get(multicast, Options, []), Socket).
+
+join_all([], _) ->
+    ok;
+join_all([Group | Groups], Socket) ->
+    case join_one(Group, Socket) of
+        ok -> join_all(Groups, Socket);
+        {error, Reason} -> {error, {multicast, Group, Reason}}
+    end.
+
+join_one({Group, Interface}, Socket) ->
+    Level =
+        case family(Group) of
+            inet -> ip;
+            inet6 -> ipv6
+        end,
+    socket:setopt(Socket, {Level, add_membership}, #{multiaddr => Group, interface => Interface});
+join_one(Group, Socket) when tuple_size(Group) =:= 4 ->
+    join_one({Group, any}, Socket);
+join_one(Group, Socket) ->
+    join_one({Group, 0}, Socket).
+
+port(#udp{socket = Socket}) ->
+    {ok, #{port := Port}} = socket:sockname(Socket),
+    Port.
+
+%% @doc By the process that opened it. The port is free when this returns.
+-spec close(socket()) -> ok.
+close(#udp{socket = Socket, reader = Reader}) ->
+    ok = hep_nif:udp_close(Reader),
+    _ = socket:close(Socket),
+    ok.
+
+%%% Reading
+
+%% @doc Whether there is something to read; if not, a message says so as soon as there is.
+-spec wait(socket()) -> ready | {wait, wait()} | {error, Reason :: term()}.
+wait(#udp{socket = Socket}) ->
+    %% An empty datagram is something to read, too.
+    case socket:recvfrom(Socket, 1, [peek], nowait) of
+        {ok, _} -> ready;
+        {select, {select_info, _, Wait}} -> {wait, Wait};
         {error, _} = Error -> Error
     end.
 
-%% @doc The kernel's buffer in bytes, as the kernel counts.
+%% @doc Whether a message is what `wait/1' promised.
+-spec awaited(Message :: term(), {wait(), socket()}) -> ready | {error, Reason :: term()} | other.
+awaited({'$socket', Socket, select, Wait}, {Wait, #udp{socket = Socket}}) -> ready;
+awaited({'$socket', Socket, abort, {Wait, Reason}}, {Wait, #udp{socket = Socket}}) -> {error, Reason};
+awaited(_, _) -> other.
+
+%% @doc Datagrams in the order of their arrival, each a binary of its own; `more' when a limit ended the call.
+%%
+%% Does not wait, and takes less than a millisecond: 256 datagrams and 1 MiB at the most, whatever the limits are.
+-spec read(socket(), Datagrams :: pos_integer(), Bytes :: pos_integer()) ->
+    {all | more, [hep_nif:datagram()]} | {error, Reason :: term()}.
+read(#udp{reader = Reader}, Datagrams, Bytes) ->
+    hep_nif:udp_read(Reader, Datagrams, Bytes).
+
+%%% What the system tells
+
+%% @doc The size of the kernel's buffer, as the kernel counts.
 -spec recbuf(socket()) -> non_neg_integer() | undefined.
-recbuf(Socket) ->
+recbuf(#udp{socket = Socket}) ->
     case socket:getopt(Socket, {socket, rcvbuf}) of
         {ok, Size} -> Size;
         {error, _} -> undefined
     end.
 
-%% @doc How many datagrams the kernel had no room for since the socket was opened, where it says so.
+%% @doc How many datagrams the kernel had no room for since the socket was opened, where it says so (Linux).
 -spec drops(socket()) -> non_neg_integer() | undefined.
-drops(Socket) ->
-    case os:type() =:= {unix, linux} andalso socket:getopt_native(Socket, ?MEMINFO, ?MEMINFO_SIZE) of
-        {ok, <<_:(8 * 4)/binary, Drops:32/native>>} -> Drops;
+drops(#udp{socket = Socket}) ->
+    case os:type() =:= {unix, linux} andalso socket:getopt_native(Socket, {socket, ?SO_MEMINFO}, ?MEMINFO_SIZE) of
+        {ok, <<_:?BEFORE_DROPS/bytes, Drops:32/native>>} -> Drops;
         _ -> undefined
     end.
 
-%% @doc Between two calls of `drops/1'. The kernel's counter has 32 bits.
+%% @doc Between two results of `drops/1'. The kernel's counter has 32 bits.
 -spec new_drops(non_neg_integer() | undefined, non_neg_integer() | undefined) -> non_neg_integer().
 new_drops(Before, Now) when is_integer(Before), is_integer(Now) -> (Now - Before) band 16#ffffffff;
 new_drops(_, _) -> 0.
-
--spec close(socket()) -> ok.
-close(Socket) ->
-    _ = socket:close(Socket),
-    ok.

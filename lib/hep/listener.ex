@@ -106,9 +106,14 @@ defmodule HEP.Listener do
       senders over them. 1 by default
     * `:shared_port` - UDP: `true` allows other listeners on the same port, where the system spreads the
       senders over all of them. `false` by default: a second listener is an error
-    * `:active` - the N of `{:active, n}`, and with UDP the most datagrams in one call of the handler: 100 by
-      default for UDP, 10 for TCP and TLS
-    * `:read_packets` - UDP: how many datagrams the system is asked for at a time, 100 by default
+    * `:multicast` - UDP: the groups to join, each `group`, or `{group, address}` for IPv4 and `{group, index}`
+      for IPv6 to say by which interface. None by default. With several shards the first one gets the packets
+      of groups
+    * `:max_delay` - UDP: while packets flow, how many milliseconds the first may wait for others, so that
+      one call of the system reads them all: 1 by default, which may become 2, and takes a fraction of the CPU
+      time of 0, which reads every packet at once. A packet after a silence never waits
+    * `:batch_packets` - UDP: the most datagrams of one read and one call of the handler, 256 by default
+    * `:active` - TCP, TLS: the N of `{:active, n}`, 10 by default
     * `:recbuf` - the kernel's buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may
       give less, see `:recbuf` in `info/1`
     * `:acceptors` - TCP, TLS: the number of processes that accept connections, 10 by default
@@ -141,8 +146,10 @@ defmodule HEP.Listener do
           | {:auth_keys, [binary()] | :hep_secret.hidden([binary()])}
           | {:shards, 1..1024}
           | {:shared_port, boolean()}
+          | {:multicast, [:hep_listener_socket.group()]}
+          | {:max_delay, 0..1000}
+          | {:batch_packets, 1..256}
           | {:active, 1..32_767}
-          | {:read_packets, pos_integer()}
           | {:recbuf, pos_integer()}
           | {:acceptors, 1..1000}
           | {:max_connections, pos_integer()}

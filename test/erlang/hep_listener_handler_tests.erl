@@ -339,7 +339,7 @@ slow(Transport) ->
         get(free) =:= true orelse receive go -> put(free, true) end
     end,
     Count = case Transport of udp -> 200; tcp -> 100000 end,
-    listening(#{transport => Transport, handler => Handler, active => 4}, fun(_, Port) ->
+    listening(#{transport => Transport, handler => Handler, active => 4, batch_packets => 4}, fun(_, Port) ->
         Sender = sender(Transport, Port),
         say(Sender, [packet(0)]),
         Worker = receive {Pid, [0]} -> Pid end,
@@ -371,7 +371,7 @@ process_test_() ->
 process(Transport) ->
     Test = self(),
     Process = spawn_link(fun() -> receive go -> passing(Test) end end),
-    listening(#{transport => Transport, handler => Process, active => 1}, fun(Listener, Port) ->
+    listening(#{transport => Transport, handler => Process, active => 1, batch_packets => 1}, fun(Listener, Port) ->
         Sender = sender(Transport, Port),
         Sent = waited(Sender, Process, 1),
         until(fun() -> waiting(Process) =:= ?WAITING end),

@@ -113,7 +113,7 @@ defmodule HEP.ListenerTest do
       options: options
     } do
       process = spawn_link(fn -> receive do: (:drain -> drain()) end)
-      {listener, send} = udp([handler: process, active: 1] ++ options)
+      {listener, send} = udp([handler: process, batch_packets: 1] ++ options)
 
       # No more at once than the kernel has room for.
       for sent <- 50..1000//50 do
@@ -331,7 +331,9 @@ defmodule HEP.ListenerTest do
             shards: 0,
             active: 0,
             recbuf: 0,
-            read_packets: 0,
+            max_delay: -1,
+            batch_packets: 0,
+            multicast: [{127, 0, 0, 1}],
             max_connections: 0,
             idle_timeout: 0,
             resync: nil,
