@@ -10,7 +10,7 @@ HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 # A file that was written halfway is none.
 .DELETE_ON_ERROR:
 
-.PHONY: all native dist help setup run test interop bench load fuzz registry clean
+.PHONY: all native dist help setup run test matrix interop bench load fuzz registry clean
 
 all: native ebin/hep.app
 
@@ -36,6 +36,7 @@ help:
 	@echo 'make dist     archive of the native parts, for machines without Rust (see README, Installation)'
 	@echo 'make run      start the UDP listener and replay captured packets; PORT=9060 goes on listening'
 	@echo 'make test     every check and test'
+	@echo 'make matrix   make run and make test in bare Debian releases (root, an hour); FOLDER=/var/tmp/hep-matrix RELEASES="bookworm trixie sid"'
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
 	@echo 'make bench    measure against pure Erlang'
 	@echo 'make load     put load on hep_listener (Linux, 15 minutes); LOAD=udp,cpu,tcp,tls,soak SECONDS=30 PACKETS=2000000 SOAK=600'
@@ -53,6 +54,9 @@ run:
 
 test: setup
 	@sh test/run.sh
+
+matrix:
+	@sh test/matrix.sh '$(or $(FOLDER),/var/tmp/hep-matrix)' $(RELEASES)
 
 interop: setup
 	@$(MAKE) --no-print-directory all
