@@ -10,7 +10,7 @@ HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 # A file that was written halfway is none.
 .DELETE_ON_ERROR:
 
-.PHONY: all native dist help setup run test matrix interop bench load fuzz registry clean
+.PHONY: all native dist package help setup run test matrix interop bench load fuzz registry clean
 
 all: native ebin/hep.app
 
@@ -30,10 +30,14 @@ ebin/hep.app: erlang/hep.app.src erlang/docs.escript $(wildcard erlang/*/) $(HEP
 dist:
 	@sh native/dist.sh _build/dist
 
+package: setup
+	@sh test/package/run.sh _build/package
+
 help:
 	@echo 'make          build ebin/ and priv/'
 	@echo 'make setup    install what is missing (Debian, as root)'
 	@echo 'make dist     archive of the native parts, for machines without Rust (see README, Installation)'
+	@echo 'make package  the package for Hex, in _build/package, and a build from it alone'
 	@echo 'make run      start the UDP listener and replay captured packets; PORT=9060 goes on listening'
 	@echo 'make test     every check and test'
 	@echo 'make matrix   make run and make test in bare Debian releases (root, an hour); FOLDER=/var/tmp/hep-matrix RELEASES="bookworm trixie sid"'

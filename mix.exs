@@ -30,11 +30,10 @@ end
 defmodule HEP.MixProject do
   use Mix.Project
 
-  @source_url "https://github.com/sipcapture/hep-erlang"
-
-  # erlang/hep.app.src is the one place for these.
+  # The one place for what a package says of itself.
   {:ok, [{:application, :hep, app_src}]} = :file.consult(Path.join(__DIR__, "erlang/hep.app.src"))
 
+  @app_src app_src
   @version List.to_string(app_src[:vsn])
   @description List.to_string(app_src[:description])
 
@@ -52,7 +51,6 @@ defmodule HEP.MixProject do
       deps: deps(Mix.env()),
       name: "hep",
       description: @description,
-      source_url: @source_url,
       package: package(),
       docs: [main: "HEP", source_ref: "v#{@version}"]
     ]
@@ -70,12 +68,12 @@ defmodule HEP.MixProject do
 
   defp package do
     [
-      licenses: ["ISC"],
-      links: %{"GitHub" => @source_url},
-      # bench/floor_nif is a member of Cargo.toml's workspace: nothing builds without it.
-      files:
-        ~w(erlang include lib native guides bench/floor_nif Cargo.toml Cargo.lock Makefile erlang.mk
-        rebar.config mix.exs .formatter.exs LICENSE README* CHANGELOG*)
+      licenses: strings(@app_src[:licenses]),
+      links: for({name, url} <- @app_src[:links], into: %{}, do: {"#{name}", "#{url}"}),
+      files: strings(@app_src[:files]),
+      exclude_patterns: [~r"/target/"]
     ]
   end
+
+  defp strings(texts), do: Enum.map(texts, &List.to_string/1)
 end

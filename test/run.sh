@@ -76,6 +76,8 @@ step 'Interoperation' make --no-print-directory interop
 counted 'Interoperation' 's/.*written by hep: \([0-9]*\) read right.*/\1/p'
 step 'Build' sh test/build/run.sh
 counted 'Build' 's/^ok .*/1/p'
+step 'Package' sh test/package/run.sh _build/package
+counted 'Package' 's/^ok .*/1/p'
 step 'Consumers' sh test/consumers/run.sh
 counted 'Consumers' 's/^ok .*/1/p'
 printf '%s passed, 0 failed\n' "$passed"

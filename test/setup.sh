@@ -40,7 +40,7 @@ has_headers() {
 
 otp_release() {
     if command -v erl >/dev/null 2>&1; then
-        erl -noshell -eval 'io:put_chars(erlang:system_info(otp_release)), halt().'
+        erl -noinput -boot no_dot_erlang -eval 'io:put_chars(erlang:system_info(otp_release)), halt().'
     else
         candidate erlang-base | sed 's/^[0-9]*://; s/[^0-9].*//'
     fi
@@ -49,13 +49,13 @@ otp_release() {
 # OTP has a JSON module from 27 on. Debian has had no jiffy since.
 has_json() {
     release=$(otp_release)
-    [ "${release:-0}" -ge 27 ] || erl -noshell -eval 'halt(case code:which(jiffy) of non_existing -> 1; _ -> 0 end).'
+    [ "${release:-0}" -ge 27 ] || erl -noinput -boot no_dot_erlang -eval 'halt(case code:which(jiffy) of non_existing -> 1; _ -> 0 end).'
 }
 
 need_erlang_applications() {
     if command -v erl >/dev/null 2>&1; then
         # shellcheck disable=SC2086
-        missing="$missing$(erl -noshell -eval '
+        missing="$missing$(erl -noinput -boot no_dot_erlang -eval '
             code:add_path(code:lib_dir(kernel, include)),
             [io:put_chars([" ", Package]) ||
                 [Package, File] <- [string:split(Pair, "=") || Pair <- init:get_plain_arguments()],
@@ -66,22 +66,38 @@ need_erlang_applications() {
     fi
 }
 
+is_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+is_new_enough() {
+    [ -n "$1" ] && dpkg --compare-versions "$1" ge "$rust"
+}
+
 # Debian's cargo is often too old; cargo-web, which is there for browsers, is newer.
 need_rust() {
-    sh native/build.sh check >/dev/null 2>&1 && return
     rust=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    if sh native/build.sh check >/dev/null 2>&1; then
+        for flavour in '' -web; do
+            ! is_installed "cargo$flavour" || need_rust_tools "$flavour"
+        done
+        return
+    fi
     for flavour in '' -web; do
-        version=$(candidate "cargo$flavour")
-        if [ -n "$version" ] && dpkg --compare-versions "$version" ge "$rust"; then
+        if is_new_enough "$(candidate "cargo$flavour")"; then
             missing="$missing cargo$flavour"
-            [ "$purpose" = test ] || return 0
-            for tool in rustfmt rust-clippy; do
-                [ -z "$(candidate "$tool$flavour")" ] || missing="$missing $tool$flavour"
-            done
+            need_rust_tools "$flavour"
             return
         fi
     done
     missing="$missing rust>=$rust"
+}
+
+# need_rust_tools FLAVOUR: for `make test'. Debian does not have both for each flavour.
+need_rust_tools() {
+    [ "$purpose" = test ] || return 0
+    [ -z "$(candidate "rustfmt$1")" ] || need "rustfmt$1" cargo fmt --version
+    [ -z "$(candidate "rust-clippy$1")" ] || need "rust-clippy$1" cargo clippy --version
 }
 
 find_missing() {

@@ -14,6 +14,7 @@ export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=0
 export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
 work=$(mktemp -d)
+chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 export HEP_GIT="file://$work/hep.git"
@@ -28,17 +29,27 @@ snapshot_git() {
     git --git-dir="$work/hep.git" --work-tree="$top" "$@"
 }
 
-# consumer NAME COMMAND...: the command is to end well, having printed what the packet is.
+# consumer NAME builds|reuses COMMAND...: the command is to end well, having printed what the packet is, and to
+# announce a build of the native library or not.
 consumer() {
     name=$1
-    shift
-    if "$@" >"$work/log" 2>&1 </dev/null && grep -qx '127.0.0.1 log' "$work/log"; then
+    announced=$2
+    shift 2
+    if "$@" >"$work/log" 2>&1 </dev/null && grep -qx '127.0.0.1 log' "$work/log" && [ "$(announcement)" = "$announced" ]; then
         echo "ok $name"
     else
         echo "failed $name" >&2
         grep -v '^remote: ' "$work/log" >&2
         exit 1
     fi
+}
+
+announcement() {
+    case $(grep -Ec '^hep: (building|built) the native library' "$work/log") in
+        0) echo reuses ;;
+        2) echo builds ;;
+        *) echo unclear ;;
+    esac
 }
 
 # In what follows `&&' joins the commands since `set -e' does not count where consumer calls them.
@@ -94,14 +105,58 @@ erlangmk() {
         make -C "$work/erlangmk-$1" ERLANG_MK="$1"
 }
 
+# Folders of hep that cannot be written to, in which the consumers above have built it. A cargo that fails stands for
+# a machine without Rust.
+
+# read_only FOLDER HEP COMMAND...: in a copy of the project in this folder. Root could write everywhere.
+read_only() {
+    project=$work/read-only/$1
+    folder=$work/$1
+    hep=$2
+    shift 2
+    mkdir -p "$work/no-rust" "$work/home" "$work/read-only" &&
+        printf '#!/bin/sh\necho "cargo $*: there is no Rust here" >&2\nexit 1\n' >"$work/no-rust/cargo" &&
+        chmod 755 "$work/no-rust/cargo" && rm -rf "$project" && cp -R "$folder" "$project" && cd "$project" &&
+        set -- env HOME="$work/home" PATH="$work/no-rust:$PATH" "$@" &&
+        if [ "$(id -u)" = 0 ]; then
+            chown -R 65534:65534 "$work/home" "$project" &&
+                set -- setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+        fi &&
+        chmod -R a-w "$hep" && "$@" && chmod -R u+w "$hep"
+}
+
+rebar3_read_only() {
+    read_only rebar3 _build/default/lib/hep sh -c 'rebar3 compile &&
+        erl -noinput -pa _build/default/lib/*/ebin -eval "consumer:main([]), halt()."'
+}
+
+rebar3_checkout_read_only() {
+    rm -rf "$work/rebar3-checkout/_build" &&
+        HEP_GIT=none read_only rebar3-checkout _checkouts/hep sh -c 'rebar3 compile &&
+        erl -noinput -pa _build/default/lib/*/ebin _build/default/checkouts/*/ebin -eval "consumer:main([]), halt()."'
+}
+
+mix_read_only() {
+    rm -rf "$work/mix/_build" && read_only mix deps/hep mix run -e 'Consumer.main([])'
+}
+
+erlangmk_read_only() {
+    read_only erlangmk-2024 deps/hep sh -c 'make --no-print-directory -C deps/hep IS_DEP=1 &&
+        erl -noinput -pa ebin -pa deps/hep/ebin -eval "consumer:main([]), halt()."'
+}
+
 snapshot
-consumer 'rebar3 dependency' rebar3_dependency
-consumer 'rebar3 release' rebar3_release
-consumer 'rebar3 escript' rebar3_escript
-consumer 'rebar3 checkout' rebar3_checkout
-consumer 'mix dependency' mix_dependency
-consumer 'mix release' mix_release
-consumer 'mix escript' mix_escript
-consumer 'mix path dependency in a folder of another name' mix_path
-consumer 'erlang.mk dependency, 2015' erlangmk 2015
-consumer 'erlang.mk dependency, 2024' erlangmk 2024
+consumer 'rebar3 dependency' builds rebar3_dependency
+consumer 'rebar3 release' reuses rebar3_release
+consumer 'rebar3 escript' reuses rebar3_escript
+consumer 'rebar3 checkout' builds rebar3_checkout
+consumer 'mix dependency' builds mix_dependency
+consumer 'mix release' reuses mix_release
+consumer 'mix escript' reuses mix_escript
+consumer 'mix path dependency in a folder of another name' builds mix_path
+consumer 'erlang.mk dependency, 2015' builds erlangmk 2015
+consumer 'erlang.mk dependency, 2024' builds erlangmk 2024
+consumer 'rebar3 dependency, read-only' reuses rebar3_read_only
+consumer 'rebar3 checkout, read-only' reuses rebar3_checkout_read_only
+consumer 'mix dependency, read-only' reuses mix_read_only
+consumer 'erlang.mk dependency, read-only' reuses erlangmk_read_only
