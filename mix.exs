@@ -71,7 +71,7 @@ defmodule HEP.MixProject do
       licenses: strings(@app_src[:licenses]),
       links: for({name, url} <- @app_src[:links], into: %{}, do: {"#{name}", "#{url}"}),
       files: strings(@app_src[:files]),
-      exclude_patterns: [~r"/target/"]
+      exclude_patterns: [~r"/target/", ~r"/fuzz/"]
     ]
   end
 

@@ -49,7 +49,8 @@ app_src() {
 # What git knows or would add, of the package's files.
 list() {
     app_src '[[File, 10] || File <- proplists:get_value(files, Properties)].' |
-        (cd "$top" && xargs git ls-files --cached --others --exclude-standard --) | LC_ALL=C sort -u
+        (cd "$top" && xargs git ls-files --cached --others --exclude-standard --) |
+        grep -v /fuzz/ | LC_ALL=C sort -u
 }
 
 by_hex() {
