@@ -20,9 +20,9 @@ main([Captures | Port]) ->
         end,
     case udp_listener_sup:start_link(Options#{handler => {udp_listener_handler, [self()]}}) of
         {ok, _} ->
-            Errors = run(hep_listener:port(udp_listener), Captures),
+            Lost = run(hep_listener:port(udp_listener), Captures),
             case Listens of
-                false -> halt(min(Errors, 1));
+                false -> halt(min(Lost, 1));
                 true -> listen()
             end;
         {error, {shutdown, {failed_to_start_child, _, {listen, udp, Reason}}}} ->
@@ -41,7 +41,8 @@ listening() ->
         {printed, _, _} -> listening()
     end.
 
-%% @doc Replays the datagrams below the folder of captures; gives how many were refused or lost.
+%% @doc Replays the datagrams below the folder of captures; gives how many were lost. Some senders send what is not
+%% HEP, which is refused.
 -spec run(inet:port_number(), file:filename()) -> non_neg_integer().
 run(Port, Captures) ->
     Folders = lists:sort(filelib:wildcard("*-v[123]", Captures)),
@@ -53,7 +54,7 @@ replay(Port, Captures, Folder) ->
     {ok, Socket} = gen_udp:open(0, [binary, {ip, {127, 0, 0, 1}}]),
     Counts = [send(Socket, Port, File) || File <- choose(filename:join(Captures, Folder))],
     ok = gen_udp:close(Socket),
-    {Folder, length([ok || ok <- Counts]), length([error || error <- Counts])}.
+    {Folder, Counts}.
 
 %% The first datagram of the first and of the last run: mostly one of IPv4 and one of IPv6.
 choose(Folder) ->
@@ -73,16 +74,20 @@ send(Socket, Port, File) ->
         {printed, {_, Source}, Outcome} -> Outcome
     after ?TIMEOUT ->
         io:format("~n-- nothing arrived of ~ts~n", [File]),
-        error
+        lost
     end.
 
 summary(Results) ->
-    io:format("~n~-28ts~10ts~10ts~n", ["sender and version", "packets", "errors"]),
-    Line = fun({Name, Ok, Errors}) -> io:format("~-28ts~10b~10b~n", [Name, Ok + Errors, Errors]) end,
-    lists:foreach(Line, Results),
-    Total = {"total", lists:sum([Ok || {_, Ok, _} <- Results]), lists:sum([E || {_, _, E} <- Results])},
-    Line(Total),
-    case Total of
-        {_, 0, _} -> 1;
-        {_, _, Errors} -> Errors
+    io:format("~n~-28ts~10ts~10ts~10ts~n", ["sender and version", "packets", "refused", "lost"]),
+    All = lists:append([Outcomes || {_, Outcomes} <- Results]),
+    lists:foreach(fun line/1, Results ++ [{"total", All}]),
+    case count(ok, All) of
+        0 -> length(All);
+        _ -> count(lost, All)
     end.
+
+line({Name, Outcomes}) ->
+    io:format("~-28ts~10b~10b~10b~n", [Name, length(Outcomes), count(error, Outcomes), count(lost, Outcomes)]).
+
+count(Outcome, Outcomes) ->
+    length([O || O <- Outcomes, O =:= Outcome]).
