@@ -23,10 +23,9 @@
 -module(hep).
 
 -include("hep.hrl").
--include("../codec/hep_datagram.hrl").
 
 %% Called for each packet that is encoded.
--compile({inline, [numbered/1, payload_size/1]}).
+-compile({inline, [numbered/1]}).
 
 %% How deep a sentence goes into a term.
 -define(DEPTH, 12).
@@ -56,7 +55,7 @@
 %% For hep_port.
 -export([numbered/1]).
 %% For hep_json.
--export([option_list/1, payload_size/1]).
+-export([option_list/1]).
 %% Explains a badarg of this module to the shell (error_info of erlang:error/3).
 -export([format_error/2]).
 
@@ -206,7 +205,7 @@
 %% them. A packet in gzip is unpacked first: offsets then count in what it holds.
 -spec decode(Packet :: binary()) -> {ok, t()} | {error, reason()}.
 decode(Packet) when is_binary(Packet) ->
-    ?CODEC(byte_size(Packet), hep_nif:decode(Packet), hep_nif:decode_dirty(Packet, []));
+    hep_nif:decode(Packet, [], byte_size(Packet));
 decode(Packet) ->
     erlang:error(badarg, [Packet], [{error_info, #{}}]).
 
@@ -220,8 +219,7 @@ decode(Packet) ->
     {ok, t()} | {ok, t(), reason()} | {error, reason()}.
 decode(Packet, Options) ->
     try
-        List = option_list(Options),
-        ?CODEC(byte_size(Packet), hep_nif:decode(Packet, List), hep_nif:decode_dirty(Packet, List))
+        hep_nif:decode(Packet, option_list(Options), byte_size(Packet))
     catch
         error:_ -> erlang:error(badarg, [Packet, Options], [{error_info, #{}}])
     end.
@@ -233,30 +231,22 @@ decode(Packet, Options) ->
 %% name and by number.
 -spec encode(t()) -> {ok, iolist()} | {error, encode_reason()}.
 encode(Hep) ->
-    Numbered = numbered(Hep),
-    ?CODEC(payload_size(Hep), hep_nif:encode(Numbered), hep_nif:encode_dirty(Numbered, [])).
+    hep_nif:encode(numbered(Hep), [], hep_size:record(Hep)).
 
 %% @doc Encodes a packet. Raises `badarg' when an option is wrong.
 -spec encode(t(), encode_options()) -> {ok, iolist()} | {error, encode_reason()}.
 encode(Hep, Options) ->
     try
-        encode_with(numbered(Hep), option_list(Options))
+        Size = hep_size:record(Hep) + hep_size:options(Options),
+        hep_nif:encode(numbered(Hep), option_list(Options), Size)
     catch
         error:_ -> erlang:error(badarg, [Hep, Options], [{error_info, #{}}])
     end.
-
-encode_with(Hep, Options) ->
-    ?CODEC(payload_size(Hep), hep_nif:encode(Hep, Options), hep_nif:encode_dirty(Hep, Options)).
 
 %% @private The options as the codec takes them. From OTP 26 on `maps:to_list/1' takes iterators too, and
 %% `none' is one.
 -spec option_list(map()) -> [{term(), term()}].
 option_list(Options) when is_map(Options) -> maps:to_list(Options).
-
-%% @private How many bytes a packet that is to be written is about. What is none is for the codec to refuse.
--spec payload_size(hep() | term()) -> non_neg_integer().
-payload_size(#hep{payload = Payload}) when is_binary(Payload) -> byte_size(Payload);
-payload_size(_) -> 0.
 
 %% @private The record with numbers in place of names. What is no name stays for the codec to refuse.
 -spec numbered(hep() | term()) -> hep() | term().
@@ -336,12 +326,12 @@ format_error(badarg, _) ->
     #{2 => "not a map of options"}.
 
 %% Asks the codec, which alone knows the options.
-is_option(encode, Option) -> is_taken(fun hep_nif:encode/2, Option);
-is_option(_, Option) -> is_taken(fun hep_nif:decode/2, Option).
+is_option(encode, Option) -> is_taken(fun hep_nif:encode/3, Option);
+is_option(_, Option) -> is_taken(fun hep_nif:decode/3, Option).
 
 is_taken(Function, Option) ->
     try
-        _ = Function(<<>>, [Option]),
+        _ = Function(<<>>, [Option], 0),
         true
     catch
         error:badarg -> false

@@ -11,7 +11,6 @@
 -module(hep_json).
 
 -include("hep.hrl").
--include("../codec/hep_datagram.hrl").
 
 -export([encode/1, from_packet/1, from_packet/2, decode/1]).
 %% For the Elixir API.
@@ -47,25 +46,15 @@ object(#hep{} = Hep) ->
     {ok, Json} = encode_record(Hep),
     Json;
 object(State) ->
-    Version = hep:get_version(State),
     Chunks = hep:get_chunks(State),
-    {ok, Json} =
-        ?CODEC(
-            0,
-            hep_nif:chunks_to_json(Version, Chunks),
-            hep_nif:chunks_to_json_dirty(Version, Chunks)
-        ),
+    Size = hep_size:parsed_chunks(Chunks),
+    {ok, Json} = hep_nif:chunks_to_json(hep:get_version(State), Chunks, Size),
     Json.
 
 %% @private The JSON of a decoded packet, or why there is none.
 -spec encode_record(hep:hep()) -> {ok, binary()} | {error, hep:encode_reason()}.
 encode_record(Hep) ->
-    Numbered = hep:numbered(Hep),
-    ?CODEC(
-        hep:payload_size(Hep),
-        hep_nif:record_to_json(Numbered),
-        hep_nif:record_to_json_dirty(Numbered)
-    ).
+    hep_nif:record_to_json(hep:numbered(Hep), hep_size:record(Hep)).
 
 %% @doc The JSON of a packet as it came from the network, in one step.
 -spec from_packet(Packet :: binary()) ->
@@ -81,12 +70,7 @@ from_packet(Packet) ->
     {ok, binary()} | {ok, binary(), hep:reason()} | {error, hep:reason()}.
 from_packet(Packet, Options) ->
     try
-        List = hep:option_list(Options),
-        ?CODEC(
-            byte_size(Packet),
-            hep_nif:packet_to_json(Packet, List),
-            hep_nif:packet_to_json_dirty(Packet, List)
-        )
+        hep_nif:packet_to_json(Packet, hep:option_list(Options), byte_size(Packet))
     catch
         error:_ -> erlang:error(badarg, [Packet, Options], [{error_info, #{module => hep}}])
     end.
@@ -96,6 +80,6 @@ from_packet(Packet, Options) ->
 %% Nothing is passed over: fields that there are not, fields given twice and times that disagree are errors.
 -spec decode(Json :: binary()) -> {ok, hep:hep() | [hep:hep()]} | {error, reason()}.
 decode(Json) when is_binary(Json) ->
-    ?CODEC(byte_size(Json), hep_nif:from_json(Json), hep_nif:from_json_dirty(Json));
+    hep_nif:from_json(Json, byte_size(Json));
 decode(_) ->
     erlang:error(badarg).

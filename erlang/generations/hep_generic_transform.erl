@@ -14,5 +14,10 @@ namespace() -> <<"generic">>.
 %% @doc A chunk's name and readable value: an integer, an address, or the bytes as they are. A chunk
 %% that is unknown or of a wrong width is `no_call'.
 -spec transform(hep:chunk_id(), binary()) -> {ok, binary(), term()} | no_call.
-transform(ChunkId, Value) ->
-    hep_nif:transform_chunk(ChunkId, Value, hep_registry:names()).
+transform(ChunkId, Value) when ChunkId >= 0, ChunkId =< 16#ffff ->
+    case hep_transform:generic([{<<0:16, ChunkId:16>>, Value}]) of
+        [{Name, Transformed}] -> {ok, Name, Transformed};
+        [] -> no_call
+    end;
+transform(_, _) ->
+    no_call.

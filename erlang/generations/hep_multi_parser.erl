@@ -12,8 +12,6 @@
 %% looked at: see {@link hep:decode/1} for the view that reads the values.
 -module(hep_multi_parser).
 
--include("../codec/hep_datagram.hrl").
-
 -export([parse/1]).
 %% For the parsers of one version.
 -export([parse/2]).
@@ -21,15 +19,12 @@
 %% @doc Parses a packet. Whatever else comes in is an error too.
 -spec parse(Packet :: binary() | term()) -> {ok, hep:state()} | {error, invalid_packet, term()}.
 parse(Packet) when is_binary(Packet) ->
-    case chunks(Packet, hep_registry:keys()) of
+    case hep_nif:parse(Packet, hep_registry:keys(), byte_size(Packet)) of
         {ok, _} = Ok -> Ok;
         {error, _} -> {error, invalid_packet, Packet}
     end;
 parse(Other) ->
     {error, invalid_packet, Other}.
-
-chunks(Packet, Keys) ->
-    ?CODEC(byte_size(Packet), hep_nif:parse(Packet, Keys), hep_nif:parse_dirty(Packet, Keys)).
 
 %% @private
 -spec parse(hep:version(), term()) -> {ok, hep:state()} | {error, invalid_packet, term()}.

@@ -18,12 +18,13 @@
 -module(hep_transform).
 
 -include("hep.hrl").
--include("../codec/hep_datagram.hrl").
 
 -export([transform/1, transform/2]).
 -export([from_packet/1, from_packet/2]).
 %% For hep_port.
 -export([nested/3]).
+%% For hep_generic_transform.
+-export([generic/1]).
 
 -export_type([transformed/0]).
 
@@ -53,18 +54,19 @@ transform(Modules, Packet) when is_list(Modules) ->
 transform(_, _) ->
     erlang:error(badarg).
 
+%% @private The generic chunks of a packet, or of a list of chunks, with readable names and values.
+-spec generic(hep:hep() | hep:state() | [hep:parsed_chunk()]) -> properties().
 generic(#hep{} = Hep) ->
-    Names = hep_registry:names(),
-    ?CODEC(0, hep_nif:transform_record(Hep, Names), hep_nif:transform_record_dirty(Hep, Names));
+    hep_nif:transform_record(Hep, hep_registry:names(), hep_size:record_chunks(Hep));
+generic(Chunks) when is_list(Chunks) ->
+    {Names, Keys} = {hep_registry:names(), hep_registry:keys()},
+    case hep_nif:transform(Chunks, Names, Keys, unmeasured) of
+        %% To count would take half as long as to transform: only chunks that were not parsed here are counted.
+        unmeasured -> hep_nif:transform(Chunks, Names, Keys, hep_size:parsed_chunks(Chunks));
+        Properties -> Properties
+    end;
 generic(State) ->
-    Chunks = hep:get_chunks(State),
-    Names = hep_registry:names(),
-    Keys = hep_registry:keys(),
-    ?CODEC(
-        0,
-        hep_nif:transform(Chunks, Names, Keys),
-        hep_nif:transform_dirty(Chunks, Names, Keys)
-    ).
+    generic(hep:get_chunks(State)).
 
 %% @doc Parses a packet and transforms its generic chunks, in one step: what {@link transform/1} gives for
 %% {@link hep_multi_parser:parse/1}, faster, without a list of
@@ -72,19 +74,12 @@ generic(State) ->
 -spec from_packet(Packet :: binary() | term()) ->
     {ok, transformed()} | {error, invalid_packet, term()}.
 from_packet(Packet) when is_binary(Packet) ->
-    case properties_of(Packet, hep_registry:names()) of
+    case hep_nif:transform_packet(Packet, hep_registry:names(), byte_size(Packet)) of
         {ok, Version, Generic} -> {ok, around(Version, Generic, [])};
         {error, _} -> {error, invalid_packet, Packet}
     end;
 from_packet(Other) ->
     {error, invalid_packet, Other}.
-
-properties_of(Packet, Names) ->
-    ?CODEC(
-        byte_size(Packet),
-        hep_nif:transform_packet(Packet, Names),
-        hep_nif:transform_packet_dirty(Packet, Names)
-    ).
 
 %% @doc Parses a packet and transforms its generic chunks, and those of the modules' vendors: {@link
 %% transform/2} of {@link hep_multi_parser:parse/1}.

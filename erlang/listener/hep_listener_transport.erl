@@ -3,8 +3,6 @@
 %% TLS is `ssl' from the listening socket on, which keeps what its connections share: session tickets, for one.
 -module(hep_listener_transport).
 
--include("../codec/hep_datagram.hrl").
-
 -export([listen/1, accept/2, handover/3, peername/2, handshake/3, setopts/3, close/2, close/3]).
 
 -export_type([transport/0, listening/0, socket/0]).
@@ -29,7 +27,7 @@ listen(#{transport := Transport, ip := Ip, port := Port} = Options) ->
         {active, false},
         {reuseaddr, true},
         {backlog, ?BACKLOG},
-        {buffer, ?DATAGRAM}
+        {buffer, 16#ffff}
     ],
     case listen(Transport, Port, family(Ip) ++ Common ++ keepalive(os:type()) ++ Given, Options) of
         {ok, Socket} ->

@@ -60,123 +60,177 @@ largest_packet_test() ->
 
 %% What a normal scheduler does not take on.
 too_much_test_() ->
-    {Long, Dear} = {many(2001), <<0:(64 * 1024 + 1)/unit:8>>},
+    {Long, Text} = {many(2001), <<0:(64 * 1024 + 1)/unit:8>>},
     {ok, {hep, 3, Chunks}} = hep_multi_parser:parse(Long),
     {ok, Hep} = hep:decode(Long),
-    Text = (hep:new())#hep{payload = Dear, timestamp = {1, 2, 3}},
+    WithText = (hep:new())#hep{payload = Text, timestamp = {1, 2, 3}},
+    Compressed = [
+        {Function, Arguments}
+     || {Function, Arguments} <- on_packet(compressed()), lists:member(Function, [decode, packet_to_json])
+    ],
     [
-        {lists:flatten(io_lib:format("~s/~b ~P", [Function, length(Arguments), Arguments, 8])),
-            ?_assertEqual(dirty, apply(hep_nif, Function, Arguments))}
-     || {Function, Arguments} <-
-            on_packet(Long) ++ on_packet(compressed()) ++ on_record(Hep) ++ on_chunks(Chunks) ++
+        {name(Call), ?_assertEqual([Function], dirty(Call))}
+     || {Function, _} = Call <-
+            on_packet(Long) ++ on_record(Hep) ++ on_chunks(Chunks) ++ Compressed ++
                 [
-                    {encode, [Text, [{compress, zlib}]]},
-                    {record_to_json, [Text]},
-                    {chunks_to_json, [3, [{<<0:16, 15:16>>, Dear}]]},
-                    {from_json, [json(8 * 1024 + 1)]}
-                ] ++ on_chunks([{<<9:16, 1:16>>, unaligned(60000)} || _ <- lists:seq(1, 2000)]),
-        %% Those look into no compressed payload.
-        not (Arguments =:= [compressed(), hep_registry:keys()]),
-        not (Arguments =:= [compressed(), hep_registry:names()]),
-        %% Nor into vendors' values.
-        not (Function =:= transform andalso length(hd(Arguments)) =:= 2000)
+                    {encode, [WithText, [{compress, zlib}], 0]},
+                    {record_to_json, [WithText, 0]},
+                    {chunks_to_json, [3, [{<<0:16, 15:16>>, Text}], 0]},
+                    {from_json, [json(8 * 1024 + 1), 0]}
+                ]
     ].
 
-%% The most that one does take on: the best of a few runs, however busy the machine is. (Of values that are larger than
-%% any packet's one is copied before they are refused.)
+%% The answers are the same on either scheduler.
+same_answers_test_() ->
+    {ok, {hep, 3, Chunks}} = hep_multi_parser:parse(many(3)),
+    {ok, Decoded} = hep:decode(many(3)),
+    Hep = Decoded#hep{timestamp = {1, 2, 3}},
+    Calls = on_packet(many(3)) ++ on_record(Hep) ++ on_chunks(Chunks) ++ [{from_json, [json(100), 0]}],
+    [
+        {name(Call), fun() ->
+            Large = {Function, lists:droplast(Arguments) ++ [16#10000]},
+            ?assertEqual([], dirty(Call)),
+            ?assertEqual([Function], dirty(Large)),
+            ?assertEqual(apply(hep_nif, Function, Arguments), answer(Large))
+        end}
+     || {Function, Arguments} = Call <- Calls
+    ].
+
+answer({Function, Arguments}) -> apply(hep_nif, Function, Arguments).
+
+%% An error comes from either scheduler.
+badarg_test() ->
+    ?assertError(badarg, hep_nif:decode(<<>>, [x], 0)),
+    ?assertError(badarg, hep_nif:decode(<<>>, [x], 16#10000)),
+    ?assertError(badarg, hep_nif:parse(x, {}, 0)),
+    ?assertError(badarg, hep_nif:parse(x, {}, 16#10000)).
+
+%% The most that one does take on: the best of a few runs, however busy the machine is.
 most_test_() ->
-    {Many, Huge} = {many(2000), unaligned(4 * 1024 * 1024)},
+    Many = many(2000),
     {ok, {hep, 3, Chunks}} = hep_multi_parser:parse(Many),
     {ok, Hep} = hep:decode(Many),
     Text = binary:copy(<<1>>, 65535 - 12),
     [
         {timeout, 30,
-            {lists:flatten(io_lib:format("~s/~b ~P", [Function, length(Arguments), Arguments, 8])), fun() ->
-                Times = [time_of(Function, Arguments) || _ <- lists:seq(1, 5)],
+            {name(Call), fun() ->
+                ?assertEqual([], dirty(Call)),
+                Times = [time_of(Call) || _ <- lists:seq(1, 5)],
                 ?assert(lists:min(Times) < 20000)
             end}}
-     || {Function, Arguments} <-
+     || Call <-
             lists:append([on_packet(P) || P <- [Many, frame(chunk(15, Text))]]) ++
                 lists:append([on_record(R) || R <- [Hep, Hep#hep{payload = Text}]]) ++
-                on_record(Hep#hep{chunks = [{{9, 1}, unaligned(60000)} || _ <- lists:seq(1, 2000)]}) ++
-                on_chunks(Chunks) ++
-                on_chunks([{<<9:16, 1:16>>, Huge}, {<<9:16, 1:16>>, Huge}]) ++
-                [{from_json, [json(8 * 1024)]}]
+                on_chunks(Chunks) ++ [{from_json, [json(8 * 1024), 0]}]
     ].
 
-time_of(Function, Arguments) ->
+time_of({Function, Arguments}) ->
     element(1, timer:tc(hep_nif, Function, Arguments)).
 
 %% To read JSON is charged to the process that has it read.
 charged_test() ->
     Json = json(8 * 1024),
     {reductions, Before} = process_info(self(), reductions),
-    ?assertMatch({ok, _}, hep_nif:from_json(Json)),
+    ?assertMatch({ok, _}, hep_nif:from_json(Json, byte_size(Json))),
     {reductions, After} = process_info(self(), reductions),
     ?assert(After - Before > 1000).
 
-%% Binaries beyond a datagram do not even get to the functions for normal schedulers, where they might be copied.
-straight_to_dirty_test_() ->
-    Large = unaligned(16 * 1024 * 1024),
-    Hep = (hep:new())#hep{payload = Large},
+%% Binaries beyond a datagram are not touched on a normal scheduler, wherever they are: unaligned ones would be copied.
+large_binaries_test_() ->
+    Large = unaligned(1024 * 1024),
+    Key = <<0:16, 1:16>>,
+    {ok, {hep, 3, [{Parsed, _}]}} = hep_multi_parser:parse(frame(chunk(1, <<2>>))),
+    Hep = (hep:new())#hep{timestamp = {1, 2, 3}},
     [
-        {lists:flatten(io_lib:format("~p", [Call])), fun() ->
-            Called = [Function || {hep_nif, Function, _} <- calls(Call)],
-            ?assertMatch([_], Called),
-            ?assertEqual("_dirty", string:find(atom_to_list(hd(Called)), "_dirty"))
-        end}
+        {lists:flatten(io_lib:format("~p", [Call])), ?_assertMatch([_], dirty(Call))}
      || Call <- [
             fun() -> hep:decode(Large) end,
             fun() -> hep:decode(Large, #{v2_order => big}) end,
-            fun() -> hep:encode(Hep) end,
-            fun() -> hep:encode(Hep, #{v2_style => c}) end,
             fun() -> hep_multi_parser:parse(Large) end,
             fun() -> hep_transform:from_packet(Large) end,
             fun() -> hep_json:from_packet(Large) end,
-            fun() -> hep_json:encode(Hep) end,
-            fun() -> hep_json:decode(Large) end
+            fun() -> hep_json:decode(Large) end,
+            fun() -> hep:encode(Hep, #{auth_key => Large}) end,
+            fun() -> hep_generic_transform:transform(1, Large) end
+        ] ++
+            [
+                fun() -> Call(With) end
+             || With <- [
+                    Hep#hep{payload = Large},
+                    Hep#hep{chunks = [{{0, 18}, Large}]},
+                    Hep#hep{chunks = [{{0, 18}, {2, Large}}]},
+                    Hep#hep{chunks = [x, {{9, 1}, {0, <<>>}}, {{0, 18}, Large} | x]}
+                ],
+                Call <- [
+                    fun hep:encode/1,
+                    fun(H) -> hep:encode(H, #{v2_style => c}) end,
+                    fun hep_json:encode/1
+                ]
+            ] ++
+            [
+                fun() -> hep_transform:transform(Hep#hep{chunks = Chunks}) end
+             || Chunks <- [[{{0, 18}, Large}], [{{0, 18}, {2, Large}}]]
+            ] ++
+            [
+                fun() -> Call({hep, 3, Chunks}) end
+             || Chunks <- [[{Key, Large}], [{Large, <<>>}], [{Parsed, <<2>>}, {Key, Large}]],
+                Call <- [fun hep_transform:transform/1, fun hep_json:encode/1]
+            ]
+    ].
+
+%% What small binaries are about stays where it is, whoever made them.
+small_binaries_test_() ->
+    {ok, State} = hep_multi_parser:parse(many(3)),
+    {hep, 3, Chunks} = State,
+    Own = {hep, 3, [{binary:copy(Key), Value} || {Key, Value} <- Chunks]},
+    [
+        ?_assertEqual([], dirty(Call))
+     || Call <- [
+            fun() -> hep_transform:transform(State) end,
+            fun() -> hep_transform:transform(Own) end,
+            fun() -> hep_json:encode(Own) end
         ]
     ].
 
-%% The functions of hep_nif that are called.
-calls(Call) ->
-    _ = hep_nif:module_info(),
-    _ = erlang:trace_pattern({hep_nif, '_', '_'}, true, [local]),
-    {Pid, Monitor} = spawn_monitor(fun() -> receive go -> _ = Call(), exit(done) end end),
-    1 = erlang:trace(Pid, true, [call]),
+name({Function, Arguments}) ->
+    lists:flatten(io_lib:format("~s/~b ~P", [Function, length(Arguments), Arguments, 8])).
+
+%% The functions of hep_nif that a call runs on a dirty scheduler: its id is 0 in a trace.
+dirty({Function, Arguments}) ->
+    dirty(fun() -> apply(hep_nif, Function, Arguments) end);
+dirty(Call) ->
+    {Pid, Monitor} = spawn_monitor(fun() -> receive go -> _ = catch Call(), exit(done) end end),
+    1 = erlang:trace(Pid, true, [running, scheduler_id]),
     Pid ! go,
     receive {'DOWN', Monitor, _, _, done} -> ok end,
     Delivered = erlang:trace_delivered(Pid),
     receive {trace_delivered, Pid, Delivered} -> ok end,
-    _ = erlang:trace_pattern({hep_nif, '_', '_'}, false, [local]),
-    traced(Pid).
+    [Function || {in, {hep_nif, Function, _}, 0} <- traced(Pid)].
 
 traced(Pid) ->
-    receive {trace, Pid, call, Called} -> [Called | traced(Pid)]
+    receive {trace, Pid, Event, Where, Scheduler} -> [{Event, Where, Scheduler} | traced(Pid)]
     after 0 -> []
     end.
 
 on_packet(Packet) ->
     [
-        {decode, [Packet]},
-        {decode, [Packet, []]},
-        {packet_to_json, [Packet, []]},
-        {parse, [Packet, hep_registry:keys()]},
-        {transform_packet, [Packet, hep_registry:names()]}
+        {decode, [Packet, [], 0]},
+        {packet_to_json, [Packet, [], 0]},
+        {parse, [Packet, hep_registry:keys(), 0]},
+        {transform_packet, [Packet, hep_registry:names(), 0]}
     ].
 
 on_record(Hep) ->
     [
-        {encode, [Hep]},
-        {encode, [Hep, []]},
-        {record_to_json, [Hep]},
-        {transform_record, [Hep, hep_registry:names()]}
+        {encode, [Hep, [], 0]},
+        {record_to_json, [Hep, 0]},
+        {transform_record, [Hep, hep_registry:names(), 0]}
     ].
 
 on_chunks(Chunks) ->
     [
-        {chunks_to_json, [3, Chunks]},
-        {transform, [Chunks, hep_registry:names(), hep_registry:keys()]}
+        {chunks_to_json, [3, Chunks, 0]},
+        {transform, [Chunks, hep_registry:names(), hep_registry:keys(), 0]}
     ].
 
 many(Count) ->

@@ -15,7 +15,7 @@ keys_are_found_by_address_test() ->
     ?assertEqual(key(0, 2), Protocol),
     ?assertEqual(
         [{<<"ipProtocolFamily">>, 17}],
-        hep_nif:transform([{Protocol, <<17>>}], hep_registry:names(), list_to_tuple(Shifted))
+        hep_nif:transform([{Protocol, <<17>>}], hep_registry:names(), list_to_tuple(Shifted), 0)
     ).
 
 %% Whatever lies where, the answer is the same.
@@ -48,8 +48,8 @@ found(Keys) ->
     Others = [{key(Vendor, Id), Value} || {Id, Value} <- of_all_widths(), Vendor <- [0, 1]],
     [
         ?assertEqual(
-            hep_nif:transform(Chunks, Names, none),
-            hep_nif:transform(Chunks, Names, Keys)
+            hep_nif:transform(Chunks, Names, none, 0),
+            hep_nif:transform(Chunks, Names, Keys, 0)
         )
      || Chunks <- [Own, lists:reverse(Own), Own ++ Own, Others, Others ++ Own]
     ].

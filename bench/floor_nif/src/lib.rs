@@ -16,7 +16,7 @@ use rustler::{Env, SchedulerFlags, Term};
 rustler::init!("hep_floor", load = load);
 
 // As in `hep_nif`: `#[rustler::nif]` would allocate for the arguments.
-rustler::codegen_runtime::inventory::submit! {
+inventory::submit! {
     rustler::Nif {
         name: c"decode".as_ptr(),
         arity: 1,

@@ -1,24 +1,21 @@
-//! Calls and terms of the BEAM: the one module with `unsafe` code.
+//! Terms of the BEAM.
 //!
-//! It speaks to the NIF API directly, since a packet's terms are made thousands of times a millisecond:
-//! `rustler::Term` carries its environment with each term, a tuple of them is copied to make one, and
-//! `#[rustler::nif]` allocates for the arguments of each call.
+//! The NIF API is called directly, since a packet's terms are made thousands of times a millisecond:
+//! `rustler::Term` carries its environment with each term, and a tuple of them is copied to make one.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::panic::{self, AssertUnwindSafe};
 use std::slice;
 use std::sync::OnceLock;
 
-use hep_term::{Atom, Scheduler, TermBuilder, TermReader, Terms, split_key};
+use hep_term::{Answer, Atom, Stop, TermBuilder, TermReader, Terms, split_key};
 use rustler::sys::{
-    ErlNifBinary, ErlNifEnv, ErlNifTerm, enif_consume_timeslice, enif_get_list_cell, enif_get_tuple,
-    enif_get_uint64, enif_inspect_binary, enif_is_binary, enif_make_atom_len, enif_make_badarg,
-    enif_make_list_from_array, enif_make_new_binary, enif_make_sub_binary, enif_make_tuple_from_array,
-    enif_make_uint64, enif_raise_exception,
+    ErlNifBinary, ErlNifTerm, enif_consume_timeslice, enif_get_list_cell, enif_get_tuple, enif_get_uint64,
+    enif_inspect_binary, enif_is_binary, enif_make_atom_len, enif_make_list_from_array, enif_make_new_binary,
+    enif_make_sub_binary, enif_make_tuple_from_array, enif_make_uint64,
 };
-use rustler::{Env, SchedulerFlags, Term};
+use rustler::{Env, Term};
 
 /// How many elements of lists are a hundredth of a scheduler's timeslice of a millisecond.
 const ELEMENTS_PER_PERCENT: usize = 100;
@@ -27,16 +24,9 @@ const BYTES_PER_PERCENT: usize = 4096;
 /// How many bytes of JSON are, when it is read.
 const JSON_PER_PERCENT: usize = 128;
 
-/// How many bytes of longer binaries one call looks into, beside the first: those that do not begin at a
-/// byte's border are copied for it, which cannot be seen, and the copies live as long as the call does.
-const fn inspected(scheduler: Scheduler) -> usize {
-    match scheduler {
-        // Beyond it the call is for a dirty one.
-        Scheduler::Normal => 1024 * 1024,
-        // The longest frame of the port program: the two sides answer alike wherever both can.
-        Scheduler::Dirty => 64 * 1024 * 1024,
-    }
-}
+/// How many bytes of longer binaries one call reads, beside the first: unaligned ones are copied, and the copies live
+/// as long as the call. It is the longest frame of the port program, so that the two answer alike.
+const MOST_READ: usize = 64 * 1024 * 1024;
 /// What is not longer takes no more than the list that it stands in.
 const SHORT: usize = 64;
 
@@ -123,6 +113,12 @@ impl NifTerm<'_> {
         Self(term, PhantomData)
     }
 
+    /// What the NIF API takes.
+    #[inline]
+    pub(crate) const fn raw(self) -> ErlNifTerm {
+        self.0
+    }
+
     #[inline]
     const fn word(self) -> usize {
         // SAFETY: a term is a word, as `erl_nif.h` declares it.
@@ -135,79 +131,6 @@ impl NifTerm<'_> {
     const unsafe fn of_word(word: usize) -> Self {
         // SAFETY: see `word`; that it is a term's is the caller's part.
         Self::of(unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) })
-    }
-}
-
-/// Declares the NIFs: name in Erlang, scheduler, function. A function takes as many terms as the NIF does; where it
-/// answers `None` the call raises `badarg`.
-macro_rules! nifs {
-    ( $( $name:ident: $scheduler:ident => $function:path; )* ) => { $(
-        // What `#[rustler::nif]` would make, but for the vector of arguments.
-        rustler::codegen_runtime::inventory::submit! {
-            rustler::Nif {
-                name: concat!(stringify!($name), "\0").as_ptr().cast(),
-                arity: $crate::terms::arity($function),
-                flags: $crate::terms::flags(hep_term::Scheduler::$scheduler),
-                raw_func: {
-                    unsafe extern "C" fn nif(
-                        env: *mut rustler::sys::ErlNifEnv,
-                        _arity: rustler::sys::c_int,
-                        arguments: *const rustler::sys::ErlNifTerm,
-                    ) -> rustler::sys::ErlNifTerm {
-                        // SAFETY: the VM calls with `arity` arguments, all of them terms of `env`.
-                        unsafe { $crate::terms::call(env, arguments, hep_term::Scheduler::$scheduler, $function) }
-                    }
-                    nif
-                },
-            }
-        }
-    )* };
-}
-pub(crate) use nifs;
-
-/// How many terms a NIF's function takes.
-#[expect(clippy::cast_possible_truncation, reason = "a function of the BEAM takes 255 at the most")]
-pub(crate) const fn arity<const N: usize>(
-    _function: for<'a> fn(&mut NifTerms<'a>, [NifTerm<'a>; N]) -> Option<NifTerm<'a>>,
-) -> u32 {
-    N as u32
-}
-
-/// What the VM calls the scheduler.
-pub(crate) const fn flags(scheduler: Scheduler) -> u32 {
-    match scheduler {
-        Scheduler::Normal => SchedulerFlags::Normal as u32,
-        Scheduler::Dirty => SchedulerFlags::DirtyCpu as u32,
-    }
-}
-
-/// One call of a NIF. A panic would not leave it, but raise `nif_panicked`, as with rustler; none is known.
-///
-/// # Safety
-/// `raw` is the environment of a call, and `arguments` are `N` terms of it.
-#[inline]
-pub(crate) unsafe fn call<const N: usize>(
-    raw: *mut ErlNifEnv,
-    arguments: *const ErlNifTerm,
-    scheduler: Scheduler,
-    function: impl for<'a> FnOnce(&mut NifTerms<'a>, [NifTerm<'a>; N]) -> Option<NifTerm<'a>>,
-) -> ErlNifTerm {
-    // SAFETY: `raw` is the environment of a call. It is this one's only, and `function`, which takes any lifetime, lets
-    // neither a term nor its bytes out.
-    let env = unsafe { Env::new(&raw, raw) };
-    // SAFETY: there are `N` of them, and a `NifTerm` is nothing but a term.
-    let arguments = unsafe { *arguments.cast::<[NifTerm<'_>; N]>() };
-    let answer = panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut terms = NifTerms::new(env, scheduler);
-        let answer = function(&mut terms, arguments);
-        terms.finish(answer)
-    }));
-    match answer {
-        Ok(Some(answer)) => answer.0,
-        // SAFETY: `raw` is the environment of the call, which returns what is made here.
-        Ok(None) => unsafe { enif_make_badarg(raw) },
-        // SAFETY: as above.
-        Err(_) => unsafe { enif_raise_exception(raw, make_atom(env, "nif_panicked").0) },
     }
 }
 
@@ -236,7 +159,8 @@ impl<'a> Literals<'a> {
 /// The terms of one call.
 pub(crate) struct NifTerms<'a> {
     env: Env<'a>,
-    scheduler: Scheduler,
+    /// Whether the call is on a dirty scheduler.
+    may_take_long: bool,
     immediates: &'static Immediates,
     /// The packet that the call is about, if it is about one, and its bytes.
     packet: Cell<Option<(ErlNifTerm, &'a [u8])>>,
@@ -248,50 +172,49 @@ pub(crate) struct NifTerms<'a> {
     elements: Cell<usize>,
     /// What the bytes that the call is about cost, in hundredths of a timeslice.
     percent: usize,
-    /// Bytes of longer binaries looked into so far.
-    inspected: Cell<usize>,
-    /// Whether there were more of them than the call may look into.
-    is_exhausted: Cell<bool>,
+    /// Whether the size of the binaries is known that the call reads. It is not where Erlang would take longer to
+    /// count it than the call takes: then only binaries are read that stand beside a literal key. Those are from a
+    /// packet that was parsed here.
+    is_measured: bool,
+    /// Whether there are others.
+    needs_size: Cell<bool>,
+    /// Bytes of longer binaries read so far.
+    read: Cell<usize>,
 }
 
 impl<'a> NifTerms<'a> {
     #[inline]
-    fn new(env: Env<'a>, scheduler: Scheduler) -> Self {
+    pub(crate) fn new(env: Env<'a>, may_take_long: bool) -> Self {
         Self {
             env,
-            scheduler,
+            may_take_long,
             immediates: immediates(env),
             packet: Cell::new(None),
             names: &[],
             keys: Literals::default(),
             elements: Cell::new(0),
             percent: 0,
-            inspected: Cell::new(0),
-            is_exhausted: Cell::new(false),
+            is_measured: true,
+            needs_size: Cell::new(false),
+            read: Cell::new(0),
         }
     }
 
-    /// The scheduler that the call is on.
+    /// The bytes of the packet that the call is about: binaries are made as parts of it. Anything but a
+    /// binary is a bad argument.
     #[inline]
-    pub(crate) const fn scheduler(&self) -> Scheduler {
-        self.scheduler
-    }
-
-    /// The bytes of the packet that the call is about: binaries are made as parts of it. `None` when the term is no
-    /// binary.
-    #[inline]
-    pub(crate) fn packet(&mut self, packet: NifTerm<'a>) -> Option<&'a [u8]> {
-        let bytes = self.inspect(packet)?;
+    pub(crate) fn packet(&mut self, packet: NifTerm<'a>) -> Answer<NifTerm<'a>, &'a [u8]> {
+        let bytes = self.inspect(packet).ok_or(Stop::BadArgument)?;
         self.packet.set(Some((packet.0, bytes)));
         self.percent = bytes.len() / BYTES_PER_PERCENT;
-        Some(bytes)
+        Ok(bytes)
     }
 
-    /// The bytes of the JSON that the call is about. `None` when the term is no binary.
-    pub(crate) fn json(&mut self, json: NifTerm<'a>) -> Option<&'a [u8]> {
-        let bytes = self.inspect(json)?;
+    /// The bytes of the JSON that the call is about. Anything but a binary is a bad argument.
+    pub(crate) fn json(&mut self, json: NifTerm<'a>) -> Answer<NifTerm<'a>, &'a [u8]> {
+        let bytes = self.inspect(json).ok_or(Stop::BadArgument)?;
         self.percent = bytes.len() / JSON_PER_PERCENT;
-        Some(bytes)
+        Ok(bytes)
     }
 
     /// Takes `hep_registry:names()`; without it the names are made.
@@ -306,10 +229,23 @@ impl<'a> NifTerms<'a> {
         self.keys = Literals::of(self.tuple_elements(keys).unwrap_or_default());
     }
 
-    /// The answer, `dirty` where a normal scheduler could not look into all that it is about. Tells the scheduler
-    /// what it cost.
+    /// Takes the size of the binaries that the call reads, if it is known.
     #[inline]
-    fn finish(&self, answer: Option<NifTerm<'a>>) -> Option<NifTerm<'a>> {
+    pub(crate) fn take_size(&mut self, size: NifTerm<'a>) -> Option<u64> {
+        let size = self.unsigned(size);
+        self.is_measured = size.is_some();
+        size
+    }
+
+    /// Whether the call has to be made again with the size.
+    #[inline]
+    pub(crate) fn needs_size(&self) -> bool {
+        self.needs_size.get()
+    }
+
+    /// Tells the scheduler what the call cost.
+    #[inline]
+    pub(crate) fn consume_timeslice(&self) {
         let percent = (self.elements.get() / ELEMENTS_PER_PERCENT).max(self.percent);
         if percent > 0 {
             // SAFETY: `env` is the environment of this call.
@@ -317,10 +253,6 @@ impl<'a> NifTerms<'a> {
                 enif_consume_timeslice(self.env.as_c_arg(), i32::try_from(percent.min(100)).unwrap_or(100))
             };
         }
-        if self.is_exhausted.get() && self.scheduler == Scheduler::Normal {
-            return Some(self.atom(Atom::Dirty));
-        }
-        answer
     }
 
     /// The bytes of a binary.
@@ -396,6 +328,11 @@ impl<'a> NifTerms<'a> {
 
 impl<'a> TermBuilder for NifTerms<'a> {
     type Term = NifTerm<'a>;
+
+    #[inline]
+    fn may_take_long(&self) -> bool {
+        self.may_take_long
+    }
 
     #[inline]
     fn atom(&self, atom: Atom) -> NifTerm<'a> {
@@ -477,13 +414,12 @@ impl<'a> TermReader for NifTerms<'a> {
 
     #[inline]
     fn bytes(&self, term: NifTerm<'a>) -> Option<&[u8]> {
-        if self.inspected.get() > inspected(self.scheduler) {
-            self.is_exhausted.set(true);
+        if self.read.get() > MOST_READ {
             return None;
         }
         let bytes = self.inspect(term)?;
         if bytes.len() > SHORT {
-            self.inspected.set(self.inspected.get().saturating_add(bytes.len()));
+            self.read.set(self.read.get().saturating_add(bytes.len()));
         }
         Some(bytes)
     }
@@ -504,20 +440,28 @@ impl<'a> TermReader for NifTerms<'a> {
     }
 
     #[inline]
-    fn each(&self, list: NifTerm<'a>, mut visit: impl FnMut(NifTerm<'a>) -> Option<()>) -> Option<()> {
+    fn each<E>(
+        &self,
+        list: NifTerm<'a>,
+        mut visit: impl FnMut(NifTerm<'a>) -> Result<(), E>,
+    ) -> Result<bool, E> {
         let (mut head, mut rest) = (ErlNifTerm::default(), list.0);
         // SAFETY: `rest` is a term of this call; on success head and tail are too.
         while unsafe { enif_get_list_cell(self.env.as_c_arg(), rest, &raw mut head, &raw mut rest) } != 0 {
             visit(NifTerm::of(head))?;
         }
-        (rest == self.immediates.nil).then_some(())
+        Ok(rest == self.immediates.nil)
     }
 
     #[inline]
     fn read_key(&self, term: NifTerm<'a>) -> Option<(u16, u16)> {
         match self.literal_key(term) {
             Some(id) => Some((0, id)),
-            None => split_key(self.bytes(term)?),
+            None if self.is_measured => split_key(self.bytes(term)?),
+            None => {
+                self.needs_size.set(true);
+                None
+            }
         }
     }
 }
@@ -534,7 +478,7 @@ fn make_integer(env: Env<'_>, value: u64) -> NifTerm<'_> {
     NifTerm::of(unsafe { enif_make_uint64(env.as_c_arg(), value) })
 }
 
-fn make_atom<'a>(env: Env<'a>, name: &str) -> NifTerm<'a> {
+pub(crate) fn make_atom<'a>(env: Env<'a>, name: &str) -> NifTerm<'a> {
     // SAFETY: `env` is an environment that lives, and the name is given with its length.
     NifTerm::of(unsafe { enif_make_atom_len(env.as_c_arg(), name.as_ptr().cast(), name.len()) })
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use eetf::Term;
 use hep::Options;
-use hep_term::{Scheduler, SystemClock, TermReader};
+use hep_term::{Answer, Stop, TermReader};
 
 use crate::frames::{LENGTH, items};
 use crate::limit::Limit;
@@ -51,11 +51,11 @@ fn put_answer(answers: &mut Vec<u8>, request: &[u8], most: usize, room: &Cell<Ve
     // The version is a byte, too.
     let terms = EtfTerms::new(&request, room, most.saturating_sub(1));
     match call(&terms) {
-        None => put_atom(answers, BADARG),
-        Some(answer) => match terms.too_large(&answer) {
+        Ok(answer) | Err(Stop::Error(answer)) => match terms.too_large(&answer) {
             None => terms.put(&answer, answers),
             Some(size) => put_too_large(answers, size.saturating_add(1)),
         },
+        Err(Stop::BadArgument | Stop::TakesLong) => put_atom(answers, BADARG),
     }
 }
 
@@ -68,34 +68,27 @@ fn put_too_large(bytes: &mut Vec<u8>, size: usize) {
     put_integer(bytes, u64::try_from(size).unwrap_or(u64::MAX));
 }
 
-fn call(terms: &EtfTerms<'_>) -> Option<Made> {
-    let Term::Tuple(request) = terms.request else { return None };
-    let (Term::Atom(name), arguments) = request.elements.split_first()? else { return None };
-    let scheduler = Scheduler::Dirty;
+fn call(terms: &EtfTerms<'_>) -> Answer<Made> {
+    let Term::Tuple(request) = terms.request else { return Err(Stop::BadArgument) };
+    let [Term::Atom(name), arguments @ ..] = &request.elements[..] else { return Err(Stop::BadArgument) };
+    let bytes = |term| terms.bytes(term).ok_or(Stop::BadArgument);
     match (name.name.as_str(), arguments) {
         ("decode", [packet, options]) => {
-            let options = hep_term::options(terms, options)?;
-            Some(hep_term::decode(terms, terms.bytes(packet)?, &options, SystemClock, scheduler))
+            hep_term::decode(terms, bytes(packet)?, &hep_term::options(terms, options)?)
         }
-        ("parse", [packet]) => {
-            Some(hep_term::parse(terms, terms.bytes(packet)?, &Options::default(), SystemClock, scheduler))
-        }
+        ("parse", [packet]) => hep_term::parse(terms, bytes(packet)?, &Options::default()),
         ("encode", [hep, options]) => {
-            let options = hep_term::encode_options(terms, options)?;
-            Some(hep_term::encode(terms, hep, &options, SystemClock, scheduler))
+            hep_term::encode(terms, hep, &hep_term::encode_options(terms, options)?)
         }
-        ("transform", [chunks]) => hep_term::transform(terms, chunks, scheduler),
-        ("transform_record", [hep]) => hep_term::transform_record(terms, hep, scheduler),
+        ("transform", [chunks]) => hep_term::transform(terms, chunks),
+        ("transform_record", [hep]) => hep_term::transform_record(terms, hep),
         ("packet_to_json", [packet, options]) => {
-            let options = hep_term::options(terms, options)?;
-            Some(hep_term::packet_to_json(terms, terms.bytes(packet)?, &options, SystemClock, scheduler))
+            hep_term::packet_to_json(terms, bytes(packet)?, &hep_term::options(terms, options)?)
         }
-        ("record_to_json", [hep]) => Some(hep_term::record_to_json(terms, hep, scheduler)),
-        ("chunks_to_json", [version, chunks]) => {
-            hep_term::chunks_to_json(terms, version, chunks, SystemClock, scheduler)
-        }
-        ("from_json", [json]) => Some(hep_term::from_json(terms, terms.bytes(json)?, scheduler)),
-        _ => None,
+        ("record_to_json", [hep]) => hep_term::record_to_json(terms, hep),
+        ("chunks_to_json", [version, chunks]) => hep_term::chunks_to_json(terms, version, chunks),
+        ("from_json", [json]) => hep_term::from_json(terms, bytes(json)?),
+        _ => Err(Stop::BadArgument),
     }
 }
 

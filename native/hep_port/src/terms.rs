@@ -273,14 +273,11 @@ impl<'a> TermReader for EtfTerms<'a> {
         }
     }
 
-    fn each(&self, list: &'a Term, mut visit: impl FnMut(&'a Term) -> Option<()>) -> Option<()> {
+    fn each<E>(&self, list: &'a Term, visit: impl FnMut(&'a Term) -> Result<(), E>) -> Result<bool, E> {
         match list {
-            Term::List(List { elements }) => elements.iter().try_for_each(&mut visit),
-            Term::ImproperList(improper) => {
-                improper.elements.iter().try_for_each(&mut visit)?;
-                None
-            }
-            _ => None,
+            Term::List(List { elements }) => elements.iter().try_for_each(visit).map(|()| true),
+            Term::ImproperList(improper) => improper.elements.iter().try_for_each(visit).map(|()| false),
+            _ => Ok(false),
         }
     }
 }

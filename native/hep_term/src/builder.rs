@@ -38,10 +38,6 @@ atoms! {
     Undefined = "undefined";
     /// The tag of both views.
     Hep = "hep";
-    /// The call must be made again on a dirty scheduler.
-    Dirty = "dirty";
-    /// The answer to a chunk that has no transformed form.
-    NoCall = "no_call";
     /// [`NotHep`](hep::DecodeError::NotHep)
     NotHep = "not_hep";
     /// [`Truncated`](hep::DecodeError::Truncated)
@@ -159,6 +155,13 @@ pub trait TermBuilder {
     /// A term.
     type Term;
 
+    /// Whether a call may take long. Where it may not, what would is given up with
+    /// [`Stop::TakesLong`](crate::Stop::TakesLong).
+    #[inline]
+    fn may_take_long(&self) -> bool {
+        true
+    }
+
     /// An atom.
     fn atom(&self, atom: Atom) -> Self::Term;
 
@@ -208,9 +211,8 @@ pub trait TermReader: TermBuilder {
     /// The elements of a tuple of `N`.
     fn elements<const N: usize>(&self, term: Self::Input) -> Option<[Self::Input; N]>;
 
-    /// Calls `visit` with each element, until it answers `None`; `None` too when the list is improper
-    /// or the term no list.
-    fn each(&self, list: Self::Input, visit: impl FnMut(Self::Input) -> Option<()>) -> Option<()>;
+    /// Calls `visit` with each element, until one is an error. `Ok(false)` when the term is not a proper list.
+    fn each<E>(&self, list: Self::Input, visit: impl FnMut(Self::Input) -> Result<(), E>) -> Result<bool, E>;
 
     /// The vendor and the id of a binary `<<Vendor:16, Id:16>>`.
     fn read_key(&self, term: Self::Input) -> Option<(u16, u16)> {

@@ -8,7 +8,7 @@ use hep::{Clock, Timestamp};
 /// The system's clock. What it has [reached](Clock::reached) is remembered by each thread, since to ask the system for
 /// every packet would take a tenth of the time of decoding it.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemClock;
+pub(crate) struct SystemClock;
 
 /// What a thread remembers.
 #[derive(Clone, Copy)]

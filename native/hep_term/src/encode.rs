@@ -4,11 +4,12 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
 
 use hep::{
-    Chunk, Clock, Compress, EncodeError, EncodeOptions, Encoded, Family, Field, OtherChunks, Packet, Payload,
+    Chunk, Compress, EncodeError, EncodeOptions, Encoded, Family, Field, OtherChunks, Packet, Payload,
     Timestamp, Version,
 };
 
-use crate::{Atom, Scheduler, TermReader, Terms, ok, refused};
+use crate::clock::SystemClock;
+use crate::{Answer, Atom, CHUNKS, Stop, TermReader, Terms, ok, refused, stay_short};
 
 /// The largest binary that the BEAM keeps on a process's heap: a larger one is allocated apart, and freed one
 /// by one, which takes longer than all that is written into it.
@@ -16,39 +17,17 @@ const HEAP_BINARY: usize = 64;
 /// In how many of them a header comes at the most. A larger one comes in one piece.
 const PIECES: usize = 4;
 
-/// `{ok, Parts}` or `{error, Reason}`, see `hep:encode_reason()`; `dirty` where a normal scheduler is not
-/// enough.
+/// `{ok, Parts}` or `{error, Reason}`, see `hep:encode_reason()`.
 ///
 /// The parts are the header in pieces, the payload, and what stands behind it if there is any. The payload is
 /// the record's own binary unless it had to be compressed.
-pub fn encode<B: TermReader>(
-    builder: &B,
-    record: B::Input,
-    options: &EncodeOptions<'_>,
-    clock: impl Clock,
-    scheduler: Scheduler,
-) -> B::Term {
-    if scheduler == Scheduler::Normal && options.compress != Compress::None {
-        return builder.atom(Atom::Dirty);
-    }
-    match written(builder, record, options, clock, scheduler) {
-        Ok(parts) => ok(builder, parts),
-        Err(answer) => answer,
-    }
-}
-
-fn written<B: TermReader>(
-    builder: &B,
-    record: B::Input,
-    options: &EncodeOptions<'_>,
-    clock: impl Clock,
-    scheduler: Scheduler,
-) -> Result<B::Term, B::Term> {
+pub fn encode<B: TermReader>(builder: &B, record: B::Input, options: &EncodeOptions<'_>) -> Answer<B::Term> {
+    stay_short(builder, options.compress == Compress::None)?;
     let fields = Fields::required(builder, record)?;
     let mut packet = Packet::new(fields.version(builder)?);
-    fields.read(builder, scheduler, &mut packet)?;
+    fields.read(builder, &mut packet)?;
     let mut encoded = Encoded::default();
-    hep::encode_into(&mut encoded, &packet, options, clock)
+    hep::encode_into(&mut encoded, &packet, options, SystemClock)
         .map_err(|error| fields.refused(builder, error, packet.version))?;
     let mut parts = Terms::new();
     let header = encoded.header.as_bytes();
@@ -63,7 +42,7 @@ fn written<B: TermReader>(
     if !encoded.trailer.is_empty() {
         parts.push(builder.binary(&encoded.trailer));
     }
-    Ok(builder.list(&mut parts))
+    Ok(ok(builder, builder.list(&mut parts)))
 }
 
 /// The terms of a `#hep{}`, by their names in the record.
@@ -119,26 +98,21 @@ impl<T: Copy> Fields<T> {
 
     /// As [`of`](Self::of); what is no such record is answered with an error.
     #[inline]
-    pub(crate) fn required<B: TermReader<Input = T>>(builder: &B, record: T) -> Result<Self, B::Term> {
+    pub(crate) fn required<B: TermReader<Input = T>>(builder: &B, record: T) -> Answer<B::Term, Self> {
         Self::of(builder, record).ok_or_else(|| {
             refused(builder, builder.tuple([builder.atom(Atom::InvalidHep), builder.keep(record)]))
         })
     }
 
-    /// The packet that the record stands for, or the answer: an error that names the field that is wrong, or
-    /// `dirty` where a normal scheduler is not enough for its chunks.
-    pub(crate) fn packet<'b, B: TermReader<Input = T>>(
-        &self,
-        builder: &'b B,
-        scheduler: Scheduler,
-    ) -> Result<Packet<'b>, B::Term> {
+    /// The packet that the record stands for. An error names the wrong field.
+    pub(crate) fn packet<'b, B: TermReader<Input = T>>(&self, builder: &'b B) -> Answer<B::Term, Packet<'b>> {
         let mut packet = Packet::new(self.version(builder)?);
-        self.read(builder, scheduler, &mut packet)?;
+        self.read(builder, &mut packet)?;
         Ok(packet)
     }
 
     #[inline]
-    fn version<B: TermReader<Input = T>>(&self, builder: &B) -> Result<Version, B::Term> {
+    fn version<B: TermReader<Input = T>>(&self, builder: &B) -> Answer<B::Term, Version> {
         match builder.unsigned(self.version) {
             Some(1) => Ok(Version::V1),
             Some(2) => Ok(Version::V2),
@@ -152,9 +126,8 @@ impl<T: Copy> Fields<T> {
     fn read<'b, B: TermReader<Input = T>>(
         &self,
         builder: &'b B,
-        scheduler: Scheduler,
         packet: &mut Packet<'b>,
-    ) -> Result<(), B::Term> {
+    ) -> Answer<B::Term, ()> {
         packet.family = self.family(builder)?;
         packet.payload_type = required(builder, Atom::PayloadType, self.payload_type)?;
         packet.protocol = optional(builder, Atom::Protocol, self.protocol)?;
@@ -164,7 +137,7 @@ impl<T: Copy> Fields<T> {
         packet.dst_port = optional(builder, Atom::DstPort, self.dst_port)?;
         packet.timestamp = time(builder, self.timestamp)?;
         packet.capture_id = optional(builder, Atom::NodeId, self.node_id)?;
-        self.chunks(builder, scheduler, &mut packet.chunks)?;
+        self.chunks(builder, &mut packet.chunks)?;
         packet.payload = match builder.bytes(self.payload) {
             Some(bytes) => Payload::Plain(bytes),
             None => return Err(invalid(builder, Atom::Payload, self.payload)),
@@ -173,7 +146,7 @@ impl<T: Copy> Fields<T> {
     }
 
     #[inline]
-    fn family<B: TermReader<Input = T>>(&self, builder: &B) -> Result<Option<Family>, B::Term> {
+    fn family<B: TermReader<Input = T>>(&self, builder: &B) -> Answer<B::Term, Option<Family>> {
         if builder.is_atom(self.family, Atom::Undefined) {
             return Ok(None);
         }
@@ -187,31 +160,21 @@ impl<T: Copy> Fields<T> {
     fn chunks<'b, B: TermReader<Input = T>>(
         &self,
         builder: &'b B,
-        scheduler: Scheduler,
         chunks: &mut OtherChunks<'b>,
-    ) -> Result<(), B::Term> {
+    ) -> Answer<B::Term, ()> {
         let mut size = 0_usize;
-        let mut answer = None;
-        let walked = builder.each(self.chunks, |element| {
-            if let Some(chunk) = record_chunk(builder, element) {
-                size = size.saturating_add(chunk.value.len().max(1));
-                chunks.push(chunk);
-                // What is too large for a packet is too large for its chunks: no more of it is looked at.
-                if u16::try_from(size).is_err() {
-                    answer = Some(self.refused(builder, EncodeError::TooLarge { size }, Version::V3));
-                } else if !scheduler.walks(chunks.len()) {
-                    answer = Some(builder.atom(Atom::Dirty));
-                }
-            } else {
-                answer = Some(invalid(builder, Atom::Chunks, element));
+        let is_list = builder.each(self.chunks, |element| {
+            let chunk = record_chunk(builder, element);
+            let chunk = chunk.ok_or_else(|| invalid(builder, Atom::Chunks, element))?;
+            size = size.saturating_add(chunk.value.len().max(1));
+            chunks.push(chunk);
+            // Too much for a packet: the rest of the list does not matter.
+            if u16::try_from(size).is_err() {
+                return Err(self.refused(builder, EncodeError::TooLarge { size }, Version::V3));
             }
-            answer.is_none().then_some(())
-        });
-        match (walked, answer) {
-            (Some(()), _) => Ok(()),
-            (None, Some(answer)) => Err(answer),
-            (None, None) => Err(invalid(builder, Atom::Chunks, self.chunks)),
-        }
+            stay_short(builder, chunks.len() <= CHUNKS)
+        })?;
+        if is_list { Ok(()) } else { Err(invalid(builder, Atom::Chunks, self.chunks)) }
     }
 
     /// The answer to a packet that cannot be written.
@@ -221,7 +184,7 @@ impl<T: Copy> Fields<T> {
         builder: &B,
         error: EncodeError,
         version: Version,
-    ) -> B::Term {
+    ) -> Stop<B::Term> {
         let integer = |value: usize| builder.integer(u64::try_from(value).unwrap_or(u64::MAX));
         let reason = match error {
             EncodeError::Missing(field) => {
@@ -269,13 +232,13 @@ const fn atom(field: Field) -> Atom {
 
 /// `{error, {invalid_field, Field, Value}}`
 #[cold]
-fn invalid<B: TermReader>(builder: &B, field: Atom, value: B::Input) -> B::Term {
+fn invalid<B: TermReader>(builder: &B, field: Atom, value: B::Input) -> Stop<B::Term> {
     let reason = [builder.atom(Atom::InvalidField), builder.atom(field), builder.keep(value)];
     refused(builder, builder.tuple(reason))
 }
 
 #[inline]
-fn required<B: TermReader, N: TryFrom<u64>>(builder: &B, field: Atom, term: B::Input) -> Result<N, B::Term> {
+fn required<B: TermReader, N: TryFrom<u64>>(builder: &B, field: Atom, term: B::Input) -> Answer<B::Term, N> {
     let number = builder.unsigned(term).and_then(|number| N::try_from(number).ok());
     number.ok_or_else(|| invalid(builder, field, term))
 }
@@ -285,7 +248,7 @@ fn optional<B: TermReader, N: TryFrom<u64>>(
     builder: &B,
     field: Atom,
     term: B::Input,
-) -> Result<Option<N>, B::Term> {
+) -> Answer<B::Term, Option<N>> {
     if builder.is_atom(term, Atom::Undefined) { Ok(None) } else { required(builder, field, term).map(Some) }
 }
 
@@ -295,7 +258,7 @@ fn address<B: TermReader>(
     field: Atom,
     term: B::Input,
     place: &mut Option<IpAddr>,
-) -> Result<(), B::Term> {
+) -> Answer<B::Term, ()> {
     if builder.is_atom(term, Atom::Undefined) {
         return Ok(());
     }
@@ -327,7 +290,7 @@ fn ipv6<B: TermReader>(builder: &B, segments: [B::Input; 8]) -> Option<Ipv6Addr>
 
 /// `erlang:timestamp() | undefined`
 #[inline]
-fn time<B: TermReader>(builder: &B, term: B::Input) -> Result<Option<Timestamp>, B::Term> {
+fn time<B: TermReader>(builder: &B, term: B::Input) -> Answer<B::Term, Option<Timestamp>> {
     if builder.is_atom(term, Atom::Undefined) {
         return Ok(None);
     }

@@ -2,12 +2,12 @@
 
 use hep::Kind;
 
-use crate::{Atom, TermBuilder, error};
+use crate::{Answer, Atom, TermBuilder, error};
 
 /// `{hep:version(), 0..255, binary() | undefined, plain | compressed | keep_alive} | {error, Reason}`
-pub fn glance<B: TermBuilder>(builder: &B, input: &[u8]) -> B::Term {
+pub fn glance<B: TermBuilder>(builder: &B, input: &[u8]) -> Answer<B::Term> {
     match hep::glance(input) {
-        Ok(found) => builder.tuple([
+        Ok(found) => Ok(builder.tuple([
             builder.integer(found.version.number().into()),
             builder.integer(found.payload_type.into()),
             found.auth_key.map_or_else(|| builder.atom(Atom::Undefined), |key| builder.binary(key)),
@@ -16,7 +16,7 @@ pub fn glance<B: TermBuilder>(builder: &B, input: &[u8]) -> B::Term {
                 Kind::Compressed => Atom::Compressed,
                 Kind::KeepAlive => Atom::KeepAlive,
             }),
-        ]),
-        Err(reason) => error(builder, input, reason),
+        ])),
+        Err(reason) => Err(error(builder, input, reason)),
     }
 }

@@ -3,6 +3,7 @@
 //! They are generic over [`TermBuilder`], so that the NIF and any other side of the BEAM cannot disagree.
 
 #![forbid(unsafe_code)]
+#![expect(clippy::missing_errors_doc, reason = "every error is a `Stop`, which says why")]
 
 mod builder;
 mod clock;
@@ -15,73 +16,65 @@ mod record;
 mod transform;
 
 pub use builder::{Atom, TermBuilder, TermReader, Terms, split_key};
-pub use clock::SystemClock;
 pub use encode::encode;
 pub use glance::glance;
 pub use json::{chunks_to_json, from_json, packet_to_json, record_to_json};
 pub use options::{encode_options, options};
 pub use parse::parse;
 pub use record::decode;
-pub use transform::{transform, transform_chunk, transform_packet, transform_record};
+pub use transform::{transform, transform_packet, transform_record};
 
 use std::borrow::Cow;
 
 use hep::quirks::is_gzip;
 use hep::{DecodeError, GzipError, Options, Packet};
 
-/// The scheduler that a call runs on. What would hold a normal one for longer than a small part of a
-/// millisecond is answered with the atom `dirty`: the caller then makes the call on a dirty one.
+/// What comes of a call, or of a part of one: the answer, or why it stops without.
+pub type Answer<Term, Value = Term> = Result<Value, Stop<Term>>;
+
+/// Why a call stops early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheduler {
-    /// One that all processes share.
-    Normal,
-    /// One for long calls.
-    Dirty,
+pub enum Stop<Term> {
+    /// The answer is an error: `{error, Reason}`.
+    Error(Term),
+    /// An argument has a wrong type or value: `badarg`.
+    BadArgument,
+    /// The call would take longer than a small part of a millisecond, and the builder may not.
+    TakesLong,
 }
 
-impl Scheduler {
-    /// The most chunks that are walked, and made terms of, on a normal scheduler.
-    const CHUNKS: usize = 2000;
-    /// The most bytes of text that are written as JSON on a normal scheduler.
-    const TEXT: usize = 64 * 1024;
-    /// The most bytes of JSON that are read on a normal scheduler: to read takes far longer than to write.
-    const JSON: usize = 8 * 1024;
+/// The most chunks that are read, or made terms of, in a short call.
+const CHUNKS: usize = 2000;
+/// The most bytes of text that are written as JSON in a short call.
+const TEXT: usize = 64 * 1024;
+/// The most bytes of JSON that are read in a short call: reading takes far longer than writing.
+const JSON: usize = 8 * 1024;
 
-    fn walks(self, chunks: usize) -> bool {
-        self == Self::Dirty || chunks <= Self::CHUNKS
-    }
-
-    fn writes(self, text: usize) -> bool {
-        self == Self::Dirty || text <= Self::TEXT
-    }
-
-    fn reads(self, json: usize) -> bool {
-        self == Self::Dirty || json <= Self::JSON
-    }
-
-    /// Whether the packet has to be inflated, or has too many chunks.
-    fn refuses(self, packet: &Packet<'_>) -> bool {
-        !self.walks(packet.chunks.len()) || (self == Self::Normal && packet.payload.is_compressed())
-    }
+/// Stops a call that is no longer short, unless it may take long.
+#[inline]
+fn stay_short<B: TermBuilder>(builder: &B, is_short: bool) -> Answer<B::Term, ()> {
+    if is_short || builder.may_take_long() { Ok(()) } else { Err(Stop::TakesLong) }
 }
 
-/// Answers with what `view` makes of the packet, which is unpacked first where it came in gzip; `dirty` where a normal
-/// scheduler is not enough for that.
+/// A packet to inflate, or of many chunks, takes long.
+#[inline]
+fn is_short(packet: &Packet<'_>) -> bool {
+    packet.chunks.len() <= CHUNKS && !packet.payload.is_compressed()
+}
+
+/// Answers with what `view` makes of the packet, which is unpacked first where it came in gzip.
 #[inline]
 fn with_unpacked<B: TermBuilder>(
     builder: &B,
     input: &[u8],
     options: &Options,
-    scheduler: Scheduler,
-    view: impl FnOnce(&[u8]) -> B::Term,
-) -> B::Term {
-    if scheduler == Scheduler::Normal && is_gzip(input) {
-        return builder.atom(Atom::Dirty);
-    }
+    view: impl FnOnce(&[u8]) -> Answer<B::Term>,
+) -> Answer<B::Term> {
+    stay_short(builder, !is_gzip(input))?;
     match hep::unpack(input, options) {
         Ok(Cow::Borrowed(packet)) => view(packet),
         Ok(Cow::Owned(packet)) => view(builder.unpacked(&packet)),
-        Err(reason) => error(builder, input, reason),
+        Err(reason) => Err(error(builder, input, reason)),
     }
 }
 
@@ -91,8 +84,8 @@ fn ok<B: TermBuilder>(builder: &B, value: B::Term) -> B::Term {
 }
 
 /// `{error, Reason}`
-fn refused<B: TermBuilder>(builder: &B, reason: B::Term) -> B::Term {
-    builder.tuple([builder.atom(Atom::Error), reason])
+fn refused<B: TermBuilder>(builder: &B, reason: B::Term) -> Stop<B::Term> {
+    Stop::Error(builder.tuple([builder.atom(Atom::Error), reason]))
 }
 
 /// `{ok, Value}`, or `{ok, Value, Reason}` of a packet that was cut for the reason. It is one of those about lengths,
@@ -105,7 +98,7 @@ fn read<B: TermBuilder>(builder: &B, value: B::Term, cut: Option<DecodeError>) -
 }
 
 /// `{error, Reason}`
-fn error<B: TermBuilder>(builder: &B, input: &[u8], error: DecodeError) -> B::Term {
+fn error<B: TermBuilder>(builder: &B, input: &[u8], error: DecodeError) -> Stop<B::Term> {
     refused(builder, reason(builder, input, error))
 }
 

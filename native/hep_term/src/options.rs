@@ -4,12 +4,12 @@ use hep::{
     CaptureId, Compress, EncodeOptions, HeaderLength, Lengths, Options, TimestampRepair, V2Order, V2Style,
 };
 
-use crate::{Atom, TermReader};
+use crate::{Answer, Atom, Stop, TermReader};
 
-/// Reads `hep:options()`; `None` for an unknown option or a wrong value.
-pub fn options<B: TermReader>(builder: &B, list: B::Input) -> Option<Options> {
+/// Reads `hep:options()`. An unknown option and a wrong value are a bad argument.
+pub fn options<B: TermReader>(builder: &B, list: B::Input) -> Answer<B::Term, Options> {
     let mut options = Options::default();
-    builder.each(list, |option| {
+    let mut read = |option| {
         let [name, value] = builder.elements(option)?;
         let one_of = |atoms: &[Atom]| atoms.iter().copied().find(|&atom| builder.is_atom(value, atom));
         match known(builder, name)? {
@@ -48,14 +48,15 @@ pub fn options<B: TermReader>(builder: &B, list: B::Input) -> Option<Options> {
             _ => return None,
         }
         Some(())
-    })?;
-    Some(options)
+    };
+    each(builder, list, &mut read)?;
+    Ok(options)
 }
 
-/// Reads `hep:encode_options()`; `None` for an unknown option or a wrong value.
-pub fn encode_options<B: TermReader>(builder: &B, list: B::Input) -> Option<EncodeOptions<'_>> {
+/// Reads `hep:encode_options()`. An unknown option and a wrong value are a bad argument.
+pub fn encode_options<B: TermReader>(builder: &B, list: B::Input) -> Answer<B::Term, EncodeOptions<'_>> {
     let mut options = EncodeOptions::default();
-    builder.each(list, |option| {
+    let mut read = |option| {
         let [name, value] = builder.elements(option)?;
         let one_of = |atoms: &[Atom]| atoms.iter().copied().find(|&atom| builder.is_atom(value, atom));
         match known(builder, name)? {
@@ -77,8 +78,19 @@ pub fn encode_options<B: TermReader>(builder: &B, list: B::Input) -> Option<Enco
             _ => return None,
         }
         Some(())
-    })?;
-    Some(options)
+    };
+    each(builder, list, &mut read)?;
+    Ok(options)
+}
+
+/// Reads each option of a list.
+fn each<B: TermReader>(
+    builder: &B,
+    list: B::Input,
+    mut read: impl FnMut(B::Input) -> Option<()>,
+) -> Answer<B::Term, ()> {
+    let is_list = builder.each(list, |option| read(option).ok_or(Stop::BadArgument))?;
+    if is_list { Ok(()) } else { Err(Stop::BadArgument) }
 }
 
 /// The option that a name is of.

@@ -1,42 +1,26 @@
 //! The chunk view: `{hep, Version, [{<<VendorId:16, ChunkId:16>>, Value}]}`.
 
-use hep::{Clock, DecodeError, Options, Parsed};
+use hep::Options;
 
-use crate::{Atom, Scheduler, TermBuilder, Terms, error, ok, with_unpacked};
+use crate::clock::SystemClock;
+use crate::{Answer, Atom, CHUNKS, TermBuilder, Terms, error, ok, stay_short, with_unpacked};
 
-/// `{ok, {hep, Version, Chunks}} | {error, Reason}`, or `dirty` where a normal scheduler is not enough.
-pub fn parse<B: TermBuilder>(
-    builder: &B,
-    input: &[u8],
-    options: &Options,
-    clock: impl Clock,
-    scheduler: Scheduler,
-) -> B::Term {
-    with_unpacked(builder, input, options, scheduler, |input| {
-        match hep::parse(input, options, clock).and_then(|parsed| state(builder, &parsed, scheduler)) {
-            Ok(Some(state)) => ok(builder, state),
-            Ok(None) => builder.atom(Atom::Dirty),
-            Err(reason) => error(builder, input, reason),
+/// `{ok, {hep, Version, Chunks}} | {error, Reason}`
+pub fn parse<B: TermBuilder>(builder: &B, input: &[u8], options: &Options) -> Answer<B::Term> {
+    with_unpacked(builder, input, options, |input| {
+        let refused = |reason| error(builder, input, reason);
+        let parsed = hep::parse(input, options, SystemClock).map_err(refused)?;
+        let mut chunks = Terms::new();
+        for chunk in parsed.chunks() {
+            let chunk = chunk.map_err(refused)?;
+            chunks.push(builder.tuple([builder.key(chunk.vendor, chunk.id), builder.binary(chunk.value)]));
+            stay_short(builder, chunks.len() <= CHUNKS)?;
         }
+        let state = [
+            builder.atom(Atom::Hep),
+            builder.integer(parsed.version.number().into()),
+            builder.list(&mut chunks),
+        ];
+        Ok(ok(builder, builder.tuple(state)))
     })
-}
-
-fn state<B: TermBuilder>(
-    builder: &B,
-    parsed: &Parsed<'_>,
-    scheduler: Scheduler,
-) -> Result<Option<B::Term>, DecodeError> {
-    let mut chunks = Terms::new();
-    for chunk in parsed.chunks() {
-        let chunk = chunk?;
-        chunks.push(builder.tuple([builder.key(chunk.vendor, chunk.id), builder.binary(chunk.value)]));
-        if !scheduler.walks(chunks.len()) {
-            return Ok(None);
-        }
-    }
-    Ok(Some(builder.tuple([
-        builder.atom(Atom::Hep),
-        builder.integer(parsed.version.number().into()),
-        builder.list(&mut chunks),
-    ])))
 }

@@ -2,34 +2,23 @@
 
 use core::net::IpAddr;
 
-use hep::{Chunk, Clock, Family, Options, Packet, Timestamp, Version};
+use hep::{Chunk, Family, Options, Packet, Timestamp, Version};
 
-use crate::{Atom, Scheduler, TermBuilder, Terms, error, read, with_unpacked};
+use crate::clock::SystemClock;
+use crate::{Answer, Atom, TermBuilder, Terms, error, is_short, read, stay_short, with_unpacked};
 
-/// `{ok, #hep{}} | {ok, #hep{}, Reason} | {error, Reason}`, or `dirty` where a normal scheduler is not enough.
-pub fn decode<B: TermBuilder>(
-    builder: &B,
-    input: &[u8],
-    options: &Options,
-    clock: impl Clock,
-    scheduler: Scheduler,
-) -> B::Term {
-    with_unpacked(builder, input, options, scheduler, |input| {
+/// `{ok, #hep{}} | {ok, #hep{}, Reason} | {error, Reason}`
+pub fn decode<B: TermBuilder>(builder: &B, input: &[u8], options: &Options) -> Answer<B::Term> {
+    with_unpacked(builder, input, options, |input| {
+        let refused = |reason| error(builder, input, reason);
         // Its version is read too.
         let mut packet = Packet::new(Version::V3);
-        if let Err(reason) = packet.read_into(input, options, clock) {
-            return error(builder, input, reason);
+        packet.read_into(input, options, SystemClock).map_err(refused)?;
+        stay_short(builder, is_short(&packet))?;
+        if packet.payload.is_compressed() {
+            packet = packet.inflate(options.max_inflated).map_err(refused)?;
         }
-        if scheduler.refuses(&packet) {
-            return builder.atom(Atom::Dirty);
-        }
-        if !packet.payload.is_compressed() {
-            return read(builder, record(builder, &packet), packet.cut);
-        }
-        match packet.inflate(options.max_inflated) {
-            Ok(packet) => read(builder, record(builder, &packet), packet.cut),
-            Err(reason) => error(builder, input, reason),
-        }
+        Ok(read(builder, record(builder, &packet), packet.cut))
     })
 }
 

@@ -2,67 +2,56 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use hep::Options;
 use hep::registry::{ChunkInfo, GenericChunk, Kind};
-use hep::{Clock, DecodeError, Options, Parsed};
 
+use crate::clock::SystemClock;
 use crate::encode::{Fields, RecordChunk, timestamp};
 use crate::record::inet;
-use crate::{Atom, Scheduler, TermBuilder, TermReader, Terms, error, with_unpacked};
+use crate::{Answer, Atom, CHUNKS, Stop, TermBuilder, TermReader, Terms, error, stay_short, with_unpacked};
 
 /// `[{Name, Value}]` of a list of `{<<VendorId:16, ChunkId:16>>, Value}`: the generic chunks that have
-/// a transformed form, in order. The atom `dirty` where a normal scheduler is not enough; `None` when
-/// the term is no such list.
-pub fn transform<B: TermReader>(builder: &B, chunks: B::Input, scheduler: Scheduler) -> Option<B::Term> {
+/// a transformed form, in order.
+pub fn transform<B: TermReader>(builder: &B, chunks: B::Input) -> Answer<B::Term> {
     let mut properties = Terms::new();
-    let mut budget = Budget::new(scheduler);
-    let walked = builder.each(chunks, |chunk| {
-        budget.spend()?;
-        let [key, value] = builder.elements(chunk)?;
-        let (vendor, id) = builder.read_key(key)?;
+    let mut count = 0;
+    let is_list = builder.each(chunks, |chunk| {
+        walk(builder, &mut count)?;
+        let [key, value] = builder.elements(chunk).ok_or(Stop::BadArgument)?;
+        let (vendor, id) = builder.read_key(key).ok_or(Stop::BadArgument)?;
         if vendor == 0
             && let Some(info) = GenericChunk::info(id)
             && let Some(value) = readable(builder, info, value)
         {
             properties.push(builder.tuple([builder.name(id, info.name), value]));
         }
-        Some(())
-    });
-    match walked {
-        Some(()) => Some(builder.list(&mut properties)),
-        None if budget.overdrawn => Some(builder.atom(Atom::Dirty)),
-        None => None,
-    }
+        Ok(())
+    })?;
+    if is_list { Ok(builder.list(&mut properties)) } else { Err(Stop::BadArgument) }
+}
+
+/// Counts a chunk.
+#[inline]
+fn walk<B: TermBuilder>(builder: &B, count: &mut usize) -> Answer<B::Term, ()> {
+    *count = count.saturating_add(1);
+    stay_short(builder, *count <= CHUNKS)
 }
 
 /// `{ok, Version, [{Name, Value}]} | {error, Reason}` of a packet: what [`transform`] gives for its chunks,
-/// without a list of them in between; `dirty` where a normal scheduler is not enough.
-pub fn transform_packet<B: TermBuilder>(
-    builder: &B,
-    input: &[u8],
-    options: &Options,
-    clock: impl Clock,
-    scheduler: Scheduler,
-) -> B::Term {
-    with_unpacked(builder, input, options, scheduler, |input| {
-        match hep::parse(input, options, clock).and_then(|parsed| properties(builder, &parsed, scheduler)) {
-            Ok(answer) => answer,
-            Err(reason) => error(builder, input, reason),
-        }
-    })
+/// without a list of them in between.
+pub fn transform_packet<B: TermBuilder>(builder: &B, input: &[u8], options: &Options) -> Answer<B::Term> {
+    with_unpacked(builder, input, options, |input| properties(builder, input, options))
 }
 
-fn properties<B: TermBuilder>(
-    builder: &B,
-    parsed: &Parsed<'_>,
-    scheduler: Scheduler,
-) -> Result<B::Term, DecodeError> {
+/// `{ok, Version, [{Name, Value}]} | {error, Reason}`
+fn properties<B: TermBuilder>(builder: &B, input: &[u8], options: &Options) -> Answer<B::Term> {
+    let refused = |reason| error(builder, input, reason);
+    let parsed = hep::parse(input, options, SystemClock).map_err(refused)?;
     let mut properties = Terms::new();
-    let mut budget = Budget::new(scheduler);
+    let mut count = 0;
     for chunk in parsed.chunks() {
-        let chunk = chunk?;
-        if budget.spend().is_none() {
-            return Ok(builder.atom(Atom::Dirty));
-        }
+        let chunk = chunk.map_err(refused)?;
+        walk(builder, &mut count)?;
         if chunk.vendor == 0
             && let Some(info) = GenericChunk::info(chunk.id)
             && let Some(value) = typed(builder, info, chunk.value)
@@ -74,24 +63,10 @@ fn properties<B: TermBuilder>(
     Ok(builder.tuple([builder.atom(Atom::Ok), version, builder.list(&mut properties)]))
 }
 
-/// `{ok, Name, Value} | no_call` of one generic chunk.
-pub fn transform_chunk<B: TermReader>(builder: &B, id: B::Input, value: B::Input) -> B::Term {
-    let id = builder.unsigned(id).and_then(|id| u16::try_from(id).ok());
-    match id.and_then(|id| property(builder, id, value)) {
-        Some([name, value]) => builder.tuple([builder.atom(Atom::Ok), name, value]),
-        None => builder.atom(Atom::NoCall),
-    }
-}
-
 /// `[{Name, Value}]` of a `#hep{}`, in the order of the chunks' ids: what [`transform`] gives for the packet
-/// that it was decoded from. The atom `dirty` where a normal scheduler is not enough; `None` when the term
-/// is no such record.
-pub fn transform_record<B: TermReader>(
-    builder: &B,
-    record: B::Input,
-    scheduler: Scheduler,
-) -> Option<B::Term> {
-    let fields = Fields::of(builder, record)?;
+/// that it was decoded from.
+pub fn transform_record<B: TermReader>(builder: &B, record: B::Input) -> Answer<B::Term> {
+    let fields = Fields::of(builder, record).ok_or(Stop::BadArgument)?;
     let mut properties: Vec<(u16, [B::Term; 2])> = Vec::new();
     let mut add = |chunk: GenericChunk, value: B::Input| {
         if !builder.is_atom(value, Atom::Undefined) {
@@ -112,57 +87,37 @@ pub fn transform_record<B: TermReader>(
     add(GenericChunk::CaptureId, fields.node_id);
     add(GenericChunk::Payload, fields.payload);
     if !builder.is_atom(fields.timestamp, Atom::Undefined) {
-        let time = timestamp(builder, fields.timestamp)?;
+        let time = timestamp(builder, fields.timestamp).ok_or(Stop::BadArgument)?;
         let integer = |value: u32| builder.integer(value.into());
         properties.push(named(builder, GenericChunk::Seconds, integer(time.seconds)));
         properties.push(named(builder, GenericChunk::Microseconds, integer(time.microseconds)));
     }
-    let mut budget = Budget::new(scheduler);
-    let walked = builder.each(fields.chunks, |chunk| {
-        budget.spend()?;
-        let RecordChunk { vendor, id, length, value } = RecordChunk::of(builder, chunk)?;
-        if length.is_some() && length != builder.bytes(value).map(<[u8]>::len) {
-            return None;
+    let mut count = 0;
+    let is_list = builder.each(fields.chunks, |chunk| {
+        walk(builder, &mut count)?;
+        let chunk = RecordChunk::of(builder, chunk).ok_or(Stop::BadArgument)?;
+        if chunk.length.is_some() && chunk.length != builder.bytes(chunk.value).map(<[u8]>::len) {
+            return Err(Stop::BadArgument);
         }
-        if vendor == 0
-            && let Some(property) = property(builder, id, value)
+        if chunk.vendor == 0
+            && let Some(property) = property(builder, chunk.id, chunk.value)
         {
-            properties.push((id, property));
+            properties.push((chunk.id, property));
         }
-        Some(())
-    });
-    if budget.overdrawn {
-        return Some(builder.atom(Atom::Dirty));
+        Ok(())
+    })?;
+    if !is_list {
+        return Err(Stop::BadArgument);
     }
-    walked?;
     properties.sort_by_key(|&(id, _)| id);
     let mut properties: Terms<_> =
         properties.into_iter().map(|(_, property)| builder.tuple(property)).collect();
-    Some(builder.list(&mut properties))
+    Ok(builder.list(&mut properties))
 }
 
 fn named<B: TermBuilder>(builder: &B, chunk: GenericChunk, value: B::Term) -> (u16, [B::Term; 2]) {
     let id = u16::from(chunk);
     (id, [builder.name(id, chunk.name().unwrap_or_default()), value])
-}
-
-/// How many chunks were walked.
-struct Budget {
-    scheduler: Scheduler,
-    walked: usize,
-    overdrawn: bool,
-}
-
-impl Budget {
-    const fn new(scheduler: Scheduler) -> Self {
-        Self { scheduler, walked: 0, overdrawn: false }
-    }
-
-    fn spend(&mut self) -> Option<()> {
-        self.walked = self.walked.saturating_add(1);
-        self.overdrawn = !self.scheduler.walks(self.walked);
-        (!self.overdrawn).then_some(())
-    }
 }
 
 /// The name and the value of a generic chunk; `None` when it is unknown or of a wrong width.

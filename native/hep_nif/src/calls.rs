@@ -1,0 +1,104 @@
+//! Calls: how a function of this crate becomes a NIF, and how a call moves to a dirty scheduler.
+//!
+//! A NIF takes one argument more than its function: the size of the binaries that it reads, see `hep_size`. The NIF
+//! API cannot tell a binary's size without copying an unaligned one, which takes 20 ms and more for a large one. So
+//! a call moves before it has looked at binaries larger than a datagram. Anything but an integer in its place means
+//! that nobody has counted: the call answers with that argument when it has to know.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use hep_term::{Answer, Stop};
+use rustler::sys::{
+    ErlNifEnv, ErlNifTerm, c_char, c_int, enif_make_badarg, enif_raise_exception, enif_schedule_nif,
+};
+use rustler::{Env, SchedulerFlags};
+
+use crate::terms::{NifTerm, NifTerms, make_atom};
+
+/// The size of the largest datagram.
+const DATAGRAM: u64 = 0xffff;
+
+/// Makes NIFs of functions, under their names. (`#[rustler::nif]` allocates for the arguments of each call: 10 % of
+/// `decode v3`, and it has no way to another scheduler.)
+macro_rules! nifs {
+    ( $( $function:ident ),* ) => { $(
+        inventory::submit! {
+            rustler::Nif {
+                name: concat!(stringify!($function), "\0").as_ptr().cast(),
+                arity: $crate::calls::arity($function),
+                flags: rustler::SchedulerFlags::Normal as u32,
+                raw_func: {
+                    unsafe extern "C" fn nif<const IS_DIRTY: bool>(
+                        env: *mut rustler::sys::ErlNifEnv,
+                        arity: rustler::sys::c_int,
+                        arguments: *const rustler::sys::ErlNifTerm,
+                    ) -> rustler::sys::ErlNifTerm {
+                        let name = concat!(stringify!($function), "\0").as_ptr().cast();
+                        let dirty = $crate::calls::DirtyNif { name, arity, nif: nif::<true> };
+                        // SAFETY: the VM calls with as many arguments as `arity` says, all of them terms of `env`.
+                        unsafe { $crate::calls::call(env, arguments, (!IS_DIRTY).then_some(dirty), $function) }
+                    }
+                    nif::<false>
+                },
+            }
+        }
+    )* };
+}
+pub(crate) use nifs;
+
+/// The form of a NIF that runs on a dirty scheduler.
+pub(crate) struct DirtyNif {
+    pub(crate) name: *const c_char,
+    pub(crate) arity: c_int,
+    pub(crate) nif: unsafe extern "C" fn(*mut ErlNifEnv, c_int, *const ErlNifTerm) -> ErlNifTerm,
+}
+
+/// How many arguments the NIF of a function takes: the function's, and the size.
+#[expect(clippy::cast_possible_truncation, reason = "a function of the BEAM takes 255 at the most")]
+pub(crate) const fn arity<const N: usize>(
+    _function: for<'a> fn(&mut NifTerms<'a>, [NifTerm<'a>; N]) -> Answer<NifTerm<'a>>,
+) -> u32 {
+    N.saturating_add(1) as u32
+}
+
+/// One call of a NIF, which may move to `dirty`. A panic does not leave it, but raises `nif_panicked`, as with
+/// rustler; none is known.
+///
+/// # Safety
+/// `raw` is the environment of a call, `arguments` are `N` terms of it and one more, and `dirty` has a name that ends
+/// with a NUL, and a NIF that takes these arguments.
+#[inline]
+pub(crate) unsafe fn call<const N: usize>(
+    raw: *mut ErlNifEnv,
+    arguments: *const ErlNifTerm,
+    dirty: Option<DirtyNif>,
+    function: impl for<'a> FnOnce(&mut NifTerms<'a>, [NifTerm<'a>; N]) -> Answer<NifTerm<'a>>,
+) -> ErlNifTerm {
+    // SAFETY: `raw` is the environment of a call. It is this one's only, and `function`, which takes any lifetime, lets
+    // neither a term nor its bytes out.
+    let env = unsafe { Env::new(&raw, raw) };
+    // SAFETY: there are `N` of them and one more, and a `NifTerm` is nothing but a term.
+    let (terms, size) =
+        unsafe { (*arguments.cast::<[NifTerm<'_>; N]>(), *arguments.cast::<NifTerm<'_>>().add(N)) };
+    let answer = panic::catch_unwind(AssertUnwindSafe(|| {
+        let mut builder = NifTerms::new(env, dirty.is_none());
+        if dirty.is_some() && builder.take_size(size).is_some_and(|size| size > DATAGRAM) {
+            return Err(Stop::TakesLong);
+        }
+        let answer = function(&mut builder, terms);
+        builder.consume_timeslice();
+        if builder.needs_size() { Ok(size) } else { answer }
+    }));
+    // SAFETY: `raw` is the environment of the call, which returns what is made here at once; `dirty` takes the same
+    // arguments.
+    unsafe {
+        match (answer, dirty) {
+            (Ok(Ok(answer) | Err(Stop::Error(answer))), _) => answer.raw(),
+            (Ok(Err(Stop::TakesLong)), Some(DirtyNif { name, arity, nif })) => {
+                enif_schedule_nif(raw, name, SchedulerFlags::DirtyCpu as c_int, nif, arity, arguments)
+            }
+            (Ok(Err(Stop::BadArgument | Stop::TakesLong)), _) => enif_make_badarg(raw),
+            (Err(_), _) => enif_raise_exception(raw, make_atom(env, "nif_panicked").raw()),
+        }
+    }
+}
