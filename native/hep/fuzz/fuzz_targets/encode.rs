@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use arbitrary::Arbitrary;
 use hep::registry::GenericChunk;
-use hep::{Chunk, EncodeError, Family, Options, Packet, Payload, Timestamp, Version, quirks};
-use hep_fuzz::{assert_same, encode_options, now, round_tripped};
+use hep::{Chunk, EncodeError, Family, Packet, Payload, Timestamp, Version, quirks};
+use hep_fuzz::{assert_same, encode_options, now, reading_back, round_tripped};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -67,8 +67,8 @@ fuzz_target!(|input: Input| {
     if packet.version == Version::V3 {
         assert_eq!(usize::from(u16::from_be_bytes([bytes[4], bytes[5]])), bytes.len());
     }
-    let back = hep::decode(&bytes, &Options::default(), now).expect("what was encoded decodes");
-    let mut expected = round_tripped(&packet);
+    let back = hep::decode(&bytes, &reading_back(options.v2_style), now).expect("what was encoded decodes");
+    let mut expected = round_tripped(&packet, options.v2_style);
     expected.family = packet.family.or_else(|| packet.src_ip.or(packet.dst_ip).map(Family::of));
     if let Some(key) = options.auth_key {
         replace_key(&mut expected, key);

@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
         let total = 6 + chunks.iter().map(|chunk| 6 + chunk.value.len()).sum::<usize>();
         assert_eq!(total, usize::from(u16::from_be_bytes([input[4], input[5]])), "bytes without a chunk");
     }
-    let made = Packet::from_chunks(parsed.version, chunks.iter().copied())
+    let made = Packet::from_chunks(parsed.version, chunks.iter().copied(), now)
         .and_then(|packet| packet.inflate(options.max_inflated).ok());
     match (&decoded, &made) {
         (Ok(decoded), Some(made)) if parsed.version == Version::V3 => assert_same(decoded, made),

@@ -2,8 +2,8 @@
 //! after a round trip.
 
 use hep::{
-    CaptureId, Chunk, Compress, EncodeOptions, HeaderLength, Options, Packet, Timestamp, V2Order, V2Style,
-    Version, quirks,
+    CaptureId, Chunk, Compress, EncodeOptions, HeaderLength, Lengths, Options, Packet, Timestamp,
+    TimestampRepair, V2Order, V2Style, Version, quirks,
 };
 
 /// The time of every call.
@@ -26,6 +26,17 @@ pub fn options(pick: usize) -> Options {
         v2_order: [V2Order::Auto, V2Order::Big, V2Order::Little][pick / 2 % 3],
         capture_id: [CaptureId::Keep, CaptureId::Repair][pick / 6 % 2],
         max_inflated: [Options::MAX_INFLATED, 100][pick / 12 % 2],
+        timestamp: [TimestampRepair::Repair, TimestampRepair::Keep][pick / 24 % 2],
+        lengths: [Lengths::Strict, Lengths::Lenient][pick / 48 % 2],
+    }
+}
+
+/// The options that read every time as it was written.
+#[must_use]
+pub fn reading_back(style: V2Style) -> Options {
+    Options {
+        v2_order: if style == V2Style::C { V2Order::Little } else { V2Order::Big },
+        timestamp: TimestampRepair::Keep,
         ..Options::default()
     }
 }
@@ -35,22 +46,21 @@ pub fn options(pick: usize) -> Options {
 pub fn encode_options<'a>(pick: usize, version: Version, key: &'a [u8]) -> EncodeOptions<'a> {
     let compress = [Compress::None, Compress::Zlib, Compress::Gzip][pick / 2 % 3];
     EncodeOptions {
-        v2_style: [V2Style::Documented, V2Style::C][pick % 2],
+        v2_style: [V2Style::Documented, V2Style::C, V2Style::Forks][pick / 12 % 3],
         compress: if version == Version::V3 { compress } else { Compress::None },
         auth_key: (pick / 6 % 2 == 1).then_some(key),
-        ..EncodeOptions::default()
     }
 }
 
 /// The packet that comes back when this one is encoded and decoded again: the time is set, the generic chunks are
 /// sorted and stand before those of vendors.
 #[must_use]
-pub fn round_tripped<'a>(packet: &Packet<'a>) -> Packet<'a> {
+pub fn round_tripped<'a>(packet: &Packet<'a>, style: V2Style) -> Packet<'a> {
     let mut back = packet.clone();
     back.timestamp = match packet.version {
         // It carries none.
         Version::V1 => Some(now()),
-        _ => quirks::unswappable_timestamp(packet.timestamp.unwrap_or_else(now)),
+        version => written(packet.timestamp.unwrap_or_else(now), version, style),
     };
     if packet.version == Version::V2 {
         back.capture_id = Some(packet.capture_id.unwrap_or(0));
@@ -60,6 +70,16 @@ pub fn round_tripped<'a>(packet: &Packet<'a>) -> Packet<'a> {
     generic.sort_by_key(|chunk| chunk.id);
     back.chunks = generic.into_iter().chain(vendors).collect();
     back
+}
+
+/// The time as it is written; `None` where it cannot be.
+#[must_use]
+pub fn written(timestamp: Timestamp, version: Version, style: V2Style) -> Option<Timestamp> {
+    if version == Version::V2 && style == V2Style::Forks {
+        quirks::carried_over(timestamp)
+    } else {
+        quirks::unswappable_timestamp(timestamp)
+    }
 }
 
 /// Panics with the first field in which the packets differ.
