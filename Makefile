@@ -10,7 +10,7 @@ HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 # A file that was written halfway is none.
 .DELETE_ON_ERROR:
 
-.PHONY: all native dist package help setup run test matrix interop bench load fuzz registry clean
+.PHONY: all native dist package help setup run test matrix interop bench load fuzz attack registry clean
 
 all: native ebin/hep.app
 
@@ -45,6 +45,7 @@ help:
 	@echo 'make bench    measure against pure Erlang'
 	@echo 'make load     put load on hep_listener (Linux, 15 minutes); LOAD=udp,cpu,tcp,tls,soak SECONDS=30 PACKETS=2000000 SOAK=600'
 	@echo 'make fuzz     run the fuzz targets of the codec, on the stable toolchain; needs a C++ compiler; not part of make test; SECONDS=60 TARGETS="parse decode"'
+	@echo 'make attack   give mutated packets and random terms to the API; PACKETS=1000000 TERMS=100000'
 	@echo 'make registry write erlang/codec/hep_registry.erl again, from native/hep/src/registry.rs'
 	@echo 'make clean    remove what was built'
 
@@ -76,6 +77,12 @@ load: setup
 
 fuzz:
 	@sh native/hep/fuzz/run.sh $(or $(SECONDS),60) $(if $(TARGETS),'$(TARGETS)')
+
+attack: setup
+	@$(MAKE) --no-print-directory all
+	@mkdir -p _build/attack
+	@$(ERLC) -I include -o _build/attack $(addprefix test/erlang/,hep_attack.erl hep_answers.erl hep_fixtures.erl)
+	@erl -noinput -pa ebin _build/attack -eval 'hep_attack:main().' -extra $(or $(PACKETS),1000000) $(or $(TERMS),100000)
 
 registry:
 	@cargo run --quiet --locked -p hep --example registry > erlang/codec/hep_registry.erl.new

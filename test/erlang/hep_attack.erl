@@ -1,0 +1,229 @@
+%% @doc The API under attack: mutated packets and random terms, in many processes that are killed, with garbage collections
+%% forced and modules loaded again meanwhile. Every answer must be a documented one, and the memory must go back to where it
+%% began. `make attack' runs it at length, {@link hep_attack_tests} briefly.
+-module(hep_attack).
+
+-export([main/0, packets/1, terms/1]).
+
+-define(PROCESSES, 40).
+
+%% `erl ... -eval 'hep_attack:main()' -extra PACKETS TERMS'
+-spec main() -> no_return().
+main() ->
+    [Packets, Terms] = [list_to_integer(Number) || Number <- init:get_plain_arguments()],
+    Ran = try
+        {timer:tc(fun() -> packets(Packets) end), timer:tc(fun() -> terms(Terms) end)}
+    catch
+        Class:Reason:Stack ->
+            io:format("~p~n~p~n", [{Class, Reason}, Stack]),
+            halt(1)
+    end,
+    {{PacketTime, {Killed, Before, After}}, {TermTime, Called}} = Ran,
+    io:format("~b mutated packets, ~b processes killed meanwhile: documented answers only, ~b s~n", [
+        Packets, Killed, PacketTime div 1000000
+    ]),
+    io:format("memory ~b KiB before, ~b KiB after~n", [Before div 1024, After div 1024]),
+    io:format("~b random terms to each of ~b functions: documented answers only, ~b s~n", [
+        Terms, Called, TermTime div 1000000
+    ]),
+    halt().
+
+%%% Mutated packets
+
+%% How many processes were killed, and the memory before and after.
+-spec packets(pos_integer()) -> {non_neg_integer(), non_neg_integer(), non_neg_integer()}.
+packets(Number) ->
+    Corpus = list_to_tuple([hep_fixtures:bytes(File) || File <- hep_fixtures:files(), filelib:is_regular(path(File))]),
+    {ok, Port} = hep_port:start_link(#{}),
+    Before = memory(),
+    Done = counters:new(1, [atomics]),
+    Attack = fun() -> attack(Corpus, Port, Number, Done) end,
+    Killed = supervise([spawn_monitor(Attack) || _ <- lists:seq(1, ?PROCESSES)], Attack, Number, Done, 0),
+    After = settled(Before, 50),
+    ok = hep_port:stop(Port),
+    {Killed, Before, After}.
+
+path(File) -> filename:join([hep_fixtures:top(), "test", "fixtures", File]).
+
+%% Now and then kills one of them, and loads the modules again.
+supervise([], _Attack, _Number, _Done, Killed) ->
+    Killed;
+supervise(Workers, Attack, Number, Done, Killed) ->
+    receive
+        {'DOWN', Monitor, process, _, normal} ->
+            supervise(lists:keydelete(Monitor, 2, Workers), Attack, Number, Done, Killed);
+        {'DOWN', Monitor, process, _, killed} ->
+            Others = lists:keydelete(Monitor, 2, Workers),
+            supervise([spawn_monitor(Attack) | Others], Attack, Number, Done, Killed + 1);
+        {'DOWN', _, process, _, Reason} ->
+            error(Reason)
+    after 20 ->
+        {Pid, _} = lists:nth(rand:uniform(length(Workers)), Workers),
+        _ = counters:get(Done, 1) < Number andalso exit(Pid, kill),
+        lists:foreach(fun reload/1, [hep, hep_multi_parser, hep_multi_decoder, hep_transform, hep_json]),
+        supervise(Workers, Attack, Number, Done, Killed)
+    end.
+
+%% Not while a process runs the code that would be purged.
+reload(Module) ->
+    _ = code:soft_purge(Module) andalso code:load_file(Module).
+
+attack(Corpus, Port, Number, Done) ->
+    case counters:get(Done, 1) >= Number of
+        true ->
+            ok;
+        false ->
+            Batch = [mutated(Corpus) || _ <- lists:seq(1, 32)],
+            lists:foreach(fun answered/1, Batch),
+            _ = rand:uniform(50) =:= 1 andalso compared(Port, Batch),
+            _ = rand:uniform(20) =:= 1 andalso garbage_collect(),
+            counters:add(Done, 1, length(Batch)),
+            attack(Corpus, Port, Number, Done)
+    end.
+
+answered(Bytes) ->
+    try
+        kept(hep_answers:check(Bytes), Bytes)
+    catch
+        Class:Reason:Stack -> exit({Bytes, {Class, Reason, Stack}})
+    end.
+
+%% What was decoded can be encoded, and JSON brings it back.
+kept({ok, Hep}, Bytes) ->
+    {ok, Json} = hep_json:from_packet(Bytes),
+    {ok, _} = hep_json:decode(Json),
+    {ok, _, _} = {ok, hep:encode(Hep), hep_transform:transform(Hep)},
+    {ok, _} = hep_transform:from_packet(Bytes);
+kept({error, Reason}, Bytes) ->
+    {error, Reason} = hep_json:from_packet(Bytes).
+
+%% The port program gives the NIF's answers. Version 1 carries the time of decoding.
+compared(Port, Batch) ->
+    Known = [Bytes || <<Version, _/binary>> = Bytes <- Batch, Version =/= 1],
+    Requests = [{decode, Bytes} || Bytes <- Known] ++ [{parse, Bytes} || Bytes <- Known],
+    Expected = [hep:decode(Bytes) || Bytes <- Known] ++ [hep_multi_parser:parse(Bytes) || Bytes <- Known],
+    case hep_port:batch(Port, Requests) of
+        Expected -> ok;
+        Other -> exit({port, [Pair || {_, A, B} = Pair <- lists:zip3(Requests, Expected, Other), A =/= B]})
+    end.
+
+mutated(Corpus) ->
+    Bytes = element(rand:uniform(tuple_size(Corpus)), Corpus),
+    lists:foldl(fun(_, Now) -> mutate(rand:uniform(8), Now, Corpus) end, Bytes, lists:seq(1, rand:uniform(4))).
+
+mutate(_, <<>>, _) -> rand:bytes(rand:uniform(40));
+mutate(1, Bytes, _) -> at(Bytes, fun(Before, <<_, After/binary>>) -> [Before, rand:bytes(1), After] end);
+mutate(2, Bytes, _) -> at(Bytes, fun(Before, <<B, After/binary>>) -> [Before, B bxor (1 bsl (rand:uniform(8) - 1)), After] end);
+mutate(3, Bytes, _) -> at(Bytes, fun(Before, _) -> Before end);
+mutate(4, Bytes, _) -> at(Bytes, fun(Before, After) -> [Before, rand:bytes(rand:uniform(16)), After] end);
+mutate(5, Bytes, _) -> at(Bytes, fun(Before, After) -> [Before, part(After)] end);
+mutate(6, Bytes, Corpus) ->
+    Other = element(rand:uniform(tuple_size(Corpus)), Corpus),
+    at(Bytes, fun(Before, _) -> [Before, part(Other)] end);
+mutate(7, Bytes, _) -> at(Bytes, fun(Before, After) -> [Before, length_like(After)] end);
+%% The total length is made right, so that the chunks are read.
+mutate(8, <<Magic:4/binary, _:16, Rest/binary>>, _) when byte_size(Rest) < 65530 ->
+    <<Magic/binary, (byte_size(Rest) + 6):16, Rest/binary>>;
+mutate(8, Bytes, _) -> <<Bytes/binary, Bytes/binary>>.
+
+at(Bytes, Change) ->
+    At = rand:uniform(byte_size(Bytes)) - 1,
+    <<Before:At/binary, After/binary>> = Bytes,
+    iolist_to_binary(Change(Before, After)).
+
+part(Bytes) ->
+    binary:part(Bytes, byte_size(Bytes), -rand:uniform(byte_size(Bytes) + 1) + 1).
+
+length_like(<<_:16, After/binary>>) ->
+    Length = lists:nth(rand:uniform(7), [0, 5, 6, 7, byte_size(After), 16#ffff, rand:uniform(16#ffff)]),
+    [<<Length:16>>, After];
+length_like(Bytes) ->
+    Bytes.
+
+%%% Random terms
+
+%% Gives random terms to every documented function that only computes, and to the NIFs themselves. Answers how many
+%% functions there are.
+-spec terms(pos_integer()) -> pos_integer().
+terms(Number) ->
+    Functions = [{M, F, A} || M <- modules(), {F, A} <- functions(M), A > 0],
+    lists:foreach(fun(Function) -> called(Function, Number) end, Functions),
+    length(Functions).
+
+%% But for those that start processes.
+modules() ->
+    Beams = filelib:wildcard(filename:join(filename:dirname(code:which(hep)), "*.beam")),
+    [list_to_atom(filename:basename(Beam, ".beam")) || Beam <- Beams] -- [hep_listener, hep_port, hep_sender].
+
+functions(hep_nif) ->
+    hep_nif:module_info(exports) -- [{module_info, 1}];
+functions(Module) ->
+    case code:get_doc(Module) of
+        {ok, {docs_v1, _, _, _, ModuleDoc, _, Docs}} when ModuleDoc =/= hidden ->
+            Shown = [{F, A} || {{function, F, A}, _, _, Doc, _} <- Docs, Doc =/= hidden],
+            [Function || Function <- Shown, lists:member(Function, Module:module_info(exports))];
+        _ ->
+            []
+    end.
+
+called(Function, Number) ->
+    lists:foreach(fun(_) -> answered_or_badarg(Function) end, lists:seq(1, Number)).
+
+%% Wrong arguments raise `badarg', or match no clause of the function.
+answered_or_badarg({Module, Name, Arity}) ->
+    Arguments = [term(3) || _ <- lists:seq(1, Arity)],
+    try
+        apply(Module, Name, Arguments)
+    catch
+        error:badarg -> ok;
+        Class:Reason:Stack ->
+            _ = is_no_clause(Class, Reason, Stack, Module) orelse exit({{Module, Name, Arguments}, {Class, Reason, Stack}}),
+            ok
+    end.
+
+is_no_clause(error, function_clause, [{Module, _, _, _} | _], Module) -> true;
+is_no_clause(_, _, _, _) -> false.
+
+term(0) -> leaf(rand:uniform(9));
+term(Depth) -> branch(rand:uniform(12), Depth - 1).
+
+leaf(1) -> rand:uniform(1 bsl lists:nth(rand:uniform(5), [3, 8, 16, 32, 70])) - 3;
+leaf(2) -> rand:bytes(rand:uniform(40) - 1);
+leaf(3) -> lists:nth(rand:uniform(9), [undefined, hep, ok, sip, ipv4, ipv6, hep_v3, true, infinity]);
+leaf(4) -> rand:uniform();
+leaf(5) -> element(rand:uniform(4), {<<"HEP3", 0, 6>>, <<1, 16, 2>>, <<"{}">>, <<31, 139, 8>>});
+leaf(6) -> self();
+leaf(7) -> <<1:1, (rand:bytes(rand:uniform(40)))/binary>>;
+leaf(8) -> make_ref();
+leaf(9) -> [].
+
+branch(1, Depth) -> terms(Depth, rand:uniform(4));
+branch(2, Depth) -> list_to_tuple(terms(Depth, rand:uniform(5)));
+branch(3, Depth) -> maps:from_list([{term(Depth), term(Depth)} || _ <- lists:seq(1, rand:uniform(3))]);
+branch(4, Depth) -> [term(Depth) | term(0)];
+branch(5, Depth) -> list_to_tuple([hep, rand:uniform(4) | terms(Depth, 11)]);
+branch(6, Depth) -> {hep, rand:uniform(4), terms(Depth, rand:uniform(3))};
+branch(7, Depth) -> [{<<0:16, (rand:uniform(64)):16>>, term(Depth)}];
+branch(8, Depth) -> {hep, 3, [{<<0:16, (rand:uniform(64)):16>>, term(0)}, term(Depth)]};
+branch(9, _) -> {rand:uniform(256) - 1, rand:uniform(256) - 1, 0, 1};
+branch(_, _) -> leaf(rand:uniform(9)).
+
+terms(Depth, Number) -> [term(Depth) || _ <- lists:seq(1, Number)].
+
+%%% Memory
+
+memory() ->
+    lists:foreach(fun garbage_collect/1, processes()),
+    erlang:memory(total).
+
+%% Processes that have just ended give back their memory a little later.
+settled(Before, Times) ->
+    case memory() of
+        After when After > Before + 8 * 1024 * 1024, Times > 0 ->
+            timer:sleep(100),
+            settled(Before, Times - 1);
+        After when After > Before + 8 * 1024 * 1024 ->
+            error({memory, Before, After});
+        After ->
+            After
+    end.
