@@ -15,7 +15,7 @@
 %% that a collector may see some of its packets twice, and never half of one.
 %%
 %% <em>sent</em> means written to the socket. HEP has no answers: what the system had not sent yet when a
-%% connection broke, or what a datagram meets on its way, nobody tells. A refusal that comes back by ICMP makes a
+%% connection broke, and lost datagrams, are not reported. A refusal that comes back by ICMP makes a
 %% UDP target `down' until its back-off is over; packets wait meanwhile.
 %%
 %% Packets wait as they are. A payload that is part of a larger binary keeps that one alive, and only its own
@@ -125,7 +125,7 @@
     invalid := non_neg_integer()
 }.
 
-%% The figures of all targets together. `queued' packets wait or are being written. `dropped' are lost.
+%% The counters of all targets together. `queued' packets wait or are being written. `dropped' are lost.
 -type info() :: #{
     transport := udp | tcp | tls,
     strategy := all | failover,
@@ -138,7 +138,7 @@
     refused := refusals()
 }.
 
-%% The figures of a target. With `failover', what waits in the one queue, or was dropped from it, counts for the
+%% The counters of a target. With `failover', what waits in the one queue, or was dropped from it, counts for the
 %% whole and for no target. `reconnects' counts the connections after the first, `last_error' is why there was
 %% no connection, or not any more.
 -type target_info() :: #{
@@ -205,8 +205,8 @@ start_link(Options) ->
 server_options() ->
     [{spawn_opt, [{message_queue_data, off_heap}]}].
 
-%% @doc For a supervisor, whose reports do not show `auth_key' and `tls'. Senders of one supervisor have ids of their own
-%% by `name', or by transport and targets.
+%% @doc For a supervisor, whose reports do not show `auth_key' and `tls'. Senders of one supervisor have ids of their
+%% own by `name', or by transport and targets.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     Id =
@@ -327,7 +327,7 @@ handle_call(info, _From, State) ->
     {reply, describe(State), State};
 handle_call({flush, Timeout}, From, #state{flushes = Flushes, routes = Routes} = State) ->
     Positions = [hep_sender_route:position(Route) || Route <- Routes],
-    {noreply, settle(State#state{flushes = [{From, flush_timer(Timeout), Positions} | Flushes]})};
+    {noreply, reply_flushed(State#state{flushes = [{From, flush_timer(Timeout), Positions} | Flushes]})};
 handle_call(_, _, State) ->
     {reply, {error, unknown_call}, State}.
 
@@ -343,12 +343,12 @@ handle_info({packet, Frame, Size}, #state{counters = Counters} = State) ->
     Entries = [{Size, Frame} | more(?BURST)],
     arrived(length(Entries), lists:sum([Bytes || {Bytes, _} <- Entries]), Counters),
     %% What is dropped is not waited for.
-    {noreply, settle(each(fun(Route) -> hep_sender_route:in(Entries, Route) end, State))};
-handle_info({link, Link, Event}, State) ->
-    {noreply, settle(each(fun(Route) -> hep_sender_route:link_event(Link, Event, Route) end, State))};
+    {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:in(Entries, Route) end, State))};
+handle_info({connection, Pid, Event}, State) ->
+    {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:connection_event(Pid, Event, Route) end, State))};
 handle_info({'EXIT', Pid, Reason}, #state{routes = Routes} = State) ->
-    case lists:any(fun(Route) -> hep_sender_route:has_link(Pid, Route) end, Routes) of
-        true -> {noreply, settle(each(fun(Route) -> hep_sender_route:link_ended(Pid, Reason, Route) end, State))};
+    case lists:any(fun(Route) -> hep_sender_route:has_connection(Pid, Route) end, Routes) of
+        true -> {noreply, reply_flushed(ended(Pid, Reason, State))};
         %% Others that are linked to this process take it with them, as they would any process.
         false when Reason =:= normal -> {noreply, State};
         false -> {stop, Reason, State}
@@ -374,15 +374,18 @@ more(Most) ->
     after 0 -> []
     end.
 
+ended(Pid, Reason, State) ->
+    each(fun(Route) -> hep_sender_route:connection_ended(Pid, Reason, Route) end, State).
+
 each(Change, #state{routes = Routes} = State) ->
     State#state{routes = [Change(Route) || Route <- Routes]}.
 
 %%% Calls
 
 %% Answers those who wait for what has gone by now.
-settle(#state{flushes = []} = State) ->
+reply_flushed(#state{flushes = []} = State) ->
     State;
-settle(#state{flushes = Flushes, routes = Routes} = State) ->
+reply_flushed(#state{flushes = Flushes, routes = Routes} = State) ->
     {Flushed, Others} = lists:partition(
         fun({_, _, Positions}) ->
             lists:all(

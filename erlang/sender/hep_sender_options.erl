@@ -97,7 +97,7 @@ check_transport(Options) -> {ok, Options}.
 check_tls(#{tls := Tls, targets := [{Host, _} | _]} = Options) ->
     case application:ensure_all_started(ssl) of
         {ok, _} ->
-            case hep_sender_link:tls_options(Host, Tls) of
+            case hep_sender_connection:tls_options(Host, Tls) of
                 {ok, Complete} -> check_tls_values(Complete, Options);
                 {error, _} = Error -> Error
             end;

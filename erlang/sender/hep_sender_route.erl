@@ -1,14 +1,14 @@
 %% @private
 %% A queue of `hep_sender' and the targets that take from it: one target, or with failover all of them. Lives in the
-%% sender's process, which gets the messages of the links and of the timers, and hands them over.
+%% sender's process, which gets the messages of the connections and of the timers, and hands them over.
 -module(hep_sender_route).
 
--export([routes/1, in/2, link_event/3, link_ended/3, timeout/3, has_link/2, stop/1]).
+-export([routes/1, in/2, connection_event/3, connection_ended/3, timeout/3, has_connection/2, stop/1]).
 -export([position/1, has_passed/2, totals/1, targets/1]).
 
 -export_type([route/0]).
 
-%% How often packets dropped from a queue are reported, and how long links may take to end, in milliseconds.
+%% How often packets dropped from a queue are reported, and how long connections may take to end, in milliseconds.
 -define(REPORT, 1000).
 -define(GRACE, 2000).
 
@@ -17,10 +17,10 @@
     id :: pos_integer(),
     address :: hep_sender:target(),
     state = down :: up | connecting | down,
-    link :: pid() | undefined,
+    connection :: pid() | undefined,
     %% Runs while the target is down.
     timer :: reference() | undefined,
-    %% What the link was given and has not written yet.
+    %% What the connection was given and has not written yet.
     under_way = [] :: [hep_sender_queue:entry()],
     %% Connections and attempts since one held, and since when the present one does.
     attempts = 0 :: non_neg_integer(),
@@ -41,8 +41,8 @@
     targets :: [#target{}],
     batch_bytes :: pos_integer(),
     backoff :: {Least :: pos_integer(), Most :: pos_integer()},
-    %% What links are started with.
-    link :: map(),
+    %% What connections are started with.
+    connection_options :: map(),
     dropped = 0 :: non_neg_integer(),
     %% What was dropped and is not reported yet, and the timer of the report.
     unreported = {0, 0} :: hep_sender_queue:dropped(),
@@ -66,16 +66,16 @@ routes(#{targets := Addresses, strategy := Strategy} = Options) ->
     [new(Some, Options) || Some <- Shared].
 
 new(Targets, #{queue := Packets, queue_bytes := Bytes} = Options) ->
-    Link = link_options(Options),
+    Shared = connection_options(Options),
     #route{
         queue = hep_sender_queue:new(Packets, Bytes),
-        targets = [start(Target, Link) || Target <- Targets],
+        targets = [start(Target, Shared) || Target <- Targets],
         batch_bytes = maps:get(batch_bytes, Options),
         backoff = maps:get(backoff, Options),
-        link = Link
+        connection_options = Shared
     }.
 
-link_options(Options) ->
+connection_options(Options) ->
     Tls = maps:get(tls, Options, []),
     Common = maps:with([transport, connect_timeout, send_timeout, sndbuf], Options),
     Common#{sender => self(), tls => fun() -> Tls end}.
@@ -98,12 +98,12 @@ pump(#route{targets = Targets} = Route) ->
         _ -> Route
     end.
 
-next(#target{link = Link} = Target, #route{queue = Queue, batch_bytes = Bytes} = Route) ->
+next(#target{connection = Connection} = Target, #route{queue = Queue, batch_bytes = Bytes} = Route) ->
     case hep_sender_queue:batch(Bytes, Queue) of
         {[], _} ->
             Route;
         {Batch, Rest} ->
-            ok = hep_sender_link:batch(Link, [Frame || {_, {_, Frame}} <- Batch]),
+            ok = hep_sender_connection:batch(Connection, [Frame || {_, {_, Frame}} <- Batch]),
             change(Target#target{under_way = Batch}, Route#route{queue = Rest})
     end.
 
@@ -116,29 +116,29 @@ dropped({Packets, Bytes}, #route{dropped = Before, unreported = {Count, Sum}} = 
 
 %%% Targets
 
-%% What a link says. Nothing changes when it is of another route.
--spec link_event(pid(), up | {sent, non_neg_integer()} | {refused, term()}, route()) -> route().
-link_event(Link, Event, Route) ->
-    at(Link, #target.link, fun(Target) -> event(Event, Target, Route) end, Route).
+%% What a connection says. Nothing changes when it is of another route.
+-spec connection_event(pid(), up | {sent, non_neg_integer()} | {refused, term()}, route()) -> route().
+connection_event(Connection, Event, Route) ->
+    at(Connection, #target.connection, fun(Target) -> event(Event, Target, Route) end, Route).
 
-%% A link has ended; likewise.
--spec link_ended(pid(), Reason :: term(), route()) -> route().
-link_ended(Link, Reason, Route) ->
-    at(Link, #target.link, fun(Target) -> down(reason(Reason), Target, Route) end, Route).
+%% A connection has ended; likewise.
+-spec connection_ended(pid(), Reason :: term(), route()) -> route().
+connection_ended(Connection, Reason, Route) ->
+    at(Connection, #target.connection, fun(Target) -> down(reason(Reason), Target, Route) end, Route).
 
 %% A timer of a route has run out; likewise.
 -spec timeout(reference(), connect | report, route()) -> route().
-timeout(Timer, connect, #route{link = Options} = Route) ->
+timeout(Timer, connect, #route{connection_options = Options} = Route) ->
     at(Timer, #target.timer, fun(Target) -> change(start(Target, Options), Route) end, Route);
 timeout(Timer, report, #route{report = Timer, unreported = Dropped, targets = Targets} = Route) ->
-    tell_dropped(Dropped, queue_full, Targets, Route),
+    notify_dropped(Dropped, queue_full, Targets, Route),
     Route#route{report = undefined, unreported = {0, 0}};
 timeout(_, report, Route) ->
     Route.
 
--spec has_link(pid(), route()) -> boolean().
-has_link(Pid, #route{targets = Targets}) ->
-    lists:keymember(Pid, #target.link, Targets).
+-spec has_connection(pid(), route()) -> boolean().
+has_connection(Pid, #route{targets = Targets}) ->
+    lists:keymember(Pid, #target.connection, Targets).
 
 %% Changes the target whose field has this value, and goes on with what that allows.
 at(Value, Field, Change, #route{targets = Targets} = Route) ->
@@ -151,26 +151,26 @@ change(#target{id = Id} = Target, #route{targets = Targets} = Route) ->
     Route#route{targets = lists:keyreplace(Id, #target.id, Targets, Target)}.
 
 start(#target{address = Address, attempts = Attempts} = Target, Options) ->
-    {ok, Link} = hep_sender_link:start_link(Options#{target => Address, attempt => Attempts}),
-    Target#target{state = connecting, link = Link, timer = undefined}.
+    {ok, Connection} = hep_sender_connection:start_link(Options#{target => Address, attempt => Attempts}),
+    Target#target{state = connecting, connection = Connection, timer = undefined}.
 
 event(up, #target{connections = Connections} = Target, Route) ->
-    tell(up, #{}, Target, Route),
+    notify(up, #{}, Target, Route),
     change(Target#target{state = up, connections = Connections + 1, since = now_ms()}, Route);
 event({sent, Count}, #target{under_way = UnderWay, sent = Sent, sent_bytes = Bytes} = Target, Route) ->
     {Written, Others} = lists:split(Count, UnderWay),
     change(Target#target{under_way = Others, sent = Sent + Count, sent_bytes = Bytes + size_of(Written)}, Route);
 event({refused, Reason}, #target{under_way = [{Size, _} | Others], dropped = Dropped} = Target, Route) ->
-    tell_dropped({1, Size}, Reason, [Target], Route),
+    notify_dropped({1, Size}, Reason, [Target], Route),
     change(Target#target{under_way = Others, dropped = Dropped + 1, last_error = Reason}, Route).
 
-%% What the link was at goes back to where it came from.
+%% What the connection was at goes back to where it came from.
 down(Reason, #target{state = State, under_way = UnderWay} = Target, #route{queue = Queue, backoff = Backoff} = Route) ->
-    State =:= up andalso tell(down, #{reason => Reason}, Target, Route),
+    State =:= up andalso notify(down, #{reason => Reason}, Target, Route),
     Attempts = attempts(Target, Backoff),
     Down = Target#target{
         state = down,
-        link = undefined,
+        connection = undefined,
         timer = erlang:start_timer(delay(Attempts, Backoff), self(), connect),
         under_way = [],
         attempts = Attempts + 1,
@@ -212,41 +212,47 @@ now_ms() ->
 
 %%% Events
 
-tell(What, Reason, #target{address = Address}, Route) ->
+notify(What, Reason, #target{address = Address}, Route) ->
     Metadata = maps:merge((metadata(Route))#{target => Address}, Reason),
     hep_telemetry:execute([hep, sender, What], #{count => 1}, Metadata).
 
-tell_dropped({Packets, Bytes}, Reason, Targets, Route) ->
+notify_dropped({Packets, Bytes}, Reason, Targets, Route) ->
     Addresses = [Address || #target{address = Address} <- Targets],
     Metadata = (metadata(Route))#{targets => Addresses, reason => Reason},
     hep_telemetry:execute([hep, sender, dropped], #{count => Packets, bytes => Bytes}, Metadata).
 
-metadata(#route{link = #{sender := Sender, transport := Transport}}) ->
+metadata(#route{connection_options = #{sender := Sender, transport := Transport}}) ->
     #{sender => Sender, transport => Transport}.
 
 %%% The end
 
-%% Ends all links.
+%% Ends all connections.
 -spec stop([route()]) -> ok.
 stop(Routes) ->
-    Targets = [Target || #route{targets = Targets} <- Routes, #target{link = Link} = Target <- Targets, is_pid(Link)],
-    Ending = [{Link, monitor(process, Link), end_link(Target)} || #target{link = Link} = Target <- Targets],
+    Connected = [
+        Target
+     || #route{targets = Targets} <- Routes, #target{connection = Pid} = Target <- Targets, is_pid(Pid)
+    ],
+    Ending = [
+        {Pid, monitor(process, Pid), end_connection(Target)}
+     || #target{connection = Pid} = Target <- Connected
+    ],
     Deadline = now_ms() + ?GRACE,
-    lists:foreach(fun({Link, Monitor, _}) -> await(Link, Monitor, Deadline) end, Ending).
+    lists:foreach(fun({Connection, Monitor, _}) -> await(Connection, Monitor, Deadline) end, Ending).
 
 %% There is something to wait for in a connection only.
-end_link(#target{state = up, link = Link}) -> exit(Link, shutdown);
-end_link(#target{link = Link}) -> exit(Link, kill).
+end_connection(#target{state = up, connection = Connection}) -> exit(Connection, shutdown);
+end_connection(#target{connection = Connection}) -> exit(Connection, kill).
 
-await(Link, Monitor, Deadline) ->
+await(Connection, Monitor, Deadline) ->
     receive
-        {'DOWN', Monitor, process, Link, _} -> ok
+        {'DOWN', Monitor, process, Connection, _} -> ok
     after max(0, Deadline - now_ms()) ->
-        exit(Link, kill),
+        exit(Connection, kill),
         ok
     end.
 
-%%% Figures
+%%% Counters
 
 %% How many packets have come in by now.
 -spec position(route()) -> non_neg_integer().
@@ -265,7 +271,7 @@ has_passed(Position, #route{queue = Queue, targets = Targets}) ->
 queued(#route{queue = Queue, targets = Targets}) ->
     hep_sender_queue:packets(Queue) + sum(fun(#target{under_way = UnderWay}) -> length(UnderWay) end, Targets).
 
-%% The figures of the queue and of all its targets.
+%% The counters of the queue and of all its targets.
 -spec totals(route()) -> #{queued | queued_bytes | sent | sent_bytes | dropped => non_neg_integer()}.
 totals(#route{queue = Queue, targets = Targets, dropped = Dropped} = Route) ->
     UnderWay = sum(fun(#target{under_way = Entries}) -> size_of(Entries) end, Targets),
@@ -277,7 +283,7 @@ totals(#route{queue = Queue, targets = Targets, dropped = Dropped} = Route) ->
         dropped => Dropped + sum(fun(#target{dropped = Refused}) -> Refused end, Targets)
     }.
 
-%% The figures of each target. Those of a queue are those of its target, where it has just one.
+%% The counters of each target. Those of a queue are those of its target, where it has just one.
 -spec targets(route()) -> [hep_sender:target_info()].
 targets(#route{targets = [Target]} = Route) ->
     [maps:merge(describe(Target), totals(Route))];

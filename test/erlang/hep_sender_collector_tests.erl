@@ -47,7 +47,7 @@ send_timed(Sender, Number) ->
             max(Took, send_timed(Sender, Number))
     end.
 
-%% The figures when nothing moves any more: the last one is in the queue, and the link is stuck.
+%% The figures when nothing moves any more: the last one is in the queue, and the connection is stuck.
 settled(Sender, Count) ->
     Info = hep_sender:info(Sender),
     timer:sleep(200),
@@ -286,15 +286,15 @@ talking_collector_test() ->
     end).
 
 %% A connection's process is no more than its connection.
-killed_link_test() ->
+killed_connection_test() ->
     Collector = listen(tcp, ?V4),
     Options = #{transport => tcp, targets => [{?V4, port(Collector)}], backoff => {1, 5}},
     with_sender(Options, fun(Sender) ->
         First = accept(Collector),
         wait_for(Sender, 1, #{state => up}),
         {links, Links} = process_info(Sender, links),
-        [Link] = [Pid || Pid <- Links, is_pid(Pid), Pid =/= self()],
-        exit(Link, kill),
+        [Process] = [Pid || Pid <- Links, is_pid(Pid), Pid =/= self()],
+        exit(Process, kill),
         ok = hep_sender:send(Sender, numbered(1)),
         ?assertEqual([1], numbers(frames(1, accept(Collector)))),
         wait_for(Sender, 1, #{state => up, reconnects => 1, last_error => killed}),

@@ -225,7 +225,7 @@ mailbox_test() ->
     Collector = listen(udp, ?V4),
     Options = #{targets => [{?V4, port(Collector)}], queue => 100, queue_bytes => 70000},
     with_sender(Options, fun(Sender) ->
-        %% The link has nothing more to say.
+        %% The connection has nothing more to say.
         wait_for(Sender, 1, #{state => up}),
         true = erlang:suspend_process(Sender),
         Results = [hep_sender:send(Sender, numbered(N)) || N <- lists:seq(1, 300)],
@@ -245,7 +245,7 @@ mailbox_test() ->
         ?assertEqual(ok, hep_sender:send(Sender, sized(30000)))
     end).
 
-%% Small packets go out together, as they come when the link is at something else.
+%% Small packets go out together, as they come while the connection writes.
 batches_test() ->
     Collector = listen(tcp, ?V4),
     Options = #{transport => tcp, targets => [{?V4, port(Collector)}], batch_bytes => 1000},
@@ -255,18 +255,18 @@ batches_test() ->
         true = erlang:suspend_process(Sender),
         [ok = hep_sender:send(Sender, sized(300)) || _ <- lists:seq(1, 10)],
         {links, Links} = process_info(Sender, links),
-        [Link] = [Pid || Pid <- Links, is_pid(Pid), Pid =/= self()],
-        1 = erlang:trace(Link, true, ['receive']),
+        [Process] = [Pid || Pid <- Links, is_pid(Pid), Pid =/= self()],
+        1 = erlang:trace(Process, true, ['receive']),
         true = erlang:resume_process(Sender),
         10 = length(frames(10, Connection)),
         ok = hep_sender:flush(Sender, ?PATIENCE),
-        ?assertEqual([3, 3, 3, 1], traced_batches(Link))
+        ?assertEqual([3, 3, 3, 1], traced_batches(Process))
     end).
 
-traced_batches(Link) ->
+traced_batches(Process) ->
     receive
-        {trace, Link, 'receive', {batch, Frames}} -> [length(Frames) | traced_batches(Link)];
-        {trace, Link, 'receive', _} -> traced_batches(Link)
+        {trace, Process, 'receive', {batch, Frames}} -> [length(Frames) | traced_batches(Process)];
+        {trace, Process, 'receive', _} -> traced_batches(Process)
     after 0 -> []
     end.
 

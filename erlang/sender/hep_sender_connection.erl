@@ -3,13 +3,13 @@
 %% of frames at a time. All that may block is done here. The process ends with the connection; the sender decides
 %% when to start the next.
 %%
-%% It tells the sender `{link, Pid, Event}':
+%% It sends the sender `{connection, Pid, Event}':
 %% <dl>
 %% <dt>`up'</dt><dd>there is a connection</dd>
 %% <dt>`{sent, Count}'</dt><dd>so many packets of the batch, the next ones in its order, were written</dd>
 %% <dt>`{refused, Reason}'</dt><dd>the next one of the batch can never be sent</dd>
 %% </dl>
--module(hep_sender_link).
+-module(hep_sender_connection).
 
 -behaviour(gen_server).
 
@@ -49,8 +49,8 @@ start_link(Options) ->
 
 %% Hands over the next batch. There may be one at a time.
 -spec batch(pid(), [iodata()]) -> ok.
-batch(Link, Frames) ->
-    Link ! {batch, Frames},
+batch(Connection, Frames) ->
+    Connection ! {batch, Frames},
     ok.
 
 %%% Callbacks
@@ -67,7 +67,7 @@ handle_continue(#{target := {Host, _}} = Options, State) ->
     end.
 
 connected({ok, Socket}, State) ->
-    tell(up, State),
+    notify(up, State),
     {noreply, State#state{socket = Socket}};
 connected({error, Reason}, State) ->
     {stop, {shutdown, Reason}, State}.
@@ -106,8 +106,8 @@ terminate(_, #state{socket = Socket}) ->
     drain(Socket, ?DRAIN div ?LOOK),
     close(Socket).
 
-tell(Event, #state{sender = Sender}) ->
-    Sender ! {link, self(), Event},
+notify(Event, #state{sender = Sender}) ->
+    Sender ! {connection, self(), Event},
     ok.
 
 %%% Connecting
@@ -237,7 +237,7 @@ write({udp, Socket}, Datagrams, State) ->
     write_datagrams(Socket, Datagrams, 0, State);
 write(Socket, Frames, State) ->
     case write_stream(Socket, Frames) of
-        ok -> tell({sent, length(Frames)}, State);
+        ok -> notify({sent, length(Frames)}, State);
         {error, _} = Error -> Error
     end.
 
@@ -245,7 +245,7 @@ write_stream({tcp, Socket}, Bytes) -> gen_tcp:send(Socket, Bytes);
 write_stream({tls, Socket}, Bytes) -> ssl:send(Socket, Bytes).
 
 write_datagrams(_, [], Sent, State) ->
-    tell({sent, Sent}, State);
+    notify({sent, Sent}, State);
 write_datagrams(Socket, [Datagram | Others] = Datagrams, Sent, State) ->
     case gen_udp:send(Socket, Datagram) of
         ok ->
@@ -254,11 +254,11 @@ write_datagrams(Socket, [Datagram | Others] = Datagrams, Sent, State) ->
             timer:sleep(?PAUSE),
             write_datagrams(Socket, Datagrams, Sent, State);
         {error, emsgsize} ->
-            tell({sent, Sent}, State),
-            tell({refused, emsgsize}, State),
+            notify({sent, Sent}, State),
+            notify({refused, emsgsize}, State),
             write_datagrams(Socket, Others, 0, State);
         {error, _} = Error ->
-            tell({sent, Sent}, State),
+            notify({sent, Sent}, State),
             Error
     end.
 
