@@ -63,6 +63,10 @@
 %% <dt>`connect_timeout'</dt><dd>how long connecting to an address may take, in milliseconds: 5000 by default</dd>
 %% <dt>`send_timeout'</dt><dd>how long a collector may not read before the connection is given up, in milliseconds:
 %%   15000 by default. What the system has taken by then is lost</dd>
+%% <dt>`resolve_every'</dt><dd>how often the name of a UDP target is looked up again, in milliseconds: 60000 by default,
+%%   what most names that are meant to move allow resolvers to keep; `infinity' for never. Packets go to the old address
+%%   until the new one is known, and also while the name cannot be looked up. Over TCP and TLS each connection looks up
+%%   the name</dd>
 %% <dt>`capture_id'</dt><dd>for packets that have none: the capture agent's id</dd>
 %% <dt>`node_name'</dt><dd>for packets of version 3 that have none: the capture agent's name</dd>
 %% <dt>`auth_key'</dt><dd>for all packets, in place of their own: the authenticate key. Packets of versions 1 and 2,
@@ -89,6 +93,7 @@
     backoff => {Least :: pos_integer(), Most :: pos_integer()},
     connect_timeout => pos_integer(),
     send_timeout => pos_integer(),
+    resolve_every => timeout(),
     capture_id => hep:uint32(),
     node_name => binary(),
     auth_key => binary() | fun(() -> binary()),
@@ -113,7 +118,7 @@
 %% <dt>`{wrong_total_length, Total, Size}'</dt><dd>bytes for a stream that say that they are `Total', and are
 %%   `Size'</dd>
 %% <dt>`overloaded'</dt><dd>all callers together are faster than the sender's process</dd>
-%% <dt>`not_running'</dt><dd>there is no such sender on this node</dd>
+%% <dt>`not_running'</dt><dd>there is no such sender on this node, or not any more</dd>
 %% </dl>
 -type reason() :: hep_sender_frame:reason() | overloaded | not_running.
 
@@ -153,29 +158,15 @@
     last_error := undefined | term()
 }.
 
-%% What send/2 needs to know of a sender. It is found without asking the sender's process.
--record(shared, {
-    counters :: atomics:atomics_ref(),
-    max_packets :: pos_integer(),
-    max_bytes :: pos_integer(),
-    settings :: hep_sender_frame:settings()
-}).
-
-%% Counters: what is on its way from the callers to the sender's process, and what was refused.
--define(PACKETS, 1).
--define(BYTES, 2).
--define(OVERLOADED, 3).
--define(TOO_LARGE, 4).
--define(UNFRAMED, 5).
--define(INVALID, 6).
--define(COUNTERS, 6).
-
-%% How many packets are looked at together, at the most.
+%% How many packets are taken out of the mailbox together, at the most.
 -define(BURST, 256).
+%% How often the count of packets on the way is corrected, in milliseconds.
+-define(CORRECT, 1000).
+
 -record(state, {
     transport :: udp | tcp | tls,
     strategy :: all | failover,
-    counters :: atomics:atomics_ref(),
+    inbox :: hep_sender_inbox:inbox(),
     routes :: [hep_sender_route:route()],
     %% Who waits until what is queued has gone, the timer of each, and how far that is in each route.
     flushes = [] :: [{gen_server:from(), reference() | undefined, [non_neg_integer()]}]
@@ -227,48 +218,21 @@ stop(Sender) ->
 -spec send(sender(), hep:hep() | iodata()) -> ok | {error, reason()}.
 send(Sender, Packet) ->
     Pid = pid(Sender),
-    case persistent_term:get({?MODULE, Pid}, undefined) of
-        #shared{settings = Settings} = Shared ->
-            case hep_sender_frame:new(Packet, Settings) of
-                {ok, Frame, Size} -> hand_over(Pid, Frame, Size, Shared);
-                {error, Reason} -> refused(Reason, Shared)
-            end;
-        undefined ->
-            {error, not_running}
+    case hep_sender_inbox:find(Pid) of
+        {ok, Shared} -> send(Pid, Packet, Shared);
+        not_running -> {error, not_running}
+    end.
+
+send(Pid, Packet, Shared) ->
+    case hep_sender_frame:new(Packet, hep_sender_inbox:settings(Shared)) of
+        {ok, Frame, Size} -> hep_sender_inbox:put(Pid, Frame, Size, Shared);
+        {error, Reason} -> hep_sender_inbox:refused(Reason, Shared)
     end.
 
 pid(Pid) when is_pid(Pid) -> Pid;
 pid(Name) when is_atom(Name) -> whereis(Name);
 pid({global, Name}) -> global:whereis_name(Name);
 pid({via, Module, Name}) -> Module:whereis_name(Name).
-
-%% The mailbox has no bound of its own. (A caller that is killed right between the count and the message leaves the
-%% count one too high.)
-hand_over(Pid, Frame, Size, #shared{counters = Counters} = Shared) ->
-    Packets = atomics:add_get(Counters, ?PACKETS, 1),
-    Bytes = atomics:add_get(Counters, ?BYTES, Size),
-    case Packets =< Shared#shared.max_packets andalso Bytes =< Shared#shared.max_bytes of
-        true ->
-            Pid ! {packet, Frame, Size},
-            ok;
-        false ->
-            arrived(1, Size, Counters),
-            refused(overloaded, Shared)
-    end.
-
-arrived(Packets, Bytes, Counters) ->
-    ok = atomics:sub(Counters, ?PACKETS, Packets),
-    ok = atomics:sub(Counters, ?BYTES, Bytes).
-
-refused(Reason, #shared{counters = Counters}) ->
-    ok = atomics:add(Counters, refusal(Reason), 1),
-    {error, Reason}.
-
-refusal(overloaded) -> ?OVERLOADED;
-refusal({packet_too_large, _}) -> ?TOO_LARGE;
-refusal({datagram_too_large, _}) -> ?TOO_LARGE;
-refusal({unframed_version, _}) -> ?UNFRAMED;
-refusal(_) -> ?INVALID.
 
 %% @doc Waits until all packets that the caller has sent were written, or dropped, and with them all that others had
 %% sent by then. What is sent later is not waited for.
@@ -306,21 +270,14 @@ text(Format, Arguments) ->
 %% @private
 init(#{transport := Transport, strategy := Strategy} = Options) ->
     process_flag(trap_exit, true),
-    Counters = atomics:new(?COUNTERS, []),
-    share(#shared{
-        counters = Counters,
-        max_packets = maps:get(queue, Options),
-        max_bytes = maps:get(queue_bytes, Options),
-        settings = hep_sender_frame:settings(Options)
-    }),
+    Inbox = hep_sender_inbox:new(Options),
+    ok = start_correcting(),
     Routes = hep_sender_route:routes(Options),
-    {ok, #state{transport = Transport, strategy = Strategy, counters = Counters, routes = Routes}}.
+    {ok, #state{transport = Transport, strategy = Strategy, inbox = Inbox, routes = Routes}}.
 
-%% A sender that was killed could not take its own away.
-share(Shared) ->
-    Killed = [Key || {{?MODULE, Pid} = Key, _} <- persistent_term:get(), not is_process_alive(Pid)],
-    lists:foreach(fun persistent_term:erase/1, Killed),
-    persistent_term:put({?MODULE, self()}, Shared).
+start_correcting() ->
+    _ = erlang:start_timer(?CORRECT, self(), correct),
+    ok.
 
 %% @private
 handle_call(info, _From, State) ->
@@ -339,11 +296,16 @@ handle_cast(_, State) ->
     {noreply, State}.
 
 %% @private
-handle_info({packet, Frame, Size}, #state{counters = Counters} = State) ->
+handle_info({packet, Frame, Size}, #state{inbox = Inbox} = State) ->
     Entries = [{Size, Frame} | more(?BURST)],
-    arrived(length(Entries), lists:sum([Bytes || {Bytes, _} <- Entries]), Counters),
+    Which =
+        case length(Entries) of
+            Burst when Burst > ?BURST -> some;
+            _ -> all
+        end,
+    Received = State#state{inbox = hep_sender_inbox:received(Entries, Which, Inbox)},
     %% What is dropped is not waited for.
-    {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:in(Entries, Route) end, State))};
+    {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:in(Entries, Route) end, Received))};
 handle_info({connection, Pid, Event}, State) ->
     {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:connection_event(Pid, Event, Route) end, State))};
 handle_info({'EXIT', Pid, Reason}, #state{routes = Routes} = State) ->
@@ -353,6 +315,9 @@ handle_info({'EXIT', Pid, Reason}, #state{routes = Routes} = State) ->
         false when Reason =:= normal -> {noreply, State};
         false -> {stop, Reason, State}
     end;
+handle_info({timeout, _, correct}, #state{inbox = Inbox} = State) ->
+    ok = start_correcting(),
+    {noreply, State#state{inbox = hep_sender_inbox:correct(Inbox)}};
 handle_info({timeout, Timer, flush}, State) ->
     {noreply, late(Timer, State)};
 handle_info({timeout, Timer, What}, State) ->
@@ -362,7 +327,7 @@ handle_info(_, State) ->
 
 %% @private
 terminate(_, #state{routes = Routes}) ->
-    _ = persistent_term:erase({?MODULE, self()}),
+    _ = hep_sender_inbox:delete(),
     hep_sender_route:stop(Routes).
 
 %% The packets that are in the mailbox already: together they cost less.
@@ -408,7 +373,7 @@ late(Timer, #state{flushes = Flushes} = State) ->
     lists:foreach(fun({From, _, _}) -> gen_server:reply(From, {error, timeout}) end, Late),
     State#state{flushes = Others}.
 
-describe(#state{transport = Transport, strategy = Strategy, routes = Routes, counters = Counters}) ->
+describe(#state{transport = Transport, strategy = Strategy, routes = Routes, inbox = Inbox}) ->
     Totals = [hep_sender_route:totals(Route) || Route <- Routes],
     Sum = fun(Name) -> lists:sum([maps:get(Name, Total) || Total <- Totals]) end,
     #{
@@ -420,10 +385,5 @@ describe(#state{transport = Transport, strategy = Strategy, routes = Routes, cou
         transport => Transport,
         strategy => Strategy,
         targets => lists:append([hep_sender_route:targets(Route) || Route <- Routes]),
-        refused => #{
-            overloaded => atomics:get(Counters, ?OVERLOADED),
-            too_large => atomics:get(Counters, ?TOO_LARGE),
-            unframed_version => atomics:get(Counters, ?UNFRAMED),
-            invalid => atomics:get(Counters, ?INVALID)
-        }
+        refused => hep_sender_inbox:refusals(Inbox)
     }.

@@ -1,7 +1,8 @@
 %% @private
 %% One connection of `hep_sender' to one collector: resolves the name, connects, shakes hands, and writes one batch
 %% of frames at a time. All that may block is done here. The process ends with the connection; the sender decides
-%% when to start the next.
+%% when to start the next. A UDP target that is a name is looked up again at intervals, by a process of its own; the old
+%% address serves until there is another one.
 %%
 %% It sends the sender `{connection, Pid, Event}':
 %% <dl>
@@ -34,6 +35,8 @@
     attempt := non_neg_integer(),
     connect_timeout := pos_integer(),
     send_timeout := pos_integer(),
+    %% How often the name of a UDP target is looked up again.
+    resolve_every := timeout(),
     sndbuf => pos_integer(),
     %% A function, so that no log shows a password.
     tls := fun(() -> [ssl:tls_client_option()])
@@ -41,7 +44,14 @@
 
 -type socket() :: {udp, gen_udp:socket()} | {tcp, gen_tcp:socket()} | {tls, ssl:sslsocket()}.
 
--record(state, {sender :: pid(), socket :: socket() | undefined}).
+-record(state, {
+    sender :: pid(),
+    options :: options(),
+    socket :: socket() | undefined,
+    %% The address that the socket is connected to, and the process that looks up the name again.
+    address :: inet:ip_address() | undefined,
+    lookup :: pid() | undefined
+}).
 
 -spec start_link(options()) -> gen_server:start_ret().
 start_link(Options) ->
@@ -58,17 +68,17 @@ batch(Connection, Frames) ->
 init(#{sender := Sender} = Options) ->
     %% For terminate/2: a connection ends in an orderly way when the sender does.
     process_flag(trap_exit, true),
-    {ok, #state{sender = Sender}, {continue, Options}}.
+    {ok, #state{sender = Sender, options = Options}, {continue, connect}}.
 
-handle_continue(#{target := {Host, _}} = Options, State) ->
-    case addresses(Host, Options) of
-        {ok, Addresses} -> connected(connect_any(Addresses, Options), State);
+handle_continue(connect, #state{options = #{target := {Host, _}} = Options} = State) ->
+    case addresses(Host) of
+        {ok, Addresses} -> connected(connect_any(in_turn(Addresses, Options), Options), State);
         {error, Reason} -> {stop, {shutdown, Reason}, State}
     end.
 
-connected({ok, Socket}, State) ->
+connected({ok, Socket, Address}, State) ->
     notify(up, State),
-    {noreply, State#state{socket = Socket}};
+    {noreply, resolve_later(State#state{socket = Socket, address = Address})};
 connected({error, Reason}, State) ->
     {stop, {shutdown, Reason}, State}.
 
@@ -83,6 +93,14 @@ handle_info({batch, Frames}, #state{socket = Socket} = State) ->
         ok -> {noreply, State};
         {error, Reason} -> broken(Reason, State)
     end;
+handle_info(resolve, #state{options = #{target := {Host, _}}} = State) ->
+    Self = self(),
+    Lookup = spawn_link(fun() -> Self ! {resolved, self(), addresses(Host)} end),
+    {noreply, State#state{lookup = Lookup}};
+handle_info({resolved, Lookup, Result}, #state{lookup = Lookup} = State) ->
+    {noreply, resolve_later(moved(Result, State#state{lookup = undefined}))};
+handle_info({'EXIT', Lookup, _}, #state{lookup = Lookup} = State) ->
+    {noreply, resolve_later(State#state{lookup = undefined})};
 handle_info({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_closed ->
     broken(closed, State);
 handle_info({Error, _, Reason}, State) when Error =:= tcp_error; Error =:= ssl_error ->
@@ -113,17 +131,38 @@ notify(Event, #state{sender = Sender}) ->
 %%% Connecting
 
 %% IPv4 first: most collectors know nothing else, and UDP does not tell.
-addresses(Host, Options) ->
+addresses(Host) ->
     case name(Host) of
-        Name when is_list(Name) -> resolved([inet:getaddrs(Name, Family) || Family <- [inet, inet6]], Options);
+        Name when is_list(Name) -> resolved([inet:getaddrs(Name, Family) || Family <- [inet, inet6]]);
         Address -> {ok, [Address]}
     end.
 
-resolved(Answers, Options) ->
+resolved(Answers) ->
     case {lists:append([Addresses || {ok, Addresses} <- Answers]), Answers} of
         {[], [Error | _]} -> Error;
-        {Addresses, _} -> {ok, in_turn(Addresses, Options)}
+        {Addresses, _} -> {ok, Addresses}
     end.
+
+%% A connection over TCP or TLS stays with its address, and the next one looks up the name.
+resolve_later(#state{options = #{transport := udp, resolve_every := Time, target := {Host, _}}} = State) when
+    is_integer(Time)
+->
+    _ = is_list(name(Host)) andalso erlang:send_after(Time, self(), resolve),
+    State;
+resolve_later(State) ->
+    State.
+
+%% Nothing changes while the address is one of the name's, or when there is no socket for another one.
+moved({ok, [First | _] = Addresses}, #state{address = Address, socket = Old, options = Options} = State) ->
+    case lists:member(Address, Addresses) orelse connect(First, Options) of
+        {ok, Socket} ->
+            close(Old),
+            State#state{socket = Socket, address = First};
+        _ ->
+            State
+    end;
+moved({error, _}, State) ->
+    State.
 
 %% Over UDP every address can be "connected" to: each attempt takes the next one.
 in_turn(Addresses, #{transport := udp, attempt := Attempt}) ->
@@ -144,8 +183,9 @@ name(Address) ->
 
 connect_any([Address | Others], Options) ->
     case connect(Address, Options) of
+        {ok, Socket} -> {ok, Socket, Address};
         {error, _} when Others =/= [] -> connect_any(Others, Options);
-        Result -> Result
+        {error, _} = Error -> Error
     end.
 
 connect(Address, #{transport := udp, target := {_, Port}} = Options) ->

@@ -15,6 +15,8 @@
     stream :: boolean(),
     capture_id :: hep:uint32() | undefined,
     node_name :: binary() | undefined,
+    %% In a function: no log and no table shows it.
+    auth_key :: fun(() -> binary()) | undefined,
     encode :: hep:encode_options()
 }).
 
@@ -34,8 +36,12 @@ settings(#{transport := Transport, encode := Encode} = Options) ->
         stream = Transport =/= udp,
         capture_id = maps:get(capture_id, Options, undefined),
         node_name = maps:get(node_name, Options, undefined),
-        encode = maps:merge(Encode, maps:with([auth_key], Options))
+        auth_key = hidden(Options),
+        encode = Encode
     }.
+
+hidden(#{auth_key := Key}) -> hep_secret:hide(Key);
+hidden(_) -> undefined.
 
 -spec new(hep:hep() | iodata() | term(), settings()) ->
     {ok, iodata(), Size :: non_neg_integer()} | {error, reason()}.
@@ -52,11 +58,14 @@ new(Term, _) ->
 
 record(#hep{version = Version}, #settings{stream = true}) when Version =:= 1; Version =:= 2 ->
     {error, {unframed_version, Version}};
-record(Hep, #settings{encode = Encode} = Settings) ->
-    case encode(with_node_name(with_capture_id(Hep, Settings), Settings), Encode) of
+record(Hep, Settings) ->
+    case encode(with_node_name(with_capture_id(Hep, Settings), Settings), options(Settings)) of
         {ok, Frame} -> sized(Frame, iolist_size(Frame), Settings);
         {error, _} = Error -> Error
     end.
+
+options(#settings{encode = Encode, auth_key = undefined}) -> Encode;
+options(#settings{encode = Encode, auth_key = Key}) -> Encode#{auth_key => Key()}.
 
 %% Without options the codec has a shorter way.
 encode(Hep, Options) when map_size(Options) =:= 0 -> hep:encode(Hep);

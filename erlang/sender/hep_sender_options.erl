@@ -44,6 +44,7 @@ defaults() ->
         backoff => {100, 30000},
         connect_timeout => 5000,
         send_timeout => 15000,
+        resolve_every => 60000,
         encode => #{}
     }.
 
@@ -58,6 +59,8 @@ is_valid(Number, Value) when
     is_integer(Value) andalso Value > 0 andalso Value =< 16#7fffffff;
 is_valid(backoff, {Least, Most}) ->
     is_integer(Least) andalso is_integer(Most) andalso 0 < Least andalso Least =< Most andalso Most =< 16#7fffffff;
+is_valid(resolve_every, Time) ->
+    Time =:= infinity orelse (is_integer(Time) andalso Time > 0 andalso Time =< 16#7fffffff);
 is_valid(capture_id, Id) -> is_integer(Id) andalso Id >= 0 andalso Id =< 16#ffffffff;
 is_valid(Key, Value) when Key =:= node_name; Key =:= auth_key -> is_binary(Value) andalso Value =/= <<>>;
 is_valid(encode, Options) -> is_map(Options) andalso is_encode(Options);

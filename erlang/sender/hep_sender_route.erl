@@ -4,6 +4,8 @@
 -module(hep_sender_route).
 
 -export([routes/1, in/2, connection_event/3, connection_ended/3, timeout/3, has_connection/2, stop/1]).
+%% For the tests.
+-export([delay/2, give_back/2]).
 -export([position/1, has_passed/2, totals/1, targets/1]).
 
 -export_type([route/0]).
@@ -77,7 +79,7 @@ new(Targets, #{queue := Packets, queue_bytes := Bytes} = Options) ->
 
 connection_options(Options) ->
     Tls = maps:get(tls, Options, []),
-    Common = maps:with([transport, connect_timeout, send_timeout, sndbuf], Options),
+    Common = maps:with([transport, connect_timeout, send_timeout, resolve_every, sndbuf], Options),
     Common#{sender => self(), tls => fun() -> Tls end}.
 
 %%% Packets
@@ -176,10 +178,15 @@ down(Reason, #target{state = State, under_way = UnderWay} = Target, #route{queue
         attempts = Attempts + 1,
         last_error = Reason
     },
-    {Dropped, Longer} = back(UnderWay, [], Queue),
+    {Dropped, Longer} = give_back(UnderWay, Queue),
     dropped(Dropped, change(Down, Route#route{queue = Longer})).
 
 %% In its order: another target may have given back an older batch before.
+-spec give_back([hep_sender_queue:entry()], hep_sender_queue:queue()) ->
+    {hep_sender_queue:dropped(), hep_sender_queue:queue()}.
+give_back(Batch, Queue) ->
+    back(Batch, [], Queue).
+
 back([], _, Queue) ->
     {{0, 0}, Queue};
 back([{_, {Number, _}} | _] = Batch, Older, Queue) ->
@@ -203,6 +210,8 @@ attempts(#target{state = up, since = Since, attempts = Attempts}, {_, Most}) ->
 attempts(#target{attempts = Attempts}, _) ->
     Attempts.
 
+%% Doubled with each attempt, and a random part, up to half, taken off.
+-spec delay(Attempts :: non_neg_integer(), {Least :: pos_integer(), Most :: pos_integer()}) -> pos_integer().
 delay(Attempts, {Least, Most}) ->
     Longest = min(Most, Least bsl min(Attempts, 31)),
     Longest div 2 + rand:uniform(Longest - Longest div 2).

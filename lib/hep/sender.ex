@@ -32,6 +32,8 @@ defmodule HEP.Sender do
       milliseconds: `{100, 30_000}`
     * `:connect_timeout` - in milliseconds: 5,000
     * `:send_timeout` - how long a collector may not read, in milliseconds: 15,000
+    * `:resolve_every` - how often the name of a UDP target is looked up again, in milliseconds: 60,000,
+      or `:infinity`
     * `:capture_id`, `:node_name` - for packets that have none
     * `:auth_key` - for all packets, in place of their own
     * `:encode` - `:v2_style` and `:compress` of `HEP.encode/2`
@@ -72,6 +74,7 @@ defmodule HEP.Sender do
           | {:backoff, {pos_integer(), pos_integer()}}
           | {:connect_timeout, pos_integer()}
           | {:send_timeout, pos_integer()}
+          | {:resolve_every, timeout()}
           | {:capture_id, :hep.uint32()}
           | {:node_name, binary()}
           | {:auth_key, binary() | :hep_secret.hidden(binary())}

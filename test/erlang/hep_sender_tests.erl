@@ -306,7 +306,7 @@ names() ->
         ?assertEqual({error, not_running}, hep_sender:send(Sender, numbered(6)))
      || Sender <- [Name, {global, Name}, Via, Killed, self()]
     ],
-    ?assertEqual([], [Key || {{hep_sender, _} = Key, _} <- persistent_term:get()]).
+    ?assertEqual([], [Key || {{hep_sender_inbox, _} = Key, _} <- persistent_term:get()]).
 
 child_spec_test() ->
     Options = #{targets => [{?V4, 9060}]},
