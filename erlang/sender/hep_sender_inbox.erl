@@ -1,12 +1,12 @@
 %% @private
-%% The way of packets from the callers of `hep_sender:send/2' to the sender's mailbox, which has no bound of its own: the
-%% packets on the way are counted. What callers read lies in a table of the sender's, which ends with it; all that is
-%% kept beyond a process is which table that is.
+%% Packets on their way from the callers of `hep_sender:send/2' to the sender's process. They are counted, since a mailbox
+%% has no bound. What callers read lies in a table of the sender's, which ends with it; outside of it there is only the
+%% table's identifier.
 %%
-%% A caller that is killed between the count and the message leaves the count too high. The sender corrects it: when
-%% its mailbox holds no packet, the count is that of such callers and of those that are between the two right then. The
-%% least count seen in such moments over a second, or longer, is taken off. Should callers have been between the two all
-%% that time, the count becomes too low by their number, which is found and corrected in the same way.
+%% A caller that is killed between the count and the message leaves the count too high. The sender corrects it: while
+%% its mailbox holds no packet, the count is the number of such callers and of those that are between the two right
+%% then. The least count at such moments over a second or longer is subtracted. If callers were between the two all
+%% that time, the count becomes too low by their number, which is corrected in the same way.
 -module(hep_sender_inbox).
 
 -export([new/1, delete/0, correct/1, received/3]).

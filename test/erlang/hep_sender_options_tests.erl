@@ -131,6 +131,8 @@ wrong_options_test_() ->
             {connect_timeout, 0},
             {connect_timeout, infinity},
             {send_timeout, -1},
+            {resolve_every, 0},
+            {resolve_every, never},
             {capture_id, -1},
             {capture_id, 1 bsl 32},
             {node_name, "edge"},
