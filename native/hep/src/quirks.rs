@@ -228,9 +228,9 @@ pub const fn shifted_capture_id(id: u32) -> u32 {
 /// **Q10** OpenSIPS reserves the addresses of a version 1 or 2 header twice, and sends what it reserved: 8 (IPv4) or 32
 /// (IPv6) NUL bytes behind the payload.
 ///
-/// They are taken off where the payload is nothing else (xlog traces), has no other NUL byte, or is SIP whose
-/// Content-Length says that it ends before them (SIP-I carries NUL bytes). A payload longer than any datagram is not
-/// searched.
+/// They are taken off where the payload is nothing else (xlog traces), or is SIP whose Content-Length says that it ends
+/// before them. Where that says that they belong to it (SIP-I carries NUL bytes), they stay. Without a word from it they
+/// are taken off a payload that has no other NUL byte. A payload longer than any datagram is not searched.
 #[must_use]
 pub fn without_opensips_padding(payload: &[u8], family: Family) -> &[u8] {
     let padding: &[u8] = match family {
@@ -238,14 +238,18 @@ pub fn without_opensips_padding(payload: &[u8], family: Family) -> &[u8] {
         Family::Ipv6 => &[0; 32],
     };
     match payload.strip_suffix(padding) {
-        Some(before) if u16::try_from(before.len()).is_ok() && ends_here(before) => before,
+        Some(before) if u16::try_from(before.len()).is_ok() && is_padded(payload, before) => before,
         _ => payload,
     }
 }
 
-/// Whether a payload that padding may follow ends where it does.
-fn ends_here(payload: &[u8]) -> bool {
-    !payload.contains(&0) || sip_length(payload) == Some(payload.len())
+/// Whether the NUL bytes of the payload behind `message` are padding.
+fn is_padded(payload: &[u8], message: &[u8]) -> bool {
+    match sip_length(message) {
+        Some(length) if length == message.len() => true,
+        Some(length) if length == payload.len() => false,
+        _ => !message.contains(&0),
+    }
 }
 
 /// The length of a SIP message by its Content-Length; `None` for anything else.
