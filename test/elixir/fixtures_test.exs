@@ -5,7 +5,7 @@ defmodule HEP.FixturesTest do
 
   setup_all do
     datagrams = Fixtures.datagrams()
-    assert length(datagrams) >= 836
+    assert length(datagrams) >= 924
     {:ok, datagrams: datagrams}
   end
 
@@ -19,7 +19,7 @@ defmodule HEP.FixturesTest do
         check_decode(entry, datagram, Fixtures.options(entry["options"]))
       end
 
-    assert length(entries) >= 168
+    assert length(entries) >= 219
   end
 
   test "decode! agrees with decode", %{datagrams: datagrams} do

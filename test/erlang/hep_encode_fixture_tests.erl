@@ -37,7 +37,7 @@ exception_test_() ->
 
 fixtures_are_there_test() ->
     Files = [hep_fixtures:file(Entry) || {Entry, _} <- decodable()],
-    ?assert(length(Files) >= 672),
+    ?assert(length(Files) >= 757),
     ?assertEqual([], [File || {File, _} <- designed_exceptions(), not lists:member(File, Files)]).
 
 exception(Entry) ->

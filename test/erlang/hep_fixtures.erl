@@ -5,7 +5,7 @@
 
 -export([top/0, entries/0, entries/1, files/0, vectors/1]).
 -export([file/1, bytes/1, bytes/2, unpacked/1, has_rule/2]).
--export([parsed/2, decoded/2, options/1, refused/1]).
+-export([parsed/2, decoded/2, options/1, packets/2, refused/1]).
 
 -type entry() :: #{binary() => term()}.
 -export_type([entry/0]).
@@ -21,11 +21,12 @@ entries() ->
     {ok, Json} = file:read_file(path("manifest.json")),
     json(Json).
 
-%% The entries of a kind: `datagram' or `stream'.
+%% The entries of a kind: `datagram' or `stream'. Those that hold until some day only are left out after it.
 -spec entries(datagram | stream) -> [entry()].
 entries(Kind) ->
     Name = atom_to_binary(Kind),
-    [Entry || #{<<"kind">> := K} = Entry <- entries(), K =:= Name].
+    Now = erlang:system_time(second),
+    [Entry || #{<<"kind">> := K} = Entry <- entries(), K =:= Name, maps:get(<<"until">>, Entry, infinity) > Now].
 
 %% The `.bin' files that there are, as the manifest would name them.
 -spec files() -> [string()].
@@ -124,6 +125,14 @@ options(Entry) ->
         {maps:fold(fun option/3, #{}, Options), maps:merge(maps:with([<<"parse">>], Entry), Other)}
         || #{<<"options">> := Options} = Other <- maps:get(<<"options">>, Entry, [])
     ].
+
+%% The packets of a stream, each with the offset of its frame.
+-spec packets(entry(), binary()) -> [{non_neg_integer(), binary()}].
+packets(#{<<"frames">> := Frames} = Entry, Bytes) ->
+    [{At, packet(Entry, bytes(Bytes, Frame))} || [At, _] = Frame <- Frames].
+
+packet(#{<<"gzip">> := true}, Frame) -> zlib:gunzip(Frame);
+packet(_Entry, Frame) -> Frame.
 
 %% The frames of a stream that decoding refuses: the reason by the frame's offset.
 -spec refused(entry()) -> #{non_neg_integer() => hep:reason()}.

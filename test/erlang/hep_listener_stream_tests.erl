@@ -70,13 +70,12 @@ captured(#{<<"frames">> := null} = Entry, Options, Connect) ->
         ?assertMatch(#{received := 1, bytes := 0, rejected := #{unframed_version := 1}}, hep_listener:info(Listener)),
         close(Socket)
     end);
-captured(#{<<"frames">> := Frames} = Entry, Options, Connect) ->
+captured(Entry, Options, Connect) ->
     Bytes = hep_fixtures:bytes(Entry),
     Garbage = maps:get(<<"garbage">>, Entry, []),
     Skipped = lists:sum([Length || [_, Length] <- Garbage]),
     Rest = [{stream, {At, {truncated, Length}}} || #{<<"rest">> := [At, Length]} <- [Entry]],
-    Expected = [hep_fixtures:bytes(Bytes, Frame) || Frame <- Frames],
-    Read = [P || {ok, P} <- [hep:decode(Packet) || Packet <- Expected]],
+    Read = [P || {_, Packet} <- hep_fixtures:packets(Entry, Bytes), {ok, P} <- [hep:decode(Packet)]],
     listening(Options, #{resync => true}, fun(Listener, Port) ->
         Socket = Connect(Port),
         [ok = send(Socket, Piece) || Piece <- pieces(Bytes)],

@@ -29,17 +29,18 @@ fixture(#{<<"frames">> := null}, <<Version, _/binary>> = Bytes) ->
     Error = {0, {unframed_version, Version}},
     ?assertMatch({[], [Error], _}, hep_stream:feed(hep_stream:new(), Bytes)),
     ?assertMatch({[], [Error, {_, {resync, _}}], _}, whole(Bytes, #{resync => true}));
-fixture(#{<<"frames">> := Frames} = Entry, Bytes) ->
+fixture(Entry, Bytes) ->
     Garbage = maps:get(<<"garbage">>, Entry, []),
     Rest = [{Offset, {truncated, Length}} || #{<<"rest">> := [Offset, Length]} <- [Entry]],
-    Packets = [hep_fixtures:bytes(Bytes, Frame) || Frame <- Frames],
+    Packets = hep_fixtures:packets(Entry, Bytes),
     Errors = lists:append([[{At, wrong(Bytes, At)}, {At + L, {resync, L}}] || [At, L] <- Garbage]) ++ Rest,
-    ends(Packets, Errors, #{resync => true}, Bytes),
+    All = [Packet || {_, Packet} <- Packets],
+    ends(All, Errors, #{resync => true}, Bytes),
     case Garbage of
         [] ->
-            ends(Packets, Rest, #{}, Bytes);
+            ends(All, Rest, #{}, Bytes);
         [[At, _] | _] ->
-            Before = [hep_fixtures:bytes(Bytes, Frame) || [Offset, _] = Frame <- Frames, Offset < At],
+            Before = [Packet || {Offset, Packet} <- Packets, Offset < At],
             ends(Before, [{At, wrong(Bytes, At)}], #{}, Bytes)
     end.
 
