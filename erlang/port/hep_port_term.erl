@@ -69,6 +69,8 @@ checked(parse, {_, Packet}, {error, Reason}) ->
     reason(Reason, {error, invalid_packet, Packet});
 checked(decode, _, {ok, #hep{}} = Answer) ->
     {ok, Answer};
+checked(decode, _, {ok, #hep{}, Reason} = Answer) ->
+    reason(Reason, Answer);
 checked(encode, _, {ok, Packet} = Answer) when is_binary(Packet); is_list(Packet) ->
     {ok, Answer};
 checked(transform, {_, Packet}, Properties) ->
