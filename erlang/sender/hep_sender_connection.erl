@@ -302,8 +302,12 @@ write_datagrams(Socket, [Datagram | Others] = Datagrams, Sent, State) ->
             Error
     end.
 
-listen({tcp, Socket}) -> inet:setopts(Socket, [{active, once}]);
-listen({tls, Socket}) -> ssl:setopts(Socket, [{active, once}]).
+listen({tcp, Socket}) -> is_open(inet:setopts(Socket, [{active, once}]));
+listen({tls, Socket}) -> is_open(ssl:setopts(Socket, [{active, once}])).
+
+%% OTP's word for a socket that the other side has closed.
+is_open({error, einval}) -> {error, closed};
+is_open(Result) -> Result.
 
 %%% Ending
 
