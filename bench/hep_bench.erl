@@ -96,6 +96,14 @@ contests() ->
             target = {at_least, 3.0}
         },
         #contest{
+            what = "encode v3, iolist",
+            other = "plain Erlang",
+            input = hep(V3),
+            other_call = BaseEncode,
+            hep_call = fun(Hep) -> hep:encode_iolist(Hep) end,
+            target = {at_least, 3.0}
+        },
+        #contest{
             what = "encode v2",
             other = "plain Erlang",
             input = hep(v2_packet()),
@@ -174,9 +182,10 @@ check_in_one_step(Packet, _, Transformed) ->
 %% The bytes, whatever parts they come in. They are the packet again.
 check_encode(Hep) ->
     case {hep_baseline_encoder:encode(Hep), hep:encode(Hep)} of
-        {{ok, Parts}, {ok, HepParts}} ->
-            Bytes = iolist_to_binary(Parts),
-            same(encode, Hep, Bytes, iolist_to_binary(HepParts)),
+        {{ok, Parts}, {ok, Bytes}} ->
+            same(encode, Hep, iolist_to_binary(Parts), Bytes),
+            {ok, HepParts} = hep:encode_iolist(Hep),
+            same(encode_iolist, Hep, Bytes, iolist_to_binary(HepParts)),
             {ok, _} = hep:decode(Bytes);
         %% Either may stop counting once it is too much.
         {{error, {packet_too_large, _}}, {error, {packet_too_large, _}}} ->

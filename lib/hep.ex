@@ -21,7 +21,7 @@ defmodule HEP do
 
       iex> packet = %HEP.Packet{version: 3, src_ip: {192, 0, 2, 1}, payload: "OPTIONS sip:b SIP/2.0"}
       iex> {:ok, datagram} = HEP.encode(packet)
-      iex> HEP.decode!(IO.iodata_to_binary(datagram)).src_ip
+      iex> HEP.decode!(datagram).src_ip
       {192, 0, 2, 1}
       iex> {:ok, json} = HEP.to_json(packet)
       iex> HEP.from_json!(json) == packet
@@ -155,9 +155,6 @@ defmodule HEP do
   @doc """
   Encodes a packet, in the version that it says.
 
-  The result is iodata, ready for `:gen_udp.send/4`; `IO.iodata_to_binary/1` puts it together. The
-  payload in it is the packet's own binary, not a copy, unless it had to be compressed.
-
   A packet without a time gets the time of encoding, one without a family that of its addresses. Family
   and payload type are taken by name and by number. Values that cannot be written are errors that name
   the field, see `HEP.EncodeError`.
@@ -169,38 +166,22 @@ defmodule HEP do
 
       iex> packet = %HEP.Packet{src_port: 5060, timestamp: 1_756_196_017_250_000, payload: "ping"}
       iex> {:ok, datagram} = HEP.encode(packet)
-      iex> HEP.decode(IO.iodata_to_binary(datagram)) == {:ok, packet}
+      iex> HEP.decode(datagram) == {:ok, packet}
       true
 
       iex> HEP.encode(%HEP.Packet{src_port: 70_000})
       {:error, %HEP.EncodeError{reason: {:invalid_field, :src_port, 70_000}}}
 
       iex> {:ok, datagram} = HEP.encode(%HEP.Packet{payload: "ping"}, auth_key: "secret")
-      iex> HEP.decode!(IO.iodata_to_binary(datagram)).chunks
+      iex> HEP.decode!(datagram).chunks
       [{{0, 14}, "secret"}]
 
       iex> HEP.encode(%HEP.Packet{}, compress: :brotli)
       ** (ArgumentError) invalid value :brotli for option :compress, see the type HEP.encode_option/0
   """
   @doc since: "1.0.0"
-  @spec encode(Packet.t(), [encode_option()]) :: {:ok, iodata()} | {:error, EncodeError.t()}
-  def encode(packet, options \\ [])
-
-  def encode(%Packet{} = packet, []),
-    do: written(:hep.encode(Packet.to_unchecked_record(packet)), packet)
-
-  def encode(%Packet{} = packet, options) when is_list(options) do
-    options = options |> Keyword.validate!(@encode_options) |> Map.new()
-    record = Packet.to_unchecked_record(packet)
-
-    try do
-      :hep.encode(record, options)
-    rescue
-      ArgumentError -> raise ArgumentError, wrong(options, :encode, "HEP.encode_option/0")
-    else
-      result -> written(result, packet)
-    end
-  end
+  @spec encode(Packet.t(), [encode_option()]) :: {:ok, binary()} | {:error, EncodeError.t()}
+  def encode(packet, options \\ []), do: encoded(packet, options, :encode)
 
   @doc """
   Encodes a packet, raises `HEP.EncodeError` when it cannot be written.
@@ -210,15 +191,52 @@ defmodule HEP do
   ## Examples
 
       iex> datagram = HEP.encode!(%HEP.Packet{timestamp: 0, payload: "ping"})
-      iex> HEP.decode!(IO.iodata_to_binary(datagram)).payload
+      iex> HEP.decode!(datagram).payload
       "ping"
 
       iex> HEP.encode!(%HEP.Packet{version: 2, payload_type: :rtcp})
       ** (HEP.EncodeError) payload type 5: versions 1 and 2 carry SIP only
   """
   @doc since: "1.0.0"
-  @spec encode!(Packet.t(), [encode_option()]) :: iodata()
+  @spec encode!(Packet.t(), [encode_option()]) :: binary()
   def encode!(packet, options \\ []), do: bang(encode(packet, options))
+
+  @doc """
+  Encodes a packet without a copy of its payload.
+
+  The result is iodata, ready for `:gen_udp.send/4`: the header, in one or more pieces, the packet's own
+  payload, and what stands behind it, if there is any. A compressed payload is a new binary. Otherwise
+  like `encode/2`.
+
+  ## Examples
+
+      iex> packet = %HEP.Packet{timestamp: 0, payload: "ping"}
+      iex> {:ok, iodata} = HEP.encode_to_iodata(packet)
+      iex> IO.iodata_to_binary(iodata) == HEP.encode!(packet)
+      true
+
+      iex> HEP.encode_to_iodata(%HEP.Packet{src_port: 70_000})
+      {:error, %HEP.EncodeError{reason: {:invalid_field, :src_port, 70_000}}}
+  """
+  @doc since: "1.0.0"
+  @spec encode_to_iodata(Packet.t(), [encode_option()]) ::
+          {:ok, iodata()} | {:error, EncodeError.t()}
+  def encode_to_iodata(packet, options \\ []), do: encoded(packet, options, :encode_iolist)
+
+  @doc """
+  Encodes a packet without a copy of its payload, raises `HEP.EncodeError` when it cannot be written.
+
+  Otherwise like `encode_to_iodata/2`.
+
+  ## Examples
+
+      iex> iodata = HEP.encode_to_iodata!(%HEP.Packet{payload: "ping"})
+      iex> HEP.decode!(IO.iodata_to_binary(iodata)).payload
+      "ping"
+  """
+  @doc since: "1.0.0"
+  @spec encode_to_iodata!(Packet.t(), [encode_option()]) :: iodata()
+  def encode_to_iodata!(packet, options \\ []), do: bang(encode_to_iodata(packet, options))
 
   @doc """
   Writes a packet as JSON, or a list of packets as an array.
@@ -318,6 +336,22 @@ defmodule HEP do
     do: {:ok, Packet.from_record(record), %DecodeError{reason: reason}}
 
   defp result({:error, reason}), do: {:error, %DecodeError{reason: reason}}
+
+  defp encoded(%Packet{} = packet, [], function),
+    do: written(apply(:hep, function, [Packet.to_unchecked_record(packet)]), packet)
+
+  defp encoded(%Packet{} = packet, options, function) when is_list(options) do
+    options = options |> Keyword.validate!(@encode_options) |> Map.new()
+    record = Packet.to_unchecked_record(packet)
+
+    try do
+      apply(:hep, function, [record, options])
+    rescue
+      ArgumentError -> raise ArgumentError, wrong(options, :encode, "HEP.encode_option/0")
+    else
+      result -> written(result, packet)
+    end
+  end
 
   defp written({:error, reason}, packet), do: {:error, EncodeError.of(reason, packet)}
   defp written({:ok, _} = written, _packet), do: written

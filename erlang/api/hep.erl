@@ -31,7 +31,7 @@
 -define(DEPTH, 12).
 
 %% Decoding and encoding.
--export([decode/1, decode/2, encode/1, encode/2, format_error/1]).
+-export([decode/1, decode/2, encode/1, encode/2, encode_iolist/1, encode_iolist/2, format_error/1]).
 %% A packet's fields: getter(Hep), setter(Value, Hep).
 -export([new/0]).
 -export([version/1, version/2]).
@@ -221,32 +221,49 @@ decode(Packet, Options) ->
     try
         hep_nif:decode(Packet, option_list(Options), byte_size(Packet))
     catch
-        error:_ -> erlang:error(badarg, [Packet, Options], [{error_info, #{}}])
+        error:badarg -> erlang:error(badarg, [Packet, Options], [{error_info, #{}}])
     end.
 
-%% @doc Encodes a packet: its header, in one or more pieces, the payload, and what stands behind it if there is
-%% any. The payload is the packet's own binary, not a copy.
+%% @doc Encodes a packet.
 %%
 %% A packet without a time gets the time of encoding. Versions, families and payload types are taken by
-%% name and by number.
--spec encode(t()) -> {ok, iolist()} | {error, encode_reason()}.
+%% name and by number. {@link encode_iolist/1} does not copy the payload.
+-spec encode(t()) -> {ok, binary()} | {error, encode_reason()}.
 encode(Hep) ->
     hep_nif:encode(numbered(Hep), [], hep_size:record(Hep)).
 
 %% @doc Encodes a packet. Raises `badarg' when an option is wrong.
--spec encode(t(), encode_options()) -> {ok, iolist()} | {error, encode_reason()}.
+-spec encode(t(), encode_options()) -> {ok, binary()} | {error, encode_reason()}.
 encode(Hep, Options) ->
     try
-        Size = hep_size:record(Hep) + hep_size:options(Options),
-        hep_nif:encode(numbered(Hep), option_list(Options), Size)
+        hep_nif:encode(numbered(Hep), option_list(Options), encoded_size(Hep, Options))
     catch
-        error:_ -> erlang:error(badarg, [Hep, Options], [{error_info, #{}}])
+        error:badarg -> erlang:error(badarg, [Hep, Options], [{error_info, #{}}])
     end.
+
+%% @doc Encodes a packet without a copy of its payload: the header, in one or more pieces, the packet's own payload,
+%% and what stands behind it, if there is any. A compressed payload is a new binary.
+-spec encode_iolist(t()) -> {ok, iolist()} | {error, encode_reason()}.
+encode_iolist(Hep) ->
+    hep_nif:encode_iolist(numbered(Hep), [], hep_size:record(Hep)).
+
+%% @doc As {@link encode_iolist/1}, with options. Raises `badarg' when an option is wrong.
+-spec encode_iolist(t(), encode_options()) -> {ok, iolist()} | {error, encode_reason()}.
+encode_iolist(Hep, Options) ->
+    try
+        hep_nif:encode_iolist(numbered(Hep), option_list(Options), encoded_size(Hep, Options))
+    catch
+        error:badarg -> erlang:error(badarg, [Hep, Options], [{error_info, #{}}])
+    end.
+
+encoded_size(Hep, Options) ->
+    hep_size:record(Hep) + hep_size:options(Options).
 
 %% @private The options as the codec takes them. From OTP 26 on `maps:to_list/1' takes iterators too, and
 %% `none' is one.
 -spec option_list(map()) -> [{term(), term()}].
-option_list(Options) when is_map(Options) -> maps:to_list(Options).
+option_list(Options) when is_map(Options) -> maps:to_list(Options);
+option_list(_) -> erlang:error(badarg).
 
 %% @private The record with numbers in place of names. What is no name stays for the codec to refuse.
 -spec numbered(hep() | term()) -> hep() | term().

@@ -4,7 +4,7 @@
 %% The last argument of what reads packets is the size of the binaries that it reads, see {@link hep_size}.
 -module(hep_nif).
 
--export([decode/3, parse/3, encode/3]).
+-export([decode/3, parse/3, encode/3, encode_iolist/3]).
 -export([packet_to_json/3, record_to_json/2, chunks_to_json/3, from_json/2]).
 -export([transform/4, transform_packet/3, transform_record/3]).
 -export([glance/2, unpack/1, unpack_more/3]).
@@ -34,8 +34,12 @@ decode(_Packet, _Options, _Size) ->
 parse(_Packet, _Keys, _Size) ->
     erlang:nif_error(not_loaded).
 
--spec encode(hep:hep(), options(), size()) -> {ok, iolist()} | {error, hep:encode_reason()}.
+-spec encode(hep:hep(), options(), size()) -> {ok, binary()} | {error, hep:encode_reason()}.
 encode(_Hep, _Options, _Size) ->
+    erlang:nif_error(not_loaded).
+
+-spec encode_iolist(hep:hep(), options(), size()) -> {ok, iolist()} | {error, hep:encode_reason()}.
+encode_iolist(_Hep, _Options, _Size) ->
     erlang:nif_error(not_loaded).
 
 -spec packet_to_json(binary(), options(), size()) ->

@@ -46,7 +46,7 @@ parsed_chunks(_, Size) ->
 %% Of the options of encoding.
 -spec options(hep:encode_options() | map()) -> non_neg_integer().
 options(#{auth_key := Key}) -> size_of(Key);
-options(#{}) -> 0.
+options(_) -> 0.
 
 size_of(Value) when is_bitstring(Value) -> byte_size(Value);
 size_of(_) -> 0.

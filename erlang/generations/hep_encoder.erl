@@ -14,9 +14,11 @@
     | {packet_too_large, hep:hep()}
     | {invalid_hep, term()}.
 
--spec encode(hep:version(), hep:hep()) -> {ok, iolist()} | {error, reason()}.
+%% Version 3 as an iolist, the others as binaries.
+-spec encode(1 | 2, hep:hep()) -> {ok, binary()} | {error, reason()};
+            (3, hep:hep()) -> {ok, iolist()} | {error, reason()}.
 encode(Version, #hep{} = Hep) ->
-    case hep:encode(fitting(Version, Hep)) of
+    case written(fitting(Version, Hep)) of
         {ok, _} = Ok -> Ok;
         {error, {unknown_protocol_family, _}} = Error -> Error;
         {error, {unsupported_payload_type, _}} = Error -> Error;
@@ -25,6 +27,9 @@ encode(Version, #hep{} = Hep) ->
     end;
 encode(_Version, Term) ->
     {error, {invalid_hep, Term}}.
+
+written(#hep{version = 3} = Hep) -> hep:encode_iolist(Hep);
+written(Hep) -> hep:encode(Hep).
 
 fitting(1, Hep) -> Hep#hep{version = 1, node_id = undefined, chunks = []};
 fitting(2, Hep) -> Hep#hep{version = 2, chunks = []};

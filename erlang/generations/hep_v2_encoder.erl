@@ -7,7 +7,4 @@
 %% @doc Encodes a packet of version 2.
 -spec encode(hep:hep()) -> {ok, binary()} | {error, hep_encoder:reason()}.
 encode(Hep) ->
-    case hep_encoder:encode(2, Hep) of
-        {ok, Packet} -> {ok, iolist_to_binary(Packet)};
-        {error, _} = Error -> Error
-    end.
+    hep_encoder:encode(2, Hep).

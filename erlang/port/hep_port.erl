@@ -139,12 +139,12 @@ decode(Server, Packet) -> one(Server, {decode, Packet}).
 decode(Server, Packet, Options) -> one(Server, {decode, Packet, Options}).
 
 %% @doc As `hep:encode/1'.
--spec encode(server(), hep:hep()) -> {ok, iolist()} | {error, hep:encode_reason() | failure()}.
+-spec encode(server(), hep:hep()) -> {ok, binary()} | {error, hep:encode_reason() | failure()}.
 encode(Server, Hep) -> one(Server, {encode, Hep}).
 
 %% @doc As `hep:encode/2'.
 -spec encode(server(), hep:hep(), hep:encode_options()) ->
-    {ok, iolist()} | {error, hep:encode_reason() | failure()}.
+    {ok, binary()} | {error, hep:encode_reason() | failure()}.
 encode(Server, Hep, Options) -> one(Server, {encode, Hep, Options}).
 
 %% @doc As `hep_transform:transform/1'.

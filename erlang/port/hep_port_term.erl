@@ -71,7 +71,7 @@ checked(decode, _, {ok, #hep{}} = Answer) ->
     {ok, Answer};
 checked(decode, _, {ok, #hep{}, Reason} = Answer) ->
     reason(Reason, Answer);
-checked(encode, _, {ok, Packet} = Answer) when is_binary(Packet); is_list(Packet) ->
+checked(encode, _, {ok, Packet} = Answer) when is_binary(Packet) ->
     {ok, Answer};
 checked(transform, {_, Packet}, Properties) ->
     case all(fun is_property/1, Properties, Properties) of

@@ -68,8 +68,8 @@ options(#settings{encode = Encode, auth_key = undefined}) -> Encode;
 options(#settings{encode = Encode, auth_key = Key}) -> Encode#{auth_key => Key()}.
 
 %% Without options the codec has a shorter way.
-encode(Hep, Options) when map_size(Options) =:= 0 -> hep:encode(Hep);
-encode(Hep, Options) -> hep:encode(Hep, Options).
+encode(Hep, Options) when map_size(Options) =:= 0 -> hep:encode_iolist(Hep);
+encode(Hep, Options) -> hep:encode_iolist(Hep, Options).
 
 %% Version 1 has no place for it.
 with_capture_id(#hep{node_id = undefined, version = Version} = Hep, #settings{capture_id = Id}) when Version =/= 1 ->

@@ -142,7 +142,7 @@ header_in_pieces_test() ->
         begin
             Name = binary:copy(<<"x">>, Size),
             Hep = (hep:new())#hep{timestamp = {0, 0, 0}, payload = <<"p">>, chunks = [{{0, 19}, Name}]},
-            {ok, Parts} = hep:encode(Hep),
+            {ok, Parts} = hep:encode_iolist(Hep),
             {Pieces, [<<"p">>]} = lists:split(length(Parts) - 1, Parts),
             Header = 6 + 2 * 10 + 7 + 6 + Size + 6,
             ?assertEqual(Header, iolist_size(Pieces)),
@@ -157,12 +157,39 @@ pieces(Size) when Size > 64 -> [64 | pieces(Size - 64)];
 pieces(Size) -> [Size].
 
 encoders() ->
-    [fun hep:encode/1, fun(Hep) -> hep:encode(Hep, #{}) end].
+    [fun hep:encode_iolist/1, fun(Hep) -> hep:encode_iolist(Hep, #{}) end].
+
+%% The bytes are the same in one binary and in parts.
+binary_or_iolist_test_() ->
+    Chunks = [{{9, 1}, <<"vendor">>}, {{0, 17}, <<"id">>}],
+    [
+        {lists:flatten(io_lib:format("~p", [Options])), fun() ->
+            {ok, Bytes} = hep:encode(Hep, Options),
+            ?assert(is_binary(Bytes)),
+            {ok, [_ | _] = Parts} = hep:encode_iolist(Hep, Options),
+            ?assertEqual(Bytes, iolist_to_binary(Parts))
+        end}
+     || {Hep, Options} <- [
+            {hep(1), #{}},
+            {hep(2), #{v2_style => c}},
+            {(hep(3))#hep{chunks = Chunks}, #{}},
+            {(hep(3))#hep{chunks = Chunks, payload = <<>>}, #{}},
+            {(hep(3))#hep{chunks = Chunks}, #{compress => zlib, auth_key => <<"key">>}}
+        ]
+    ] ++
+        [
+            ?_assertEqual({error, {invalid_hep, x}}, hep:encode_iolist(x)),
+            ?_assertError(badarg, hep:encode_iolist(hep(3), #{x => y})),
+            ?_assertMatch({ok, <<_/binary>>}, hep:encode(hep(3))),
+            ?_assertMatch({ok, <<_/binary>>}, hep_v1_encoder:encode(hep(1))),
+            ?_assertMatch({ok, <<_/binary>>}, hep_v2_encoder:encode(hep(2))),
+            ?_assertMatch({ok, [_ | _]}, hep_v3_encoder:encode(hep(3)))
+        ].
 
 %% A part of a datagram stays one.
 payload_of_a_datagram_is_not_copied_test() ->
     Bytes = frame([chunk(15, binary:copy(<<"x">>, 1000)), chunk(9, 1, <<"vendor">>)]),
-    {ok, [_, Payload, _]} = hep:encode(hep_packets:decoded(Bytes)),
+    {ok, [_, Payload, _]} = hep:encode_iolist(hep_packets:decoded(Bytes)),
     ?assertEqual(
         {1000, byte_size(Bytes)},
         {byte_size(Payload), binary:referenced_byte_size(Payload)}

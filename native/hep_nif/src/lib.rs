@@ -16,7 +16,7 @@ use crate::terms::{NifTerm, NifTerms, load};
 
 rustler::init!("hep_nif", load = load);
 
-nifs! { decode, parse, glance, encode }
+nifs! { decode, parse, glance, encode, encode_iolist }
 nifs! { packet_to_json, record_to_json, chunks_to_json, from_json }
 nifs! { transform, transform_packet, transform_record }
 
@@ -40,6 +40,11 @@ fn glance<'a>(terms: &mut NifTerms<'a>, [packet]: [NifTerm<'a>; 1]) -> Answer<Ni
 fn encode<'a>(terms: &mut NifTerms<'a>, [record, options]: [NifTerm<'a>; 2]) -> Answer<NifTerm<'a>> {
     let options = hep_term::encode_options(terms, options)?;
     hep_term::encode(terms, record, &options)
+}
+
+fn encode_iolist<'a>(terms: &mut NifTerms<'a>, [record, options]: [NifTerm<'a>; 2]) -> Answer<NifTerm<'a>> {
+    let options = hep_term::encode_options(terms, options)?;
+    hep_term::encode_iolist(terms, record, &options)
 }
 
 fn packet_to_json<'a>(terms: &mut NifTerms<'a>, [packet, options]: [NifTerm<'a>; 2]) -> Answer<NifTerm<'a>> {

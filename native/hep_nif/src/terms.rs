@@ -309,20 +309,26 @@ impl<'a> NifTerms<'a> {
     }
 
     fn copy(&self, bytes: &[u8]) -> NifTerm<'a> {
-        self.new_binary(bytes).0
+        self.new_binary([bytes]).0
     }
 
-    /// A new binary, and its bytes.
-    fn new_binary(&self, bytes: &[u8]) -> (NifTerm<'a>, &'a [u8]) {
+    /// A new binary of parts, and its bytes.
+    #[inline]
+    fn new_binary<const N: usize>(&self, parts: [&[u8]; N]) -> (NifTerm<'a>, &'a [u8]) {
         let mut term = ErlNifTerm::default();
-        // SAFETY: the call returns `bytes.len()` writable bytes of the new binary `term`, which live as long as the call
-        // does, and are not written to later.
-        let copied = unsafe {
-            let target = enif_make_new_binary(self.env.as_c_arg(), bytes.len(), &raw mut term);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
-            if bytes.is_empty() { &[] } else { slice::from_raw_parts(target, bytes.len()) }
+        let size = parts.iter().map(|part| part.len()).sum();
+        // SAFETY: the call returns `size` writable bytes of the new binary `term`: the parts fill them one behind the
+        // other. They live as long as the call does, and are not written to later.
+        let bytes = unsafe {
+            let start = enif_make_new_binary(self.env.as_c_arg(), size, &raw mut term);
+            let mut target = start;
+            for part in parts {
+                std::ptr::copy_nonoverlapping(part.as_ptr(), target, part.len());
+                target = target.add(part.len());
+            }
+            if size == 0 { &[] } else { slice::from_raw_parts(start, size) }
         };
-        (NifTerm::of(term), copied)
+        (NifTerm::of(term), bytes)
     }
 }
 
@@ -355,8 +361,13 @@ impl<'a> TermBuilder for NifTerms<'a> {
         self.part_of_packet(bytes).unwrap_or_else(|| self.copy(bytes))
     }
 
+    #[inline]
+    fn joined(&self, parts: [&[u8]; 3]) -> NifTerm<'a> {
+        self.new_binary(parts).0
+    }
+
     fn unpacked<'s>(&'s self, packet: &'s [u8]) -> &'s [u8] {
-        let (term, bytes) = self.new_binary(packet);
+        let (term, bytes) = self.new_binary([packet]);
         self.packet.set(Some((term.0, bytes)));
         bytes
     }

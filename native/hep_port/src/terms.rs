@@ -206,6 +206,16 @@ impl TermBuilder for EtfTerms<'_> {
         self.make(value.len(), |bytes| put_binary(bytes, value))
     }
 
+    fn joined(&self, parts: [&[u8]; 3]) -> Made {
+        let size = parts.iter().fold(0, |size: usize, part| size.saturating_add(part.len()));
+        self.make(size, |bytes| {
+            put_sized(bytes, tag::BINARY, size);
+            for part in parts {
+                bytes.extend_from_slice(part);
+            }
+        })
+    }
+
     fn unpacked<'s>(&'s self, packet: &'s [u8]) -> &'s [u8] {
         packet
     }

@@ -171,6 +171,9 @@ pub trait TermBuilder {
     /// A binary: a part of the packet where the bytes lie in it, a copy otherwise.
     fn binary(&self, bytes: &[u8]) -> Self::Term;
 
+    /// A new binary: the parts, one behind the other.
+    fn joined(&self, parts: [&[u8]; 3]) -> Self::Term;
+
     /// Takes over from the packet that came in gzip the one that it holds: binaries are parts of it from then on. Gives
     /// its bytes where they lie.
     fn unpacked<'s>(&'s self, packet: &'s [u8]) -> &'s [u8];

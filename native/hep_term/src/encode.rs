@@ -17,11 +17,32 @@ const HEAP_BINARY: usize = 64;
 /// In how many of them a header comes at the most. A larger one comes in one piece.
 const PIECES: usize = 4;
 
+/// `{ok, Packet}` or `{error, Reason}`, see `hep:encode_reason()`.
+pub fn encode<B: TermReader>(builder: &B, record: B::Input, options: &EncodeOptions<'_>) -> Answer<B::Term> {
+    written(builder, record, options, |encoded, _| {
+        builder.joined([encoded.header.as_bytes(), &encoded.payload, &encoded.trailer])
+    })
+}
+
 /// `{ok, Parts}` or `{error, Reason}`, see `hep:encode_reason()`.
 ///
 /// The parts are the header in pieces, the payload, and what stands behind it if there is any. The payload is
 /// the record's own binary unless it had to be compressed.
-pub fn encode<B: TermReader>(builder: &B, record: B::Input, options: &EncodeOptions<'_>) -> Answer<B::Term> {
+pub fn encode_iolist<B: TermReader>(
+    builder: &B,
+    record: B::Input,
+    options: &EncodeOptions<'_>,
+) -> Answer<B::Term> {
+    written(builder, record, options, |encoded, payload| parts(builder, encoded, payload))
+}
+
+#[inline]
+fn written<B: TermReader>(
+    builder: &B,
+    record: B::Input,
+    options: &EncodeOptions<'_>,
+    term: impl FnOnce(&Encoded<'_>, B::Input) -> B::Term,
+) -> Answer<B::Term> {
     stay_short(builder, options.compress == Compress::None)?;
     let fields = Fields::required(builder, record)?;
     let mut packet = Packet::new(fields.version(builder)?);
@@ -29,6 +50,10 @@ pub fn encode<B: TermReader>(builder: &B, record: B::Input, options: &EncodeOpti
     let mut encoded = Encoded::default();
     hep::encode_into(&mut encoded, &packet, options, SystemClock)
         .map_err(|error| fields.refused(builder, error, packet.version))?;
+    Ok(ok(builder, term(&encoded, fields.payload)))
+}
+
+fn parts<B: TermReader>(builder: &B, encoded: &Encoded<'_>, payload: B::Input) -> B::Term {
     let mut parts = Terms::new();
     let header = encoded.header.as_bytes();
     let width = if header.len() > PIECES * HEAP_BINARY { header.len() } else { HEAP_BINARY };
@@ -36,13 +61,13 @@ pub fn encode<B: TermReader>(builder: &B, record: B::Input, options: &EncodeOpti
         parts.push(builder.binary(piece));
     }
     parts.push(match &encoded.payload {
-        Cow::Borrowed(_) => builder.keep(fields.payload),
+        Cow::Borrowed(_) => builder.keep(payload),
         Cow::Owned(smaller) => builder.binary(smaller),
     });
     if !encoded.trailer.is_empty() {
         parts.push(builder.binary(&encoded.trailer));
     }
-    Ok(ok(builder, builder.list(&mut parts)))
+    builder.list(&mut parts)
 }
 
 /// The terms of a `#hep{}`, by their names in the record.

@@ -16,7 +16,7 @@ mod record;
 mod transform;
 
 pub use builder::{Atom, TermBuilder, TermReader, Terms, split_key};
-pub use encode::encode;
+pub use encode::{encode, encode_iolist};
 pub use glance::glance;
 pub use json::{chunks_to_json, from_json, packet_to_json, record_to_json};
 pub use options::{encode_options, options};

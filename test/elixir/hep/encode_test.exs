@@ -61,17 +61,19 @@ defmodule HEP.EncodeTest do
           0::16>>
 
       for options <- [[], [v2_style: :documented]] do
-        assert HEP.encode(@sip, options) == {:ok, [big, @sip.payload]}
-        assert HEP.encode!(@sip, options) == [big, @sip.payload]
+        assert HEP.encode(@sip, options) == {:ok, big <> @sip.payload}
+        assert HEP.encode!(@sip, options) == big <> @sip.payload
+        assert HEP.encode_to_iodata(@sip, options) == {:ok, [big, @sip.payload]}
+        assert HEP.encode_to_iodata!(@sip, options) == [big, @sip.payload]
       end
 
-      assert HEP.encode(@sip) == {:ok, [big, @sip.payload]}
-      assert HEP.encode(@sip, v2_style: :c) == {:ok, [little, @sip.payload]}
+      assert HEP.encode(@sip) == {:ok, big <> @sip.payload}
+      assert HEP.encode(@sip, v2_style: :c) == {:ok, little <> @sip.payload}
     end
 
     test "the payload is not copied" do
       payload = :crypto.strong_rand_bytes(60_000)
-      assert {:ok, [_header, written]} = HEP.encode(%Packet{payload: payload})
+      assert {:ok, [_header, written]} = HEP.encode_to_iodata(%Packet{payload: payload})
       assert :erts_debug.same(written, payload)
     end
 
@@ -88,13 +90,13 @@ defmodule HEP.EncodeTest do
 
         assert HEP.encode(%{packet | payload_type: number}) == HEP.encode(packet)
         assert HEP.to_json(%{packet | payload_type: number}) == HEP.to_json(packet)
-        assert HEP.decode!(IO.iodata_to_binary(HEP.encode!(packet))) == packet
+        assert HEP.decode!(HEP.encode!(packet)) == packet
       end
     end
 
     test "the time of encoding for a packet without one" do
       before = System.os_time(:microsecond)
-      packet = HEP.decode!(IO.iodata_to_binary(HEP.encode!(%{@sip | timestamp: nil})))
+      packet = HEP.decode!(HEP.encode!(%{@sip | timestamp: nil}))
       assert packet.timestamp in before..System.os_time(:microsecond)
     end
 
@@ -103,7 +105,7 @@ defmodule HEP.EncodeTest do
 
       for time <- [0, 1, 999_999, 1_000_000, 0xFFFFFFFF * 1_000_000 + 999_999, last] do
         packet = %Packet{timestamp: time}
-        assert HEP.decode!(IO.iodata_to_binary(HEP.encode!(packet))) == packet
+        assert HEP.decode!(HEP.encode!(packet)) == packet
         assert HEP.from_json!(HEP.to_json!(packet)) == packet
       end
 
@@ -119,16 +121,16 @@ defmodule HEP.EncodeTest do
       assert size > 100_000
 
       for compress <- [:zlib, :gzip] do
-        datagram = IO.iodata_to_binary(HEP.encode!(packet, compress: compress, auth_key: "new"))
+        datagram = HEP.encode!(packet, compress: compress, auth_key: "new")
         assert byte_size(datagram) < 1000
         assert HEP.decode!(datagram) == %{packet | chunks: [{{0, 14}, "new"}]}
       end
     end
 
     test "65535 bytes and no more" do
-      rest = byte_size(IO.iodata_to_binary(HEP.encode!(%Packet{})))
+      rest = byte_size(HEP.encode!(%Packet{}))
       packet = %Packet{timestamp: 0, payload: :binary.copy("a", 65_535 - rest)}
-      datagram = IO.iodata_to_binary(HEP.encode!(packet))
+      datagram = HEP.encode!(packet)
       assert byte_size(datagram) == 65_535
       assert HEP.decode!(datagram) == packet
       error = %EncodeError{reason: {:packet_too_large, 65_536}}
@@ -157,7 +159,7 @@ defmodule HEP.EncodeTest do
       end
 
       mixed = %{@sip | version: 3, dst_ip: {0, 0, 0, 0, 0, 0, 0, 1}, family: :ipv4}
-      assert HEP.decode!(IO.iodata_to_binary(HEP.encode!(mixed))) == mixed
+      assert HEP.decode!(HEP.encode!(mixed)) == mixed
     end
 
     test "what versions 1 and 2 need" do
