@@ -25,7 +25,7 @@ accept(Listening, #{transport := Transport} = Shared) ->
             connected(Socket, Shared),
             accept(Listening, Shared);
         {error, closed} ->
-            timer:sleep(?REOPENED),
+            pause(?REOPENED),
             ?MODULE:loop(Shared);
         %% It was closed before it was accepted.
         {error, econnaborted} ->
@@ -33,9 +33,13 @@ accept(Listening, #{transport := Transport} = Shared) ->
         %% No descriptor, no memory, or an error of the network: the next one may be accepted.
         {error, Reason} ->
             hep_listener_batch:accept_failed(Reason, Shared),
-            timer:sleep(?PAUSE),
+            pause(?PAUSE),
             ?MODULE:loop(Shared)
     end.
+
+%% Without `timer', which cannot be loaded when there is no descriptor.
+pause(Time) ->
+    receive after Time -> ok end.
 
 connected(Socket, #{transport := Transport, table := Table}) ->
     {ok, Connections} = hep_listener_table:get(connections, Table),

@@ -63,11 +63,15 @@ start_children(_, []) ->
 start_children(Listener, [Child | Others]) ->
     try supervisor:start_child(Listener, Child) of
         {ok, _} -> start_children(Listener, Others);
-        {error, {{shutdown, {failed_to_start_child, _, Reason}}, _Child}} -> {error, Reason};
-        {error, {Reason, _Child}} -> {error, Reason}
+        {error, Error} -> {error, reason(Error)}
     catch
         exit:Reason -> {error, Reason}
     end.
+
+%% Without what supervisors add to it.
+reason({Reason, Child}) when element(1, Child) =:= child -> reason(Reason);
+reason({shutdown, {failed_to_start_child, _, Reason}}) -> reason(Reason);
+reason(Reason) -> Reason.
 
 %% @doc A supervisor below a listener.
 -spec start_link(shards | connections | acceptors, hep_listener_batch:shared()) -> supervisor:startlink_ret().

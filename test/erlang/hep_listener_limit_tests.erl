@@ -46,15 +46,26 @@ line(Program, Begin) ->
 
 %% In the other system process.
 main() ->
+    load_all(),
     Main = self(),
     Reports = hep_net:logged(fun() ->
         {ok, Listener} = hep_listener:start_link(#{
             transport => tcp, ip => {127, 0, 0, 1}, port => 0, handler => fun(_) -> Main ! received end
         }),
         io:format("port ~b~n", [hep_listener:port(Listener)]),
+        Acceptors = hep_net:acceptors(Listener),
         hep_net:until(fun() -> maps:get(accept_errors, hep_listener:info(Listener)) > 20 end),
+        %% None has ended for it.
+        Acceptors = hep_net:acceptors(Listener),
         io:format("counted accept_errors~n"),
         receive received -> ok end
     end),
     io:format("lines ~b~n", [length([Reason || #{what := hep_listener_accept_failed, reason := Reason} <- Reports])]),
     halt(0).
+
+%% Without descriptors no module can be loaded.
+load_all() ->
+    Files = filelib:wildcard(filename:join(filename:dirname(code:which(hep_listener)), "*.beam")),
+    [{module, _} = code:ensure_loaded(list_to_atom(filename:basename(File, ".beam"))) || File <- Files],
+    [_] = hep_net:logged(fun() -> logger:warning(#{what => first}) end),
+    io:format("~p~n", [loaded]).

@@ -218,8 +218,9 @@ shutdown(Transport, Shutdown) ->
         {Sender, Busy} = at_work(Transport, Port, []),
         Monitor = monitor(process, Busy),
         unlink(Listener),
-        ok = hep_listener:stop(Listener),
+        {Time, ok} = timer:tc(fun() -> hep_listener:stop(Listener) end),
         receive {'DOWN', Monitor, process, Busy, killed} -> ok end,
+        ?assert(Time < 30_000_000),
         quiet(Sender)
     end).
 
