@@ -141,9 +141,16 @@ limits("Kamailio", #{version := Version, style := Style, meaning := Meaning} = P
             "Kamailio wants addresses, ports, protocol and time"},
         {maps:get(time, Meaning, none) =:= {0, 0}, [time, capture_id], "Kamailio takes a time of 0 s for none"}
     ]);
-limits("sngrep", #{version := Version, style := Style, bytes := Bytes} = Packet) ->
+limits("sngrep", #{version := Version, style := Style, bytes := Bytes, meaning := Meaning} = Packet) ->
+    Payload = maps:get(payload, Meaning, <<>>),
     known([
         {Version =:= 1, refused, "sngrep has no version 1"},
+        {Version =:= 2 andalso binary:at(Bytes, 1) >= 48, refused,
+            "sngrep 1.9 takes version 2's header length for the high byte of the packet's, and refuses 12 KiB"},
+        {not is_binary(Payload) orelse byte_size(Payload) > 10240 orelse not is_sip(Payload) orelse is_packed(Packet), refused,
+            "sngrep 1.9 takes SIP messages of up to 10 KiB only"},
+        {is_response(Payload), refused, "sngrep 1.9 drops a response to a request that it has not seen, or crashes"},
+        {is_response(Payload), died, "sngrep 1.9 drops a response to a request that it has not seen, or crashes"},
         {Style =:= documented, [time], "sngrep reads version 2's time header in host order, as style c writes it"},
         {Version =:= 2 andalso binary:at(Bytes, 1) * 256 < byte_size(Bytes), [payload],
             "sngrep takes version 2's header length for the high byte of the packet's, and cuts the payload"},
@@ -158,13 +165,16 @@ limits("hep-js", #{version := Version, meaning := Meaning} = Packet) ->
         {true, vendors_facts(Packet), "hep-js takes a vendor's chunk for the generic one of its number"}
     ]).
 
+is_response(<<"SIP/2.0 ", _/binary>>) -> true;
+is_response(_) -> false.
+
 known(Limits) ->
     [{What, Why} || {true, What, Why} <- Limits].
 
-is_explained(refused, Limits) ->
-    lists:keymember(refused, 1, Limits);
+is_explained(Verdict, Limits) when Verdict =:= refused; Verdict =:= died ->
+    lists:keymember(Verdict, 1, Limits);
 is_explained({wrong, Fields}, Limits) ->
-    Fields -- lists:append([Facts || {Facts, _} <- Limits, Facts =/= refused]) =:= [];
+    Fields -- lists:append([Facts || {Facts, _} <- Limits, is_list(Facts)]) =:= [];
 is_explained(_, _) ->
     false.
 
@@ -182,7 +192,7 @@ reasons(Name, Packet, Verdict) ->
             Whys
     end.
 
-concerns(refused, refused) -> true;
+concerns(Verdict, Verdict) -> true;
 concerns([_ | _] = Facts, {wrong, Fields}) -> Facts -- Fields =/= Facts;
 concerns(_, _) -> false.
 
@@ -302,7 +312,7 @@ cell(Name, Results, Notes) ->
     ],
     Counts = [
         [integer_to_list(Count), " ", Word]
-        || {What, Word} <- Words, (Count = length([W || W <- Is, W =:= What])) > 0
+        || {What, Word} <- Words, Count <- [length([W || W <- Is, W =:= What])], Count > 0
     ],
     Whys = lists:append([reasons(Name, Packet, Verdict) || {Packet, Verdict} <- Results]),
     Letters = lists:usort([Letter || {Why, Letter} <- Notes, lists:member(Why, Whys)]),
