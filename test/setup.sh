@@ -34,6 +34,10 @@ has_certificates() {
         [ "$(uname -s)" != Linux ]
 }
 
+has_downloader() {
+    command -v curl || command -v wget
+}
+
 has_headers() {
     [ -e /usr/include/stdio.h ] || [ "$(uname -s)" != Linux ]
 }
@@ -113,6 +117,7 @@ find_missing() {
         need elixir command -v mix
         need rebar3 command -v rebar3
         need git command -v git
+        need curl has_downloader
     fi
 }
 
