@@ -42,7 +42,7 @@
     port => inet:port_number(),
     view => decode | parse | transform | {transform, [module()]} | json,
     decode => hep:options(),
-    auth_keys => [binary()] | fun(() -> [binary()]),
+    auth_keys => [binary()] | hep_secret:hidden([binary()]),
     shards => 1..1024,
     shared_port => boolean(),
     multicast => [hep_listener_socket:group()],
@@ -56,7 +56,7 @@
     handshake_timeout => pos_integer(),
     idle_timeout => pos_integer() | infinity,
     resync => boolean(),
-    tls => [ssl:tls_server_option()] | fun(() -> [ssl:tls_server_option()]),
+    tls => [ssl:tls_server_option()] | hep_secret:hidden([ssl:tls_server_option()]),
     shutdown => pos_integer() | infinity | brutal_kill,
     name => {local, atom()} | {global, term()} | {via, module(), term()}
 }.

@@ -111,7 +111,8 @@ handle_cast(_, State) ->
     {noreply, State}.
 
 handle_info({'DOWN', _, process, Pid, Reason}, #state{shared = #{handler := Pid, listener := Listener}} = State) ->
-    logger:error(#{what => hep_listener_handler_ended, listener => Listener, handler => Pid, reason => Reason}),
+    Report = #{what => hep_listener_handler_ended, listener => Listener, handler => Pid, reason => Reason},
+    logger:log(level(Reason), Report),
     {stop, {shutdown, {handler, Reason}}, State};
 handle_info({'DOWN', _, process, Pid, _}, State) ->
     {noreply, left(Pid, State)};
@@ -119,6 +120,11 @@ handle_info({'EXIT', Port, Reason}, State) when is_port(Port) ->
     {stop, {socket, Reason}, State};
 handle_info(_, State) ->
     {noreply, State}.
+
+level(normal) -> notice;
+level(shutdown) -> notice;
+level({shutdown, _}) -> notice;
+level(_) -> error.
 
 terminate(_, #state{shared = #{transport := Transport}, sockets = Sockets}) ->
     close(Transport, Sockets()).

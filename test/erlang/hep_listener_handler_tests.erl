@@ -435,6 +435,19 @@ process_ends_test_() ->
      || Transport <- [udp, tcp], Reason <- [normal, wrong]
     ]).
 
+%% The reason is in the log: the listener's own is always `shutdown'.
+process_ends_logged_test() ->
+    process_flag(trap_exit, true),
+    Process = spawn(fun() -> receive {exit, R} -> exit(R) end end),
+    Reports = hep_net:logged(fun() ->
+        listening(#{handler => Process}, fun(Listener, _) ->
+            Process ! {exit, wrong},
+            receive {'EXIT', Listener, _} -> ok end
+        end)
+    end),
+    process_flag(trap_exit, false),
+    ?assertMatch([#{handler := Process, reason := wrong}], [R || #{what := hep_listener_handler_ended} = R <- Reports]).
+
 process_ends_busy_test_() ->
     hep_net:quietly(fun() ->
         Process = spawn(fun() -> receive {hep_packets, _, _} -> ok end end),
