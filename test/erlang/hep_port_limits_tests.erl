@@ -115,7 +115,7 @@ wrong_frames_test_() ->
                     ok = file:write_file(Program ++ ".frames", Frames),
                     {ok, Port} = hep_port:start_link(#{program => Program}),
                     First = os_pid(Port),
-                    ?assertEqual(Expected, (catch hep_port:decode(Port, <<>>))),
+                    ?assertEqual(Expected, try hep_port:decode(Port, <<>>) catch error:Reason -> Reason end),
                     ended(First),
                     _ = sys:get_state(Port),
                     ?assertNotEqual(First, os_pid(Port)),

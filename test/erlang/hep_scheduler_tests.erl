@@ -199,7 +199,10 @@ name({Function, Arguments}) ->
 dirty({Function, Arguments}) ->
     dirty(fun() -> apply(hep_nif, Function, Arguments) end);
 dirty(Call) ->
-    {Pid, Monitor} = spawn_monitor(fun() -> receive go -> _ = catch Call(), exit(done) end end),
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        receive go -> ok end,
+        try Call() of _ -> exit(done) catch error:_ -> exit(done) end
+    end),
     1 = erlang:trace(Pid, true, [running, scheduler_id]),
     Pid ! go,
     receive {'DOWN', Monitor, _, _, done} -> ok end,
