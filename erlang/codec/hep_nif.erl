@@ -7,6 +7,7 @@
 -export([decode/3, parse/3, encode/3, encode_iolist/3]).
 -export([packet_to_json/3, record_to_json/2, chunks_to_json/3, from_json/2]).
 -export([transform/4, transform_packet/3, transform_record/3]).
+-export([sip_summary/2, sip_headers/2, sip_header/3]).
 -export([glance/2, unpack/1, unpack_more/3]).
 -export([udp_attach/1, udp_read/3, udp_close/1]).
 
@@ -71,6 +72,18 @@ transform_packet(_Packet, _Names, _Size) ->
 
 -spec transform_record(hep:hep(), names(), size()) -> properties().
 transform_record(_Hep, _Names, _Size) ->
+    erlang:nif_error(not_loaded).
+
+-spec sip_summary(binary(), size()) -> {ok, hep_sip:summary()} | {error, hep_sip:reason()}.
+sip_summary(_Message, _Size) ->
+    erlang:nif_error(not_loaded).
+
+-spec sip_headers(binary(), size()) -> {ok, [{binary(), binary()}]} | {error, hep_sip:reason()}.
+sip_headers(_Message, _Size) ->
+    erlang:nif_error(not_loaded).
+
+-spec sip_header(binary(), binary(), size()) -> {ok, [binary()]} | {error, hep_sip:reason()}.
+sip_header(_Name, _Message, _Size) ->
     erlang:nif_error(not_loaded).
 
 -spec udp_attach(Descriptor :: integer()) -> {ok, udp()} | {error, udp_error()}.

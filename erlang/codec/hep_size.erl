@@ -4,10 +4,14 @@
 
 -include("hep.hrl").
 
--export([record/1, record_chunks/1, parsed_chunks/1, options/1]).
+-export([binary/1, record/1, record_chunks/1, parsed_chunks/1, options/1]).
 
 %% Whatever the types of its fields.
 -define(IS_RECORD(Hep), element(1, Hep) =:= hep, tuple_size(Hep) >= #hep.chunks).
+
+%% Of a binary.
+-spec binary(binary() | term()) -> non_neg_integer().
+binary(Value) -> size_of(Value).
 
 %% Of a packet that is to be written: its payload, and its chunks.
 -spec record(hep:hep() | term()) -> non_neg_integer().

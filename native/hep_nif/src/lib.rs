@@ -19,6 +19,7 @@ rustler::init!("hep_nif", load = load);
 nifs! { decode, parse, glance, encode, encode_iolist }
 nifs! { packet_to_json, record_to_json, chunks_to_json, from_json }
 nifs! { transform, transform_packet, transform_record }
+nifs! { sip_summary, sip_headers, sip_header }
 
 fn decode<'a>(terms: &mut NifTerms<'a>, [packet, options]: [NifTerm<'a>; 2]) -> Answer<NifTerm<'a>> {
     let options = hep_term::options(terms, options)?;
@@ -81,4 +82,19 @@ fn transform_packet<'a>(terms: &mut NifTerms<'a>, [packet, names]: [NifTerm<'a>;
 fn transform_record<'a>(terms: &mut NifTerms<'a>, [record, names]: [NifTerm<'a>; 2]) -> Answer<NifTerm<'a>> {
     terms.take_names(names);
     hep_term::transform_record(terms, record)
+}
+
+fn sip_summary<'a>(terms: &mut NifTerms<'a>, [message]: [NifTerm<'a>; 1]) -> Answer<NifTerm<'a>> {
+    let bytes = terms.packet(message)?;
+    hep_term::sip_summary(terms, bytes)
+}
+
+fn sip_headers<'a>(terms: &mut NifTerms<'a>, [message]: [NifTerm<'a>; 1]) -> Answer<NifTerm<'a>> {
+    let bytes = terms.packet(message)?;
+    hep_term::sip_headers(terms, bytes)
+}
+
+fn sip_header<'a>(terms: &mut NifTerms<'a>, [name, message]: [NifTerm<'a>; 2]) -> Answer<NifTerm<'a>> {
+    let bytes = terms.packet(message)?;
+    hep_term::sip_header(terms, name, bytes)
 }

@@ -9,11 +9,12 @@ use std::mem::MaybeUninit;
 use std::slice;
 use std::sync::OnceLock;
 
-use hep_term::{Answer, Atom, Stop, TermBuilder, TermReader, Terms, split_key};
+use hep_term::{Answer, Atom, MapBuilder, Stop, TermBuilder, TermReader, Terms, split_key};
 use rustler::sys::{
     ErlNifBinary, ErlNifTerm, enif_consume_timeslice, enif_get_list_cell, enif_get_tuple, enif_get_uint64,
-    enif_inspect_binary, enif_is_binary, enif_make_atom_len, enif_make_list_from_array, enif_make_new_binary,
-    enif_make_sub_binary, enif_make_tuple_from_array, enif_make_uint64,
+    enif_inspect_binary, enif_is_binary, enif_make_atom_len, enif_make_list_from_array,
+    enif_make_map_from_arrays, enif_make_new_binary, enif_make_sub_binary, enif_make_tuple_from_array,
+    enif_make_uint64,
 };
 use rustler::{Env, Term};
 
@@ -401,6 +402,26 @@ impl<'a> TermBuilder for NifTerms<'a> {
     #[inline]
     fn name(&self, id: u16, name: &str) -> NifTerm<'a> {
         self.names.get(usize::from(id)).copied().unwrap_or_else(|| self.copy(name.as_bytes()))
+    }
+}
+
+impl<'a> MapBuilder for NifTerms<'a> {
+    fn map(&self, facts: Terms<(Atom, NifTerm<'a>)>) -> NifTerm<'a> {
+        let (keys, values): (Terms<_>, Terms<_>) =
+            facts.into_iter().map(|(name, value)| (self.atom(name), value)).unzip();
+        let mut map = ErlNifTerm::default();
+        // SAFETY: keys and values are terms of this call, as many of each, and a `NifTerm` is nothing but a term. No key
+        // stands twice, so that there is a map.
+        unsafe {
+            enif_make_map_from_arrays(
+                self.env.as_c_arg(),
+                keys.as_ptr().cast(),
+                values.as_ptr().cast(),
+                keys.len(),
+                &raw mut map,
+            );
+        }
+        NifTerm::of(map)
     }
 }
 

@@ -21,8 +21,6 @@ pub struct Summary<'a> {
     pub from: Option<Address<'a>>,
     /// To.
     pub to: Option<Address<'a>>,
-    /// Contact.
-    pub contact: Option<Address<'a>>,
     /// The branch of the topmost Via.
     pub via_branch: Option<&'a [u8]>,
     /// User-Agent; of a message without it, Server.
@@ -45,7 +43,6 @@ pub fn summary(input: &[u8]) -> Result<Summary<'_>, SipError> {
         cseq: None,
         from: None,
         to: None,
-        contact: None,
         via_branch: None,
         user_agent: None,
         content_type: None,
@@ -59,7 +56,6 @@ pub fn summary(input: &[u8]) -> Result<Summary<'_>, SipError> {
             Some(Known::CSeq) => first(&mut summary.cseq, || cseq(header.value)),
             Some(Known::From) => first(&mut summary.from, || Some(Address::read(header.value))),
             Some(Known::To) => first(&mut summary.to, || Some(Address::read(header.value))),
-            Some(Known::Contact) => first(&mut summary.contact, || Some(Address::read(header.value))),
             Some(Known::Via) if !has_via => {
                 has_via = true;
                 summary.via_branch = branch(header.value);
@@ -80,7 +76,6 @@ pub fn summary(input: &[u8]) -> Result<Summary<'_>, SipError> {
 enum Known {
     CallId,
     CSeq,
-    Contact,
     ContentLength,
     ContentType,
     From,
@@ -99,8 +94,7 @@ impl Known {
             4 if matches!(name, [b'c' | b'C', ..]) => (Self::CSeq, b"CSeq"),
             4 => (Self::From, b"From"),
             6 => (Self::Server, b"Server"),
-            7 if matches!(name, [_, _, _, _, b'-', ..] | [b'i' | b'I']) => (Self::CallId, b"Call-ID"),
-            7 => (Self::Contact, b"Contact"),
+            7 => (Self::CallId, b"Call-ID"),
             10 => (Self::UserAgent, b"User-Agent"),
             12 => (Self::ContentType, b"Content-Type"),
             14 => (Self::ContentLength, b"Content-Length"),
@@ -163,7 +157,6 @@ mod tests {
             (Some(&b"Alice"[..]), Some(&b"alice"[..]), Some(&b"9fxced76sl"[..]))
         );
         assert_eq!(summary.to.unwrap().tag, None);
-        assert_eq!(summary.contact.unwrap().host, Some(&b"client.atlanta.example.com"[..]));
         assert_eq!(summary.via_branch, Some(&b"z9hG4bK74bf9"[..]));
         assert_eq!(summary.user_agent.as_deref(), Some(&b"phone/1.0 (beta)"[..]));
         assert_eq!(summary.content_type.as_deref(), Some(&b"application/sdp"[..]));

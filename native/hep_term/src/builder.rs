@@ -148,6 +148,50 @@ atoms! {
     Compressed = "compressed";
     /// A payload that says nothing but that its sender is there.
     KeepAlive = "keep_alive";
+    /// A fact of a SIP message, or a value of one.
+    Kind = "kind";
+    /// A fact of a SIP message, or a value of one.
+    Request = "request";
+    /// A fact of a SIP message, or a value of one.
+    Response = "response";
+    /// A fact of a SIP message, or a value of one.
+    Method = "method";
+    /// A fact of a SIP message, or a value of one.
+    Uri = "uri";
+    /// A fact of a SIP message, or a value of one.
+    Status = "status";
+    /// A fact of a SIP message, or a value of one.
+    Reason = "reason";
+    /// A fact of a SIP message, or a value of one.
+    CallId = "call_id";
+    /// A fact of a SIP message, or a value of one.
+    CSeq = "cseq";
+    /// A fact of a SIP message, or a value of one.
+    From = "from";
+    /// A fact of a SIP message, or a value of one.
+    To = "to";
+    /// A fact of a SIP message, or a value of one.
+    Display = "display";
+    /// A fact of a SIP message, or a value of one.
+    User = "user";
+    /// A fact of a SIP message, or a value of one.
+    Host = "host";
+    /// A fact of a SIP message, or a value of one.
+    Port = "port";
+    /// A fact of a SIP message, or a value of one.
+    Tag = "tag";
+    /// A fact of a SIP message, or a value of one.
+    ViaBranch = "via_branch";
+    /// A fact of a SIP message, or a value of one.
+    UserAgent = "user_agent";
+    /// A fact of a SIP message, or a value of one.
+    ContentType = "content_type";
+    /// A fact of a SIP message, or a value of one.
+    ContentLength = "content_length";
+    /// [`SipError::Empty`](hep_sip::SipError::Empty)
+    Empty = "empty";
+    /// [`SipError::NotSip`](hep_sip::SipError::NotSip)
+    NotSip = "not_sip";
 }
 
 /// Makes terms.
@@ -189,6 +233,12 @@ pub trait TermBuilder {
 
     /// The name of a generic chunk, as a binary.
     fn name(&self, id: u16, name: &str) -> Self::Term;
+}
+
+/// Makes maps, too.
+pub trait MapBuilder: TermBuilder {
+    /// A map. No key stands twice.
+    fn map(&self, facts: Terms<(Atom, Self::Term)>) -> Self::Term;
 }
 
 /// Reads the terms that a call came with.

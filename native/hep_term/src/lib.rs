@@ -13,15 +13,17 @@ mod json;
 mod options;
 mod parse;
 mod record;
+mod sip;
 mod transform;
 
-pub use builder::{Atom, TermBuilder, TermReader, Terms, split_key};
+pub use builder::{Atom, MapBuilder, TermBuilder, TermReader, Terms, split_key};
 pub use encode::{encode, encode_iolist};
 pub use glance::glance;
 pub use json::{chunks_to_json, from_json, packet_to_json, record_to_json};
 pub use options::{encode_options, options};
 pub use parse::parse;
 pub use record::decode;
+pub use sip::{sip_header, sip_headers, sip_summary};
 pub use transform::{transform, transform_packet, transform_record};
 
 use std::borrow::Cow;

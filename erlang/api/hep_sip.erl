@@ -1,0 +1,79 @@
+%% @doc SIP at a glance: what a capture tool shows of a message, read in one call, without a copy.
+%%
+%% ```
+%% 1> {ok, Hep} = hep:decode(Packet).
+%% 2> {ok, #{method := Method, call_id := CallId}} = hep_sip:summary(Hep).
+%% 3> hep_sip:header(<<"Route">>, Hep).
+%% {ok,[<<"<sip:10.0.0.1;lr>">>]}
+%% '''
+%%
+%% The functions take a decoded packet or its payload. They follow RFC 3261 and are lenient, since a capture tool shows what
+%% was sent: compact header names, names in any case, folded headers, bare line feeds and bytes that are not UTF-8 are
+%% accepted. A message that was cut behind its first line is read as far as it goes. Header names are compared in any case, and
+%% a compact name is its long one.
+%%
+%% All binaries are parts of the payload and keep it alive: `binary:copy/1' what you store. A header that was folded
+%% over lines is a copy with single spaces in place of the line breaks.
+-module(hep_sip).
+
+-include("hep.hrl").
+
+-export([summary/1, header/2, headers/1, format_error/1]).
+
+-export_type([summary/0, address/0, reason/0]).
+
+-type summary() :: #{
+    kind := request | response,
+    method => binary(),
+    uri => binary(),
+    status => 100..999,
+    reason => binary(),
+    call_id => binary(),
+    cseq => {Number :: hep:uint32(), Method :: binary()},
+    from => address(),
+    to => address(),
+    via_branch => binary(),
+    user_agent => binary(),
+    content_type => binary(),
+    content_length => hep:uint32()
+}.
+%% A request has `method' and `uri', a response has `status' and `reason', which may be empty. The other keys are there when the
+%% message has the header; of several headers of one name the first counts. `via_branch' is the branch of the topmost
+%% Via. `user_agent' is the User-Agent header, or the Server header in a message without one.
+
+-type address() :: #{
+    uri := binary(),
+    display => binary(),
+    user => binary(),
+    host => binary(),
+    port => inet:port_number(),
+    tag => binary()
+}.
+%% `user' is also the number of a `tel' URI. `host' is as it was written, an IPv6 address in its brackets. `display' has no
+%% quotation marks around it; escapes in it are left.
+
+-type reason() :: empty | not_sip | truncated.
+%% `empty': nothing but line breaks, which some endpoints send as a keep-alive. `not_sip': the first line is neither a
+%% request line nor a status line. `truncated': the message ends inside its first line.
+
+%% @doc Reads the facts that a capture tool shows of a message. Raises `badarg' for anything but a packet or a binary.
+-spec summary(hep:hep() | binary()) -> {ok, summary()} | {error, reason()}.
+summary(#hep{payload = Payload}) -> summary(Payload);
+summary(Payload) -> hep_nif:sip_summary(Payload, hep_size:binary(Payload)).
+
+%% @doc The values of all headers of a name, in order.
+-spec header(Name :: binary(), hep:hep() | binary()) -> {ok, [binary()]} | {error, reason()}.
+header(Name, #hep{payload = Payload}) -> header(Name, Payload);
+header(Name, Payload) -> hep_nif:sip_header(Name, Payload, hep_size:binary(Payload) + hep_size:binary(Name)).
+
+%% @doc All headers, in order, with their names as they were written.
+-spec headers(hep:hep() | binary()) -> {ok, [{Name :: binary(), Value :: binary()}]} | {error, reason()}.
+headers(#hep{payload = Payload}) -> headers(Payload);
+headers(Payload) -> hep_nif:sip_headers(Payload, hep_size:binary(Payload)).
+
+%% @doc A sentence about a reason. Raises `badarg' for any other term.
+-spec format_error(reason()) -> string().
+format_error(empty) -> "the message is empty";
+format_error(not_sip) -> "not a SIP message: the first line is neither a request line nor a status line";
+format_error(truncated) -> "truncated: the message ends inside its first line";
+format_error(_) -> erlang:error(badarg).
