@@ -46,7 +46,7 @@ torture_test() ->
 
 headers_test() ->
     {ok, Headers} = hep_sip:headers(torture()),
-    ?assertEqual(15, length(Headers)),
+    ?assertEqual(14, length(Headers)),
     ?assertEqual({<<"TO">>, <<"sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n">>}, hd(Headers)),
     ?assertEqual({ok, [<<"newfangled value continued newfangled value">>]}, hep_sip:header(<<"newfangledheader">>, torture())),
     {ok, [Via, <<"SIP  / 2.0  / TCP     spindle.example.com   ; ", _/binary>>]} = hep_sip:header(<<"VIA">>, torture()),
