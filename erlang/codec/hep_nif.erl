@@ -8,7 +8,7 @@
 -export([packet_to_json/3, record_to_json/2, chunks_to_json/3, from_json/2]).
 -export([transform/4, transform_packet/3, transform_record/3]).
 -export([sip_summary/2, sip_headers/2, sip_header/3]).
--export([glance/2, unpack/1, unpack_more/3]).
+-export([glance/3, unpack/1, unpack_more/3]).
 -export([udp_attach/1, udp_read/3, udp_close/1]).
 
 -export_type([udp/0, datagram/0]).
@@ -100,10 +100,10 @@ udp_close(_Udp) ->
     erlang:nif_error(not_loaded).
 
 %% For a listener, before it decodes; of versions 1 and 2 it is the version alone that counts.
--spec glance(binary(), size()) ->
-    {hep:version(), 0..255, AuthKey :: binary() | undefined, plain | compressed | keep_alive}
+-spec glance(binary(), strict | lenient, size()) ->
+    {hep:version(), 0..255, AuthKey :: binary() | undefined, plain | compressed | keep_alive, Chunks :: non_neg_integer()}
     | {error, hep:reason()}.
-glance(_Packet, _Size) ->
+glance(_Packet, _Lengths, _Size) ->
     erlang:nif_error(not_loaded).
 
 %% The gzip member that the bytes begin with: a packet, and how many bytes the member has; or what was inflated so far,

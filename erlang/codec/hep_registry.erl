@@ -6,7 +6,7 @@
 -export([protocol_family_name/1, protocol_family_number/1]).
 -export([payload_type_name/1, payload_type_number/1]).
 -export([vendor_name/1, vendor_number/1]).
--export([magics/0, chunk_id/1, names/0, keys/0]).
+-export([magics/0, max_inflated/0, chunk_id/1, names/0, keys/0]).
 -export_type([protocol_family/0, payload_type/0, vendor/0, chunk/0]).
 
 -type protocol_family() ::
@@ -185,6 +185,10 @@ vendor_number(_) -> undefined.
 %% What a packet of version 3 begins with.
 -spec magics() -> [<<_:32>>, ...].
 magics() -> [<<"HEP3">>, <<"EEP3">>].
+
+%% The default of the decoding option of this name.
+-spec max_inflated() -> pos_integer().
+max_inflated() -> 262144.
 
 -spec chunk_id(chunk()) -> hep:chunk_id().
 chunk_id(protocol_family) -> 1;

@@ -1,58 +1,80 @@
-%% @doc What takes the packets that a {@link hep_listener} receives.
+%% @doc Takes the packets that a {@link hep_listener} receives.
 %%
 %% A handler is one of
 %% <ul>
 %% <li>a module of this behaviour, `Module' or `{Module, Args}'. Each process that receives (a UDP shard, a connection
 %%   of TCP or TLS) has its own handler state and calls the functions below.</li>
-%% <li>a function of one argument, called with the packets. What is not HEP is only counted.</li>
+%% <li>a function of one argument, called with the packets. Errors are only counted.</li>
 %% <li>a local process, which gets `{hep_packets, Listener, [{Packet, Meta}]}' and
-%%   `{hep_error, Listener, Reason, {Bytes, Meta}}'. The listener waits while it has more than 1000 messages, and ends
-%%   with it.</li>
+%%   `{hep_error, Listener, Reason, {Bytes, Meta}}'. The listener ends with it, and waits while it has more than 1000
+%%   messages, or so many that they may hold more than 8 MiB.</li>
 %% </ul>
 %%
-%% Packets come in batches, as they arrive: nothing waits for a batch to fill. While a handler is at work its socket is
-%% not read. A handler that raises is logged, counted, and restarted with `init/1'; the packets of that call
-%% are lost (and counted), those behind them are not.
+%% Packets come in batches, as they arrive: nothing waits for a batch to fill. A handler that raises is logged, counted,
+%% and restarted with `init/1'; the packets of that call are lost (and counted), those behind them are not.
+%%
+%% <b>Which process it runs in, and what blocks what.</b> The callbacks are called in the process that reads the socket.
+%% While one of them works this socket is not read, and nothing else waits: not the other shards or connections, not
+%% `hep_listener:info/1'. Over UDP datagrams wait in the kernel's buffer meanwhile, and are dropped (and counted) when it
+%% is full; over TCP and TLS the sender is slowed down. Two things are shared by all: what a handler holds inflated
+%% payloads for counts against `inflate_budget' until it returns, and `hep_listener:stop/1' waits for it. After a batch
+%% with many inflated payloads the process collects its garbage: a large state belongs into an ETS table or another
+%% process. Payloads are parts of the datagram that they came in; keep a copy (`binary:copy/1') of a small part.
+%%
+%% <b>Messages.</b> Other messages to the process (timers, replies, monitors) go to `handle_info/2' where the module
+%% exports it, and are dropped otherwise. An exit signal of a linked process ends it, as it has to when the listener
+%% stops.
 -module(hep_handler).
 
 -export([format_error/1]).
 %% For the listener.
--export([check/1, start/2, packets/2, error/2, restart/2, stop/2]).
+-export([check/1, start/2, packets/3, error/2, info/2, restart/2, stop/2]).
 
 -export_type([handler/0, packet/0, meta/0, reason/0]).
 
 -type handler() :: module() | {module(), Args :: term()} | fun(([{packet(), meta()}]) -> term()) | pid().
 
+-type packet() :: hep:hep() | hep:state() | hep_transform:transformed() | binary().
 %% As the listener's `view' says: of `hep:decode/1', `hep_multi_parser:parse/1', `hep_transform:transform/1' or
 %% `hep_json:from_packet/1'.
--type packet() :: hep:hep() | hep:state() | hep_transform:transformed() | binary().
 
-%% <dl>
-%% <dt>`source'</dt><dd>address and port of the sender</dd>
-%% <dt>`time'</dt><dd>when its batch was received: microseconds since the epoch</dd>
-%% <dt>`size'</dt><dd>bytes, as received</dd>
-%% <dt>`transport'</dt><dd>what it came over</dd>
-%% </dl>
 -type meta() :: #{
     source := {inet:ip_address(), inet:port_number()},
     time := integer(),
     size := non_neg_integer(),
-    transport := udp | tcp | tls
+    transport := udp | tcp | tls,
+    listener := pid() | term(),
+    local_port := inet:port_number(),
+    cut => hep:reason()
 }.
+%% <dl>
+%% <dt>`source'</dt><dd>address and port of the sender; under `proxy_protocol' those that the load balancer states</dd>
+%% <dt>`time'</dt><dd>when its batch was received: microseconds since the epoch</dd>
+%% <dt>`size'</dt><dd>bytes, as received; of a gzip member on a stream, or of several packets in one, unpacked</dd>
+%% <dt>`transport'</dt><dd>what it came over</dd>
+%% <dt>`listener'</dt><dd>the listener's name (`Name' of `{local, Name}'), or its pid when it has none</dd>
+%% <dt>`local_port'</dt><dd>the port that it listens on</dd>
+%% <dt>`cut'</dt><dd>only of a packet that lacks something, under the decoding option `lengths => lenient': what is wrong
+%%   with its lengths</dd>
+%% </dl>
 
-%% Why bytes are no packet: of decoding, of dividing a stream, or without one of the listener's `auth_keys'.
-%% {@link format_error/1} puts it into a sentence.
 -type reason() :: hep:reason() | {stream, hep_stream:error()} | unauthenticated.
+%% Why bytes are not a packet for the handler: of decoding, of splitting a stream, or without one of the listener's
+%% `auth_keys'. {@link format_error/1} puts it into a sentence.
 
 -callback init(Args :: term()) -> {ok, State :: term()} | {error, Reason :: term()}.
 -callback handle_packets([{packet(), meta()}], State) -> {ok, State}.
 %% Bytes are those that were received; of a stream's error they are empty.
 -callback handle_error(reason(), {Bytes :: binary(), meta()}, State) -> {ok, State}.
+%% Any message that is not the listener's own.
+-callback handle_info(Message :: term(), State) -> {ok, State}.
 -callback terminate(Reason :: term(), State :: term()) -> term().
--optional_callbacks([handle_error/3, terminate/2]).
+-optional_callbacks([handle_error/3, handle_info/2, terminate/2]).
 
-%% How many messages may wait in the process that is the handler, and how often that is looked at, in milliseconds.
+%% How many messages may wait in the process that is the handler, how many bytes they may hold if all are as large as the
+%% next one, and how often that is looked at, in milliseconds.
 -define(WAITING, 1000).
+-define(WAITING_BYTES, 8 * 1024 * 1024).
 -define(PAUSE, 1).
 
 -record(handler, {
@@ -64,8 +86,7 @@
 -opaque started() :: #handler{}.
 -export_type([started/0]).
 
-%% @doc Says in a sentence what a reason of `handle_error/3', or of `hep_error', means. Raises `badarg' for what is no
-%% reason.
+%% @doc A sentence about a reason of `handle_error/3', or of `hep_error'. Raises `badarg' for any other term.
 -spec format_error(reason()) -> string().
 format_error({stream, Error}) -> lists:flatten(hep_stream:format_error(Error));
 format_error(unauthenticated) -> "none of the authenticate keys";
@@ -103,16 +124,17 @@ initialize(#handler{kind = {module, Module, Args}} = Handler) ->
 initialize(Handler) ->
     {ok, Handler}.
 
-%% @private
--spec packets([{packet(), meta()}], started()) -> {ok, started()} | {crashed, Reason :: term()}.
-packets([], Handler) ->
+%% @private With the size of all of them in memory.
+-spec packets([{packet(), meta()}], Bytes :: non_neg_integer(), started()) ->
+    {ok, started()} | {crashed, Reason :: term()}.
+packets([], _, Handler) ->
     {ok, Handler};
-packets(Packets, #handler{kind = {module, Module, _}, state = State} = Handler) ->
+packets(Packets, _, #handler{kind = {module, Module, _}, state = State} = Handler) ->
     guarded(handle_packets, fun() -> Module:handle_packets(Packets, State) end, Handler);
-packets(Packets, #handler{kind = {function, Function}} = Handler) ->
+packets(Packets, _, #handler{kind = {function, Function}} = Handler) ->
     guarded(handle_packets, fun() -> _ = Function(Packets), {ok, undefined} end, Handler);
-packets(Packets, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
-    send_waiting(Pid, {hep_packets, Listener, Packets}),
+packets(Packets, Bytes, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
+    send_waiting(Pid, {hep_packets, Listener, Packets}, Bytes),
     {ok, Handler}.
 
 %% @private
@@ -122,10 +144,27 @@ error({Reason, Raw}, #handler{kind = {module, Module, _}, state = State} = Handl
         true -> guarded(handle_error, fun() -> Module:handle_error(Reason, Raw, State) end, Handler);
         false -> {ok, Handler}
     end;
-error({Reason, Raw}, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
-    send_waiting(Pid, {hep_error, Listener, Reason, Raw}),
+error({Reason, {Bytes, _} = Raw}, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
+    send_waiting(Pid, {hep_error, Listener, Reason, Raw}, byte_size(Bytes)),
     {ok, Handler};
 error(_, Handler) ->
+    {ok, Handler}.
+
+%% @private
+-spec info(Message :: term(), started()) -> {ok, started()} | {crashed, Reason :: term()}.
+info(Message, #handler{kind = Kind, listener = Listener, state = State} = Handler) ->
+    case Kind of
+        {module, Module, _} ->
+            case erlang:function_exported(Module, handle_info, 2) of
+                true -> guarded(handle_info, fun() -> Module:handle_info(Message, State) end, Handler);
+                false -> dropped(Message, Listener, Handler)
+            end;
+        _ ->
+            dropped(Message, Listener, Handler)
+    end.
+
+dropped(Message, Listener, Handler) ->
+    logger:debug(#{what => hep_handler_dropped_message, listener => Listener, message => Message}),
     {ok, Handler}.
 
 %% @private With a new state. Where `init' fails too, the process ends, and its supervisor decides.
@@ -161,15 +200,15 @@ guarded(Callback, Call, Handler) ->
     end.
 
 %% A process that does not keep up makes the listener wait, and with it the socket. Its supervisor need not wait.
-send_waiting(Pid, Message) ->
+send_waiting(Pid, Message, Bytes) ->
     case erlang:process_info(Pid, message_queue_len) of
-        {message_queue_len, Waiting} when Waiting < ?WAITING ->
+        {message_queue_len, Waiting} when Waiting < ?WAITING, Waiting * Bytes =< ?WAITING_BYTES ->
             Pid ! Message,
             ok;
         {message_queue_len, _} ->
             receive
                 {'EXIT', _, Reason} when Reason =/= normal -> exit(Reason)
-            after ?PAUSE -> send_waiting(Pid, Message)
+            after ?PAUSE -> send_waiting(Pid, Message, Bytes)
             end;
         undefined ->
             exit({handler, {noproc, Pid}})

@@ -10,11 +10,12 @@
 %% nothing. {@link hep_handler} says what a handler is and gets.
 %%
 %% <b>UDP.</b> One process per shard reads its socket, many datagrams in one call of the system, decodes and calls the
-%% handler, and reads on when the handler returns. With a slow handler datagrams wait in the kernel's buffer. What does not fit there the kernel drops, and
-%% {@link info/1} reports as `dropped'.
+%% handler, and reads on when the handler returns. The handler gets all packets of a datagram; a datagram may also be a
+%% packet in gzip, as heplify sends it. With a slow handler datagrams wait in the kernel's buffer. What does not fit there
+%% the kernel drops, and {@link info/1} reports as `dropped'.
 %%
-%% <b>TCP, TLS.</b> One process per connection, with `{active, N}'. {@link hep_stream} divides the stream; versions 1
-%% and 2 cannot be divided and end the connection. So does what is not HEP, unless `resync' is set. The TLS handshake
+%% <b>TCP, TLS.</b> One process per connection, with `{active, N}'. {@link hep_stream} splits the stream; versions 1
+%% and 2 cannot be split and end the connection. So does what is not HEP, unless `resync' is set. The TLS handshake
 %% is in the connection's process, so that a stalled one delays nobody, and takes no place of `max_connections'. On
 %% Linux a connection whose other side has gone without a word is closed within two minutes, by TCP's keep-alive
 %% probes; elsewhere when the system's settings say so.
@@ -56,6 +57,10 @@
     handshake_timeout => pos_integer(),
     idle_timeout => pos_integer() | infinity,
     resync => boolean(),
+    max_errors => pos_integer() | infinity,
+    proxy_protocol => boolean(),
+    batch_bytes => pos_integer(),
+    inflate_budget => pos_integer(),
     tls => [ssl:tls_server_option()] | hep_secret:hidden([ssl:tls_server_option()]),
     shutdown => pos_integer() | infinity | brutal_kill,
     name => {local, atom()} | {global, term()} | {via, module(), term()}
@@ -68,11 +73,11 @@
 %%   both families</dd>
 %% <dt>`port'</dt><dd>9060 by default; with 0 the system chooses, see {@link port/1}</dd>
 %% <dt>`view'</dt><dd>what the handler gets: `decode' (default), records; `parse', lists of chunks; `transform' or
-%%   `{transform, Modules}', readable lists; `json', the JSON text (which reads a packet twice). A module that raises
+%%   `{transform, Modules}', readable lists; `json', the JSON text. A module that raises
 %%   loses the packet, is logged and counts as a handler's crash</dd>
 %% <dt>`decode'</dt><dd>the options of `hep:decode/2', for the views `decode' and `json'</dd>
-%% <dt>`auth_keys'</dt><dd>packets without one of these authenticate keys are counted as `unauthenticated' and dropped;
-%%   versions 1 and 2 have none. By default all packets pass</dd>
+%% <dt>`auth_keys'</dt><dd>packets without one of these authenticate keys are counted as `unauthenticated' and dropped,
+%%   before anything in them is inflated; versions 1 and 2 have none. By default all packets pass</dd>
 %% <dt>`shards'</dt><dd>UDP: the number of sockets on the port, each with a process; the system spreads the senders
 %%   over them. 1 by default</dd>
 %% <dt>`shared_port'</dt><dd>UDP: `true' allows other listeners on the same port, where the system spreads the senders
@@ -98,6 +103,17 @@
 %%   OpenSIPS close a connection themselves after two minutes without a packet; heplify, captagent and the modules of
 %%   Asterisk and FreeSWITCH keep theirs, silent or not</dd>
 %% <dt>`resync'</dt><dd>TCP, TLS: skip what is not HEP, see {@link hep_stream}: `false' by default</dd>
+%% <dt>`max_errors'</dt><dd>TCP, TLS, with `resync': a stream with more errors is closed, and counted as
+%%   `errors_closed'. 100 by default; `infinity' allows any number</dd>
+%% <dt>`proxy_protocol'</dt><dd>TCP: `true' when a load balancer puts a header of the PROXY protocol, version 1 or 2, in
+%%   front of each connection. The `source' is the one that it states then. A connection with a malformed header, without
+%%   one, or with none within `handshake_timeout' is closed, and counted as `proxy_failed'. `false' by default. With
+%%   TLS it is an error: the balancer has to end TLS itself</dd>
+%% <dt>`batch_bytes'</dt><dd>the handler gets a batch when it takes so many bytes of memory, even if more could be read:
+%%   1 MiB by default. 100 packets of SIP take a third of that</dd>
+%% <dt>`inflate_budget'</dt><dd>how many bytes of inflated payloads, and of the JSON made of them, the listener holds at
+%%   a time, all connections and shards together: 64 MiB by default. A process that needs more gives its batch to the
+%%   handler, and waits, without reading its socket</dd>
 %% <dt>`tls'</dt><dd>TLS: the options of `ssl:listen/2' for a server, with a certificate; session tickets and ALPN among
 %%   them. By default TLS 1.2 and 1.3, and `{log_level, none}': failed handshakes are logged by the listener, each with
 %%   one line, at most 10 in a second</dd>
@@ -105,6 +121,21 @@
 %% <dt>`name'</dt><dd>what the listener is registered as, as for `supervisor:start_link/3'</dd>
 %% </dl>
 %% `auth_keys' and `tls' may be zero-arity functions, so that secrets stay out of logs. The listener itself keeps them so.
+
+%%
+%% <b>Memory.</b> Whatever is sent to it, a listener takes no more than the sum of
+%% <ul>
+%% <li>UDP, for each shard: the datagrams of a read, 1 MiB, and `batch_bytes'; beside it the kernel's `recbuf'</li>
+%% <li>TCP and TLS, for each of `max_connections': `active' times 64 KiB received and not yet taken, 64 KiB of a packet that
+%%   is not complete (176 KiB for a gzip member, with what it unpacks to), and `batch_bytes'</li>
+%% <li>for each shard and connection: 64 KiB of inflated payloads that wait for a garbage collection</li>
+%% <li>`inflate_budget', once</li>
+%% <li>for each dirty scheduler: what it inflates at the moment, 3 times `max_inflated' of the option `decode', or 24 times
+%%   that with the view `json'</li>
+%% <li>a process as handler: the messages that wait in it, at most 64 MiB</li>
+%% </ul>
+%% beside what handlers keep. With the defaults this is 66 MiB for UDP, and 64 MiB and at most 2 MiB for each
+%% connection for TCP: lower `active', `batch_bytes' or `max_connections' where strangers can connect.
 
 -type listener() :: gen_server:server_ref().
 %% Its pid, or what it is registered as.
@@ -117,6 +148,9 @@
 %% <dt>`decoded', `versions', `payload_types'</dt><dd>what the handler got, and of which kinds</dd>
 %% <dt>`rejected'</dt><dd>invalid packets, by the reasons' names</dd>
 %% <dt>`unauthenticated'</dt><dd>packets without one of the `auth_keys'</dd>
+%% <dt>`cut'</dt><dd>decoded packets that lack something, under the decoding option `lengths => lenient'</dd>
+%% <dt>`keepalives'</dt><dd>keep-alives of heplify among the decoded packets</dd>
+%% <dt>`trailing', `trailing_bytes'</dt><dd>UDP: datagrams with bytes behind their last packet, and how many</dd>
 %% <dt>`dropped'</dt><dd>UDP: datagrams that the kernel had no room for; `undefined' where it does not report them</dd>
 %% <dt>`recbuf'</dt><dd>UDP: the kernel's buffer of each socket, in bytes, as the kernel counts</dd>
 %% <dt>`connections', `handshakes'</dt><dd>TCP, TLS: how many are open now, how many TLS handshakes go on</dd>
@@ -125,6 +159,8 @@
 %% <dt>`handshakes_failed', `idle_closed', `accept_errors'</dt><dd>TCP, TLS: connections that ended in the TLS handshake,
 %%   connections closed for `idle_timeout', connections that could not be accepted because the system had no
 %%   descriptor or memory left</dd>
+%% <dt>`errors_closed', `proxy_failed'</dt><dd>TCP, TLS: connections closed for `max_errors', and for a header of the
+%%   PROXY protocol that is missing or malformed</dd>
 %% <dt>`resyncs', `skipped_bytes'</dt><dd>how often, and over how many bytes, a stream was resynchronised</dd>
 %% <dt>`handler_crashes', `handler_lost'</dt><dd>how often a handler, or a module of
 %%   `{transform, Modules}', raised, and how many packets it had in hand; these are in `decoded', too</dd>

@@ -1,13 +1,15 @@
-%% @private From received bytes to the calls of the handler, the same for all transports: decoding as the listener's view
-%% says, keys, counting, batches.
+%% @private From received bytes to the calls of the handler, the same for all transports: the packets of a datagram,
+%% batches and their bounds, counting.
+%%
+%% A batch is what was read at a time. The handler gets it when all of it is there, or before, when it has grown to
+%% `batch_bytes', or when more has to be inflated than the process may at the moment.
 -module(hep_listener_batch).
 
--include("hep.hrl").
+-export([start/1, new/1, datagram/3, packet/3, stream_error/3, info/2, flush/1, stop/2]).
+-export([unpacking/2, unpacked/2]).
+-export([handshake_failed/3, proxy_failed/3, accept_failed/2, event/4, ip/1]).
 
--export([start/1, new/1, meta/3, packet/3, stream_error/3, flush/1, stop/2]).
--export([handshake_failed/3, accept_failed/2, event/4, ip/1]).
-
--export_type([options/0, shared/0, batch/0]).
+-export_type([options/0, shared/0, batch/0, source/0]).
 
 -type options() :: #{transport := udp | tcp | tls, adapter := module() | none, name => term(), atom() => term()}.
 %% Those of the listener, checked and completed.
@@ -21,21 +23,41 @@
     view := decode | parse | transform | {transform, [module()]} | json,
     decode := hep:options(),
     auth_keys := fun(() -> [binary()]),
+    batch_bytes := pos_integer(),
+    inflate_budget := pos_integer(),
     handler := hep_handler:handler(),
     adapter := module() | none,
     atom() => term()
 }.
 %% What all processes of a listener share: the options and what they find each other by.
 
+-type source() :: {inet:ip_address(), inet:port_number()}.
+
+%% Beside its bytes, a packet and its `Meta' take about so much memory, and a chunk of it so much.
+-define(PACKET, 512).
+-define(CHUNK, 128).
+%% What was inflated may wait for a garbage collection until it is so many bytes: it is not worth one for each batch.
+-define(GARBAGE, 64 * 1024).
+%% The most that a gzip member unpacks to.
+-define(MEMBER, 16#ffff).
+
 -record(batch, {
     shared :: shared(),
     handler :: hep_handler:started(),
+    %% What is the same of each packet.
+    meta :: #{transport := udp | tcp | tls, listener := term(), local_port := inet:port_number()},
     %% The batch, in reverse, and what it sums up to.
     packets = [] :: [{hep_handler:packet(), hep_handler:meta()}],
     errors = [] :: [{hep_handler:reason(), {binary(), hep_handler:meta()}}],
     received = 0 :: non_neg_integer(),
     decoded = 0 :: non_neg_integer(),
     bytes = 0 :: non_neg_integer(),
+    %% The memory that it takes.
+    size = 0 :: non_neg_integer(),
+    %% How much the process has of the budget, how much of that is inflated, and how much was in batches before.
+    lease = 0 :: non_neg_integer(),
+    inflated = 0 :: non_neg_integer(),
+    garbage = 0 :: non_neg_integer(),
     %% Packets of one version and type that follow each other are counted together.
     alike = {3, 1, 0} :: {hep:version(), 0..255, non_neg_integer()},
     %% When the batch began.
@@ -45,64 +67,142 @@
 -opaque batch() :: #batch{}.
 
 -spec start(shared()) -> {ok, batch()} | {error, Reason :: term()}.
-start(#{handler := Handler, listener := Listener} = Shared) ->
+start(#{handler := Handler, listener := Listener, transport := Transport, table := Table} = Shared) ->
     case hep_handler:start(Handler, Listener) of
-        {ok, Started} -> {ok, #batch{shared = Shared, handler = Started}};
-        {error, _} = Error -> Error
+        {ok, Started} ->
+            {ok, Port} = hep_listener_table:get(port, Table),
+            Meta = #{transport => Transport, listener => name(Shared), local_port => Port},
+            {ok, #batch{shared = Shared, handler = Started, meta = Meta}};
+        {error, _} = Error ->
+            Error
     end.
+
+name(#{name := {local, Name}}) -> Name;
+name(#{name := Name}) -> Name;
+name(#{listener := Listener}) -> Listener.
 
 %% @doc Empty, of this moment: the time of its packets.
 -spec new(batch()) -> batch().
 new(Batch) ->
     Batch#batch{time = erlang:system_time(microsecond)}.
 
--spec meta({inet:ip_address(), inet:port_number()}, binary(), batch()) -> hep_handler:meta().
-meta(Source, Bytes, #batch{time = Time, shared = #{transport := Transport}}) ->
-    #{
-        source => Source,
-        time => Time,
-        size => byte_size(Bytes),
-        transport => Transport
-    }.
+meta(Source, Size, #batch{time = Time, meta = Meta}) ->
+    Meta#{source => Source, time => Time, size => Size}.
 
-%% @doc Takes a datagram, or a packet of a stream, into the batch.
--spec packet(binary(), hep_handler:meta(), batch()) -> batch().
-packet(Bytes, Meta, #batch{received = Received, bytes = Sum, shared = #{counters := Counters} = Shared} = Batch) ->
-    Counted = Batch#batch{received = Received + 1, bytes = Sum + byte_size(Bytes)},
-    case read(Bytes, Shared) of
-        {ok, Packet, Version, Type} ->
-            decoded(Version, Type, Counted#batch{packets = [{Packet, Meta} | Counted#batch.packets]});
-        {crashed, Reason, Version, Type} ->
-            crashed(1, Shared),
-            #{view := View, listener := Listener} = Shared,
-            logger:error(#{what => hep_transform_crashed, view => View, listener => Listener, reason => Reason}),
-            decoded(Version, Type, Counted);
+%%% Taking in
+
+%% @doc Takes a datagram into the batch: all packets that are in it, in order. What follows them and is none is counted.
+-spec datagram(binary(), source(), batch()) -> batch().
+datagram(<<16#1f, 16#8b, _/binary>> = Bytes, Source, Batch) ->
+    Ready = unpacking(?MEMBER, Batch),
+    case hep_nif:unpack(Bytes) of
+        {ok, Packets, Used} ->
+            <<_:Used/binary, Rest/binary>> = Bytes,
+            Unpacked = unpacked(byte_size(Packets), Ready),
+            case is_packet(Rest) of
+                true -> datagram(Rest, Source, packets(Packets, Used, Source, Unpacked));
+                false -> trailing(byte_size(Rest), Source, packets(Packets, byte_size(Bytes), Source, Unpacked))
+            end;
+        _ ->
+            %% Decoding says why.
+            {error, Reason} = hep:decode(Bytes),
+            Size = byte_size(Bytes),
+            rejected(Reason, Bytes, meta(Source, Size, Ready), received(Size, Ready))
+    end;
+datagram(Bytes, Source, Batch) ->
+    packets(Bytes, byte_size(Bytes), Source, Batch).
+
+%% So many bytes were received. Only version 3 says where it ends.
+packets(<<Magic:4/binary, Length:16, _/binary>> = Bytes, Received, Source, Batch) when
+    (Magic =:= <<"HEP3">> orelse Magic =:= <<"EEP3">>), Length >= 6, Length < byte_size(Bytes)
+->
+    <<Packet:Length/binary, Rest/binary>> = Bytes,
+    case is_packet(Rest) of
+        true -> datagram(Rest, Source, packet(Packet, Source, Batch));
+        %% Decoding leaves it alone, unless it is lenient about lengths.
+        false -> trailing(byte_size(Rest), Source, packet(Bytes, Received, Source, Batch))
+    end;
+packets(Bytes, Received, Source, Batch) ->
+    packet(Bytes, Received, Source, Batch).
+
+is_packet(<<"HEP3", _/binary>>) -> true;
+is_packet(<<"EEP3", _/binary>>) -> true;
+is_packet(<<16#1f, 16#8b, _/binary>>) -> true;
+is_packet(_) -> false.
+
+trailing(0, _, Batch) ->
+    Batch;
+trailing(Bytes, Source, #batch{shared = #{counters := Counters} = Shared} = Batch) ->
+    hep_listener_counters:add(trailing, 1, Counters),
+    hep_listener_counters:add(trailing_bytes, Bytes, Counters),
+    event(trailing, #{bytes => Bytes}, #{source => Source}, Shared),
+    Batch.
+
+%% @doc Takes a packet into the batch. Its key is compared before anything in it is inflated.
+-spec packet(binary(), source(), batch()) -> batch().
+packet(Bytes, Source, Batch) ->
+    packet(Bytes, byte_size(Bytes), Source, Batch).
+
+packet(Bytes, Size, Source, #batch{shared = Shared} = Batch) ->
+    case hep_listener_view:glance(Bytes, Shared) of
+        {ok, Glance} ->
+            Ready = unpacking(hep_listener_view:need(Glance, Shared), Batch),
+            Meta = meta(Source, Size, Ready),
+            read(hep_listener_view:read(Bytes, Glance, Shared), Glance, Bytes, Meta, received(Size, Ready));
         unauthenticated ->
-            hep_listener_counters:add(unauthenticated, 1, Counters),
-            event(unauthenticated, #{count => 1}, #{source => maps:get(source, Meta)}, Shared),
-            refused(unauthenticated, Bytes, Meta, Counted);
+            unauthenticated(Bytes, meta(Source, Size, Batch), received(Size, Batch));
         {error, Reason} ->
-            rejected(Reason, Reason, Bytes, Meta, Counted)
+            rejected(Reason, Bytes, meta(Source, Size, Batch), received(Size, Batch))
     end.
 
-decoded(Version, Type, #batch{decoded = Decoded, alike = {Version, Type, Count}} = Batch) ->
-    Batch#batch{decoded = Decoded + 1, alike = {Version, Type, Count + 1}};
-decoded(Version, Type, #batch{decoded = Decoded} = Batch) ->
-    count_alike(Batch),
-    Batch#batch{decoded = Decoded + 1, alike = {Version, Type, 1}}.
+received(Size, #batch{received = Received, bytes = Sum} = Batch) ->
+    Batch#batch{received = Received + 1, bytes = Sum + Size}.
+
+read({ok, Packet, Inflated}, #{chunks := Chunks} = Glance, Bytes, Meta, #batch{packets = Packets} = Batch) ->
+    Size = ?PACKET + ?CHUNK * Chunks + byte_size(Bytes) + Inflated,
+    full(grown(Size, unpacked(Inflated, decoded(Glance, Batch#batch{packets = [{Packet, Meta} | Packets]}))));
+read({cut, Packet, Inflated, Reason}, Glance, Bytes, Meta, #batch{shared = #{counters := Counters}} = Batch) ->
+    hep_listener_counters:add(cut, 1, Counters),
+    read({ok, Packet, Inflated}, Glance, Bytes, Meta#{cut => Reason}, Batch);
+read({crashed, Reason}, Glance, _, _, #batch{shared = Shared} = Batch) ->
+    crashed(1, Shared),
+    #{view := View, listener := Listener} = Shared,
+    logger:error(#{what => hep_transform_crashed, view => View, listener => Listener, reason => Reason}),
+    decoded(Glance, Batch);
+read({error, Reason}, _, Bytes, Meta, Batch) ->
+    rejected(Reason, Bytes, Meta, Batch).
+
+decoded(#{version := Version, type := Type, payload := Payload}, #batch{decoded = Decoded} = Batch) ->
+    #batch{shared = #{counters := Counters}, alike = Alike} = Batch,
+    _ = Payload =:= keep_alive andalso hep_listener_counters:add(keepalives, 1, Counters),
+    case Alike of
+        {Version, Type, Count} ->
+            Batch#batch{decoded = Decoded + 1, alike = {Version, Type, Count + 1}};
+        _ ->
+            count_alike(Batch),
+            Batch#batch{decoded = Decoded + 1, alike = {Version, Type, 1}}
+    end.
 
 count_alike(#batch{alike = {Version, Type, Count}, shared = #{counters := Counters}}) ->
     hep_listener_counters:packets(Version, Type, Count, Counters).
 
-%% @doc Takes what was wrong with a stream into the batch.
--spec stream_error(hep_stream:error(), hep_handler:meta(), batch()) -> batch().
-stream_error({_, {resync, Skipped}} = Error, Meta, #batch{shared = #{counters := Counters} = Shared} = Batch) ->
+%% @doc Takes an error of a stream into the batch.
+-spec stream_error(hep_stream:error(), source(), batch()) -> batch().
+stream_error({_, {resync, Skipped}} = Error, Source, #batch{shared = #{counters := Counters} = Shared} = Batch) ->
     hep_listener_counters:add(resyncs, 1, Counters),
     hep_listener_counters:add(skipped_bytes, Skipped, Counters),
-    event(resync, #{skipped_bytes => Skipped}, #{source => maps:get(source, Meta)}, Shared),
-    refused({stream, Error}, <<>>, Meta, Batch);
-stream_error({_, Reason} = Error, Meta, #batch{received = Received} = Batch) ->
-    rejected({stream, Error}, Reason, <<>>, Meta, Batch#batch{received = Received + 1}).
+    event(resync, #{skipped_bytes => Skipped}, #{source => Source}, Shared),
+    refused({stream, Error}, <<>>, meta(Source, 0, Batch), Batch);
+stream_error({_, Reason} = Error, Source, Batch) ->
+    rejected({stream, Error}, Reason, <<>>, meta(Source, 0, Batch), received(0, Batch)).
+
+unauthenticated(Bytes, #{source := Source} = Meta, #batch{shared = #{counters := Counters} = Shared} = Batch) ->
+    hep_listener_counters:add(unauthenticated, 1, Counters),
+    event(unauthenticated, #{count => 1}, #{source => Source}, Shared),
+    refused(unauthenticated, Bytes, Meta, Batch).
+
+rejected(Reason, Bytes, Meta, Batch) ->
+    rejected(Reason, Reason, Bytes, Meta, Batch).
 
 rejected(Reported, Counted, Bytes, Meta, #batch{shared = #{counters := Counters} = Shared} = Batch) ->
     hep_listener_counters:rejected(Counted, Counters),
@@ -110,38 +210,102 @@ rejected(Reported, Counted, Bytes, Meta, #batch{shared = #{counters := Counters}
     refused(Reported, Bytes, Meta, Batch).
 
 refused(Reason, Bytes, Meta, #batch{errors = Errors} = Batch) ->
-    Batch#batch{errors = [{Reason, {Bytes, Meta}} | Errors]}.
+    Next = Batch#batch{errors = [{Reason, {Bytes, Meta}} | Errors]},
+    full(grown(?PACKET + byte_size(Bytes), Next)).
+
+%%% Bounds
+
+grown(Bytes, #batch{size = Size} = Batch) -> Batch#batch{size = Size + Bytes}.
+
+full(#batch{size = Size, shared = #{batch_bytes := Most}} = Batch) when Size >= Most -> flush(Batch);
+full(Batch) -> Batch.
+
+%% @doc So many bytes are about to be inflated. Where the process may not have them, the handler gets the batch first,
+%% and then the process waits: without anything inflated.
+-spec unpacking(non_neg_integer(), batch()) -> batch().
+unpacking(0, Batch) ->
+    Batch;
+unpacking(Need, #batch{lease = Lease, inflated = Inflated} = Batch) when Lease - Inflated >= Need ->
+    Batch;
+unpacking(Need, Batch) ->
+    #batch{shared = #{batch_bytes := More, inflate_budget := All}} = Flushed = flush(Batch),
+    %% For all of a batch, as a rule.
+    Lease = min(Need + More, All),
+    ok = hep_listener_budget:take(Lease, budget(Flushed)),
+    Flushed#batch{lease = Lease}.
+
+%% @doc So many bytes were inflated.
+-spec unpacked(non_neg_integer(), batch()) -> batch().
+unpacked(Bytes, #batch{inflated = Inflated} = Batch) ->
+    Batch#batch{inflated = Inflated + Bytes}.
+
+%% The handler has returned: what it does not keep is garbage.
+released(#batch{inflated = 0, lease = 0} = Batch) ->
+    Batch;
+released(#batch{inflated = Inflated, garbage = Garbage} = Batch) when Inflated + Garbage =< ?GARBAGE ->
+    given_back(Batch#batch{garbage = Inflated + Garbage});
+released(Batch) ->
+    true = erlang:garbage_collect(),
+    given_back(Batch#batch{garbage = 0}).
+
+given_back(Batch) ->
+    ok = hep_listener_budget:give_back(budget(Batch)),
+    Batch#batch{lease = 0, inflated = 0}.
+
+budget(#batch{shared = #{table := Table}}) ->
+    fun() ->
+        case hep_listener_table:get(budget, Table) of
+            {ok, Pid} -> Pid;
+            undefined -> undefined
+        end
+    end.
+
+%%% The handler
 
 %% @doc Gives the batch to the handler: its packets, then what was wrong.
 -spec flush(batch()) -> batch().
 flush(#batch{received = 0, errors = []} = Batch) ->
-    Batch;
+    released(Batch);
 flush(#batch{shared = #{counters := Counters} = Shared, handler = Handler} = Batch) ->
-    #batch{received = Received, bytes = Bytes, decoded = Decoded, alike = {Version, Type, _}} = Batch,
+    #batch{received = Received, bytes = Bytes, decoded = Decoded, size = Size, alike = {Version, Type, _}} = Batch,
     %% Before the handler is called, which may end the process.
     count_alike(Batch),
     hep_listener_counters:add(bytes, Bytes, Counters),
     event(packets, #{received => Received, decoded => Decoded, bytes => Bytes}, #{}, Shared),
-    Packets = packets(Batch),
-    After = handled(hep_handler:packets(Packets, Handler), length(Packets), Handler, Shared),
+    Packets = adapted_packets(Batch),
+    After = handled(hep_handler:packets(Packets, Size, Handler), length(Packets), Handler, Shared),
     Last = lists:foldl(
         fun(Error, Next) -> handled(hep_handler:error(Error, Next), 0, Next, Shared) end,
         After,
-        errors(Batch)
+        adapted_errors(Batch)
     ),
-    #batch{shared = Shared, handler = Last, alike = {Version, Type, 0}}.
+    released(Batch#batch{
+        handler = Last,
+        packets = [],
+        errors = [],
+        received = 0,
+        decoded = 0,
+        bytes = 0,
+        size = 0,
+        alike = {Version, Type, 0}
+    }).
 
-packets(#batch{packets = Packets, shared = #{adapter := none}}) ->
+adapted_packets(#batch{packets = Packets, shared = #{adapter := none}}) ->
     lists:reverse(Packets);
-packets(#batch{packets = Packets, shared = #{adapter := Adapter}}) ->
+adapted_packets(#batch{packets = Packets, shared = #{adapter := Adapter}}) ->
     [{Adapter:packet(Packet), Meta} || {Packet, Meta} <- lists:reverse(Packets)].
 
-errors(#batch{errors = Errors, shared = #{adapter := none}}) ->
+adapted_errors(#batch{errors = Errors, shared = #{adapter := none}}) ->
     lists:reverse(Errors);
-errors(#batch{errors = Errors, shared = #{adapter := Adapter}}) ->
+adapted_errors(#batch{errors = Errors, shared = #{adapter := Adapter}}) ->
     [{Adapter:error(Reason), Raw} || {Reason, Raw} <- lists:reverse(Errors)].
 
-%% Counted first: a handler that does not begin again ends the process.
+%% @doc Gives a message that is not the listener's own to the handler. Nothing is in the batch then.
+-spec info(Message :: term(), batch()) -> batch().
+info(Message, #batch{shared = Shared, handler = Handler} = Batch) ->
+    Batch#batch{handler = handled(hep_handler:info(Message, Handler), 0, Handler, Shared)}.
+
+%% Counted first: a handler that cannot be restarted ends the process.
 handled({ok, Handler}, _, _, _) ->
     Handler;
 handled({crashed, Reason}, Lost, Handler, Shared) ->
@@ -157,12 +321,21 @@ crashed(Lost, #{counters := Counters} = Shared) ->
 stop(Reason, #batch{handler = Handler}) ->
     hep_handler:stop(Reason, Handler).
 
--spec handshake_failed(Reason :: term(), {inet:ip_address(), inet:port_number()}, shared()) -> ok.
+%%% What belongs to no packet
+
+-spec handshake_failed(Reason :: term(), source(), shared()) -> ok.
 handshake_failed(Reason, Source, #{counters := Counters, listener := Listener, limits := Limits} = Shared) ->
     hep_listener_counters:add(handshakes_failed, 1, Counters),
     Report = #{what => hep_listener_handshake_failed, listener => Listener, source => Source, reason => Reason},
     hep_listener_log:notice(handshake_failed, Report, Limits),
     event(handshake_failed, #{count => 1}, #{source => Source, reason => Reason}, Shared).
+
+-spec proxy_failed(hep_listener_proxy:error(), source(), shared()) -> ok.
+proxy_failed(Reason, Source, #{counters := Counters, listener := Listener, limits := Limits} = Shared) ->
+    hep_listener_counters:add(proxy_failed, 1, Counters),
+    Report = #{what => hep_listener_proxy_failed, listener => Listener, source => Source, reason => Reason},
+    hep_listener_log:notice(proxy_failed, Report, Limits),
+    event(proxy_failed, #{count => 1}, #{source => Source, reason => Reason}, Shared).
 
 -spec accept_failed(Reason :: term(), shared()) -> ok.
 accept_failed(Reason, #{counters := Counters, listener := Listener, limits := Limits} = Shared) ->
@@ -181,94 +354,3 @@ event(Name, Measurements, Metadata, #{listener := Listener, transport := Transpo
     hep_telemetry:execute(
         [hep, listener, Name], Measurements, Metadata#{listener => Listener, transport => Transport}
     ).
-
-%%% Reading: what the handler gets, the version, the payload type
-
-read(Bytes, #{view := decode, decode := Options, auth_keys := Keys}) ->
-    case decode(Bytes, Options) of
-        {ok, #hep{version = Version, payload_type = Type} = Hep} ->
-            case is_authenticated(Keys, Hep) of
-                true -> {ok, Hep, Version, Type};
-                false -> unauthenticated
-            end;
-        {error, _} = Error ->
-            Error
-    end;
-read(Bytes, #{view := json, decode := Options} = Shared) ->
-    case read(Bytes, Shared#{view := decode}) of
-        {ok, _, Version, Type} ->
-            {ok, Json} = hep_json:from_packet(Bytes, Options),
-            {ok, Json, Version, Type};
-        Error ->
-            Error
-    end;
-read(Bytes, #{view := parse, auth_keys := Keys}) ->
-    parse(Bytes, Keys, fun(State) -> {ok, State} end);
-read(Bytes, #{view := transform, auth_keys := Keys}) ->
-    parse(Bytes, Keys, fun(State) -> {ok, hep_transform:transform(State)} end);
-read(Bytes, #{view := {transform, Modules}, auth_keys := Keys}) ->
-    parse(Bytes, Keys, fun(State) -> transform(Modules, State) end).
-
-%% The modules are the user's, as the handler is.
-transform(Modules, State) ->
-    try
-        {ok, hep_transform:transform(Modules, State)}
-    catch
-        Class:Reason:Stack -> {crashed, {Class, Reason, Stack}}
-    end.
-
-decode(Bytes, Options) when map_size(Options) =:= 0 -> hep:decode(Bytes);
-decode(Bytes, Options) -> hep:decode(Bytes, Options).
-
-parse(Bytes, Keys, View) ->
-    case hep_multi_parser:parse(Bytes) of
-        {ok, State} ->
-            case is_authenticated(Keys, State) of
-                true -> viewed(View(State), hep:get_version(State), payload_type(State));
-                false -> unauthenticated
-            end;
-        {error, invalid_packet, _} ->
-            %% Decoding says why.
-            {error, _} = hep:decode(Bytes)
-    end.
-
-viewed({What, Result}, Version, Type) -> {What, Result, Version, Type}.
-
-%% Any other width, and none, is that of a packet without it.
-payload_type(State) ->
-    case last(payload_type, State) of
-        <<Type>> -> Type;
-        _ -> #hep{version = 3}#hep.payload_type
-    end.
-
-is_authenticated(Keys, Packet) ->
-    has_one_of(Keys(), Packet).
-
-has_one_of([], _) ->
-    true;
-has_one_of(Keys, Packet) ->
-    case key(Packet) of
-        undefined -> false;
-        %% All are compared, so that the time does not tell which.
-        Key -> lists:foldl(fun(Wanted, Found) -> is_equal(Wanted, Key) or Found end, false, Keys)
-    end.
-
-key(#hep{} = Hep) ->
-    hep:auth_key(Hep);
-key(State) ->
-    last(auth_key, State).
-
-%% Of a generic chunk that is there more than once the last counts, and of empty ones none, as in decoding.
-last(Name, State) ->
-    Key = <<0:16, (hep_registry:chunk_id(Name)):16>>,
-    lists:foldl(
-        fun
-            ({Chunk, Value}, _) when Chunk =:= Key, Value =/= <<>> -> Value;
-            (_, Last) -> Last
-        end,
-        undefined,
-        hep:get_chunks(State)
-    ).
-
-is_equal(Wanted, Key) ->
-    byte_size(Wanted) =:= byte_size(Key) andalso crypto:hash_equals(Wanted, Key).

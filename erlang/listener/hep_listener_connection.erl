@@ -12,11 +12,15 @@
 -define(CLOSE, 100).
 %% Hibernates after so many milliseconds of silence, which frees what was received and delivered.
 -define(REST, 1000).
+%% The most that a gzip member unpacks to.
+-define(MEMBER, 16#ffff).
 
 -record(state, {
     shared :: hep_listener_batch:shared(),
     socket :: hep_listener_transport:socket(),
-    source = unknown :: unknown | {inet:ip_address(), inet:port_number()},
+    source = unknown :: unknown | hep_listener_batch:source(),
+    %% What has come of the header of the PROXY protocol; `none' behind it, and where none is expected.
+    proxy :: binary() | none,
     stream :: hep_stream:stream(),
     %% When bytes were received and delivered last, in milliseconds.
     heard = 0 :: integer(),
@@ -34,8 +38,10 @@ start_link(Shared, Socket) ->
 start(Connection) ->
     gen_server:cast(Connection, start).
 
-init({#{resync := Resync} = Shared, Socket}) ->
-    {ok, #state{shared = Shared, socket = Socket, stream = hep_stream:new(#{resync => Resync})}, ?HANDOVER}.
+init({#{proxy_protocol := IsProxied} = Shared, Socket}) ->
+    Proxy = case IsProxied of true -> <<>>; false -> none end,
+    Stream = hep_stream:new(maps:with([resync, max_errors], Shared)),
+    {ok, #state{shared = Shared, socket = Socket, proxy = Proxy, stream = Stream}, ?HANDOVER}.
 
 handle_call(_, _, State) ->
     {reply, {error, unknown_call}, State}.
@@ -72,7 +78,7 @@ entered(false, State) -> {stop, {shutdown, refused}, State}.
 opened(#state{shared = Shared} = State) ->
     process_flag(trap_exit, true),
     case hep_listener_batch:start(Shared) of
-        {ok, Batch} -> activated(idle_from_now(State#state{batch = Batch}));
+        {ok, Batch} -> activated(idle_from_now(proxy_from_now(State#state{batch = Batch})));
         {error, Reason} -> {stop, {handler, Reason}, State}
     end.
 
@@ -82,6 +88,12 @@ activated(#state{socket = Socket, shared = #{transport := Transport, active := A
         {error, Reason} -> closed(Reason, State)
     end.
 
+proxy_from_now(#state{proxy = none} = State) ->
+    State;
+proxy_from_now(#state{shared = #{handshake_timeout := Timeout}} = State) ->
+    _ = erlang:send_after(Timeout, self(), {?MODULE, proxy}),
+    State.
+
 %% Only bytes put the end off, and no other message.
 idle_from_now(#state{shared = #{idle_timeout := infinity}} = State) ->
     State;
@@ -89,21 +101,23 @@ idle_from_now(#state{shared = #{idle_timeout := Timeout}} = State) ->
     schedule_idle(Timeout, State#state{heard = now_ms()}).
 
 schedule_idle(Time, State) ->
-    _ = erlang:send_after(Time, self(), idle),
+    _ = erlang:send_after(Time, self(), {?MODULE, idle}),
     State.
 
 now_ms() ->
     erlang:monotonic_time(millisecond).
 
 handle_info({Tag, Socket, Bytes}, #state{socket = Socket} = State) when Tag =:= tcp; Tag =:= ssl ->
-    fed(hep_stream:feed(State#state.stream, Bytes), State);
+    received(Bytes, State);
 handle_info({Tag, Socket}, #state{socket = Socket} = State) when Tag =:= tcp_passive; Tag =:= ssl_passive ->
     activated(State);
 handle_info({Tag, Socket}, #state{socket = Socket} = State) when Tag =:= tcp_closed; Tag =:= ssl_closed ->
     closed(closed, State);
 handle_info({Tag, Socket, Reason}, #state{socket = Socket} = State) when Tag =:= tcp_error; Tag =:= ssl_error ->
     closed(Reason, State);
-handle_info(idle, #state{shared = #{idle_timeout := Timeout, counters := Counters}, heard = Heard} = State) ->
+handle_info({?MODULE, proxy}, State) ->
+    proxy_timeout(State);
+handle_info({?MODULE, idle}, #state{shared = #{idle_timeout := Timeout, counters := Counters}, heard = Heard} = State) ->
     case Heard + Timeout - now_ms() of
         Left when Left > 0 ->
             {noreply, schedule_idle(Left, State)};
@@ -116,37 +130,78 @@ handle_info(timeout, #state{batch = undefined} = State) ->
     {stop, {shutdown, abandoned}, State};
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
+handle_info(Message, #state{batch = Batch} = State) when Batch =/= undefined ->
+    {noreply, State#state{batch = hep_listener_batch:info(Message, Batch)}};
 handle_info(_, State) ->
     {noreply, State}.
 
-fed({Packets, Errors, Stream}, #state{batch = Before, source = Source} = State) ->
-    New = hep_listener_batch:new(Before),
-    Read = lists:foldl(
-        fun(Bytes, Batch) ->
-            hep_listener_batch:packet(Bytes, hep_listener_batch:meta(Source, Bytes, Batch), Batch)
-        end,
-        New,
-        Packets
-    ),
-    Next = State#state{stream = Stream},
-    case {Errors, State#state.shared} of
-        {[Error | _], #{resync := false}} ->
-            {stop, {shutdown, {stream, Error}}, failed(Errors, Next#state{batch = Read})};
-        _ ->
-            {noreply, (failed(Errors, Next#state{batch = Read}))#state{heard = now_ms()}}
+received(Bytes, #state{proxy = none, batch = Batch} = State) ->
+    fed(Bytes, 0, State#state{batch = hep_listener_batch:new(Batch)});
+received(Bytes, #state{proxy = Before, source = Source} = State) ->
+    Header = <<Before/binary, Bytes/binary>>,
+    case hep_listener_proxy:read(Header) of
+        more ->
+            {noreply, State#state{proxy = Header}};
+        {ok, Stated, Used} ->
+            <<_:Used/binary, Rest/binary>> = Header,
+            received(Rest, State#state{proxy = none, source = source(Stated, Source)});
+        {error, Reason} ->
+            proxy_failed(Reason, State)
     end.
 
-%% Adds the errors of the stream, and flushes.
-failed(Errors, #state{batch = Before, source = Source} = State) ->
-    Meta = hep_listener_batch:meta(Source, <<>>, Before),
-    Read = lists:foldl(
-        fun(Error, Batch) -> hep_listener_batch:stream_error(Error, Meta, Batch) end, Before, Errors
-    ),
-    State#state{batch = hep_listener_batch:flush(Read)}.
+source(unknown, Source) -> Source;
+source({Ip, Port}, _) -> {hep_listener_batch:ip(Ip), Port}.
 
+proxy_timeout(#state{proxy = none} = State) -> {noreply, State};
+proxy_timeout(State) -> proxy_failed(timeout, State).
+
+proxy_failed(Reason, #state{source = Source, shared = Shared} = State) ->
+    hep_listener_batch:proxy_failed(Reason, Source, Shared),
+    {stop, {shutdown, {proxy, Reason}}, State}.
+
+%% Gzip members are unpacked one by one, each with the leave of the budget.
+fed(Bytes, Allowed, #state{stream = Stream, batch = Before, source = Source} = State) ->
+    {Packets, Errors, Next, More} = hep_stream:feed(Stream, Bytes, Allowed),
+    Unpacked = hep_listener_batch:unpacked(min(Allowed, iolist_size(Packets)), Before),
+    Read = lists:foldl(
+        fun(Packet, Batch) -> hep_listener_batch:packet(Packet, Source, Batch) end, Unpacked, Packets
+    ),
+    Failed = failed(Errors, State#state{stream = Next, batch = Read}),
+    case More of
+        packed ->
+            Ready = hep_listener_batch:unpacking(?MEMBER, Failed#state.batch),
+            fed(<<>>, ?MEMBER, Failed#state{batch = Ready});
+        done ->
+            continued(Errors, flushed(Failed))
+    end.
+
+continued(Errors, #state{stream = Stream, shared = #{counters := Counters}} = State) ->
+    case hep_stream:is_ended(Stream) andalso lists:last(Errors) of
+        false ->
+            {noreply, State#state{heard = now_ms()}};
+        {_, {too_many_errors, _}} = Error ->
+            hep_listener_counters:add(errors_closed, 1, Counters),
+            {stop, {shutdown, {stream, Error}}, State};
+        Error ->
+            {stop, {shutdown, {stream, Error}}, State}
+    end.
+
+%% Adds the errors of the stream.
+failed(Errors, #state{batch = Before, source = Source} = State) ->
+    State#state{
+        batch = lists:foldl(
+            fun(Error, Batch) -> hep_listener_batch:stream_error(Error, Source, Batch) end, Before, Errors
+        )
+    }.
+
+flushed(#state{batch = Batch} = State) ->
+    State#state{batch = hep_listener_batch:flush(Batch)}.
+
+closed(_, #state{proxy = Header} = State) when is_binary(Header), Header =/= <<>> ->
+    proxy_failed(truncated, State);
 closed(Reason, #state{stream = Stream, batch = Batch} = State) ->
     New = State#state{batch = hep_listener_batch:new(Batch)},
-    {stop, {shutdown, Reason}, failed(hep_stream:finish(Stream), New)}.
+    {stop, {shutdown, Reason}, flushed(failed(hep_stream:finish(Stream), New))}.
 
 terminate(Reason, #state{batch = Batch, socket = Socket, shared = #{transport := Transport}}) ->
     _ = Batch =/= undefined andalso hep_listener_batch:stop(Reason, Batch),

@@ -19,7 +19,13 @@
     | handler_crashes
     | handler_lost
     | dropped
-    | accept_errors.
+    | accept_errors
+    | errors_closed
+    | proxy_failed
+    | trailing
+    | trailing_bytes
+    | keepalives
+    | cut.
 
 %% The index of each, from 1 to 32.
 -define(COUNTERS, #{
@@ -34,7 +40,13 @@
     handler_crashes => 9,
     handler_lost => 10,
     dropped => 11,
-    accept_errors => 12
+    accept_errors => 12,
+    errors_closed => 13,
+    proxy_failed => 14,
+    trailing => 15,
+    trailing_bytes => 16,
+    keepalives => 17,
+    cut => 18
 }).
 %% What was rejected, by the names of hep:reason() and hep_stream:reason(): from 33 to 64.
 -define(REASONS, #{

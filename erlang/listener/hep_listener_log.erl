@@ -8,10 +8,10 @@
 
 -opaque limits() :: atomics:atomics_ref().
 
--type kind() :: handshake_failed | accept_failed.
+-type kind() :: handshake_failed | accept_failed | proxy_failed.
 
 %% Of each kind, its place, how many lines, and in how many milliseconds.
--define(KINDS, #{handshake_failed => {1, 10, 1000}, accept_failed => {4, 1, 60_000}}).
+-define(KINDS, #{handshake_failed => {1, 10, 1000}, accept_failed => {4, 1, 60_000}, proxy_failed => {7, 10, 1000}}).
 
 %% Of each kind: when its present time began, how many lines it has had, how many were left out.
 -spec new() -> limits().

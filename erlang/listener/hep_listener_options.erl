@@ -25,6 +25,10 @@
     idle_timeout => ?DAY,
     shutdown => 5000,
     resync => false,
+    max_errors => 100,
+    proxy_protocol => false,
+    batch_bytes => 1024 * 1024,
+    inflate_budget => 64 * 1024 * 1024,
     tls => []
 }).
 %% For people.
@@ -50,6 +54,12 @@
     idle_timeout => "milliseconds, at least 1, or infinity",
     shutdown => "milliseconds, at least 1, infinity or brutal_kill",
     resync => "true or false",
+    max_errors => "a positive integer or infinity",
+    proxy_protocol => "true or false, true with transport tcp only",
+    batch_bytes => "a positive integer",
+    inflate_budget =>
+        "a positive integer, at least what one packet may need: max_inflated of the option decode, 8 times that with "
+        "the view json, and 65535",
     tls =>
         "the options of ssl:listen/2 with transport tls: a certificate (cert, certfile, certs_keys, sni_hosts or sni_fun) "
         "whose file can be read, and none of active, handshake, header, mode and packet",
@@ -141,10 +151,22 @@ is_right(idle_timeout, Time, _) -> Time =:= infinity orelse is_positive(Time, 16
 is_right(shutdown, Time, _) -> lists:member(Time, [infinity, brutal_kill]) orelse is_positive(Time, 16#ffffffff);
 is_right(shared_port, Shared, _) -> is_boolean(Shared);
 is_right(resync, Resync, _) -> is_boolean(Resync);
+is_right(max_errors, Number, _) -> Number =:= infinity orelse is_positive(Number);
+is_right(proxy_protocol, IsProxied, #{transport := Transport}) ->
+    IsProxied =:= false orelse (IsProxied =:= true andalso Transport =:= tcp);
+is_right(batch_bytes, Size, _) -> is_positive(Size);
+is_right(inflate_budget, Size, Options) -> is_positive(Size) andalso Size >= needed_bytes(Options);
 is_right(tls, Options, #{transport := tls}) -> is_tls(Options);
 is_right(tls, Options, _) -> Options =:= [];
 is_right(name, Name, _) -> hep_options:is_name(Name);
 is_right(_, _, _) -> false.
+
+%% Where other options are wrong they say so themselves.
+needed_bytes(#{decode := Decode, view := View}) ->
+    case is_decode(Decode) of
+        true -> max(16#ffff, hep_listener_view:need(#{view => View, decode => Decode}));
+        false -> 0
+    end.
 
 is_positive(Number) -> is_integer(Number) andalso Number > 0.
 

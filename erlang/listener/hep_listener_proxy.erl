@@ -6,8 +6,9 @@
 
 -export_type([error/0]).
 
--type error() :: missing | invalid.
-%% The connection begins with something else; the header is malformed.
+-type error() :: missing | invalid | truncated | timeout.
+%% The connection begins with something else; the header is malformed; the connection ended within it; it has not come
+%% in time.
 
 %% Version 1: the longest line, with its end.
 -define(MAX_LINE, 107).
@@ -16,7 +17,7 @@
 %% @doc The source that the header states, `unknown' where it states none (a health check of the balancer itself, or
 %% a connection that is not over IP), and how many bytes the header has; `more' while it is incomplete.
 -spec read(binary()) ->
-    {ok, {inet:ip_address(), inet:port_number()} | unknown, Used :: pos_integer()} | more | {error, error()}.
+    {ok, {inet:ip_address(), inet:port_number()} | unknown, Used :: pos_integer()} | more | {error, missing | invalid}.
 read(Bytes) ->
     case {is_begun(<<"PROXY ">>, Bytes), is_begun(?SIGNATURE, Bytes)} of
         {false, false} -> {error, missing};

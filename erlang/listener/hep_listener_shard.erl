@@ -78,14 +78,18 @@ handle_info(timeout, State) ->
     read(State);
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
-handle_info(attach, State) ->
+handle_info({?MODULE, attach}, State) ->
     {noreply, State, {continue, attach}};
 handle_info(Message, #state{socket = Socket, wait = Wait} = State) ->
     case hep_listener_socket:awaited(Message, {Wait, Socket}) of
         ready -> read(State);
         {error, Reason} -> failed(Reason, State);
-        other -> go_on(State)
+        other -> other(Message, State)
     end.
+
+%% Of a socket that was closed, or no longer awaited.
+other({'$socket', _, _, _}, State) -> go_on(State);
+other(Message, #state{batch = Batch} = State) -> go_on(State#state{batch = hep_listener_batch:info(Message, Batch)}).
 
 terminate(Reason, #state{batch = Batch}) ->
     hep_listener_batch:stop(Reason, Batch).
@@ -118,7 +122,7 @@ read(#state{shared = #{batch_packets := Most}, socket = Socket, batch = Before} 
     end.
 
 add({Source, Bytes}, Batch) ->
-    hep_listener_batch:packet(Bytes, hep_listener_batch:meta(Source, Bytes, Batch), Batch).
+    hep_listener_batch:datagram(Bytes, Source, Batch).
 
 read(more, New, #state{count = Count} = State) ->
     pause(0, State#state{count = Count + New});
@@ -148,7 +152,7 @@ flows(Flow, New, Now, State) ->
 %%% Errors
 
 failed(closed, State) ->
-    _ = erlang:send_after(?REOPENED, self(), attach),
+    _ = erlang:send_after(?REOPENED, self(), {?MODULE, attach}),
     go_on(State#state{next = woken, wait = undefined});
 failed(Reason, State) when Reason =:= enomem; Reason =:= enobufs ->
     pause(?NO_MEMORY, State);

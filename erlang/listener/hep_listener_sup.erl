@@ -2,6 +2,7 @@
 %%
 %% ```
 %% the listener (one_for_one)
+%%  |- budget        how much may be inflated at a time               UDP, TCP, TLS
 %%  |- owner         the sockets, info/1, the places of connections   UDP, TCP, TLS
 %%  |- shards        one_for_one, a process per socket                UDP
 %%  |- connections   simple_one_for_one, temporary                    TCP, TLS
@@ -96,13 +97,17 @@ child(Listener, Id) ->
     end.
 
 children(#{transport := udp} = Shared) ->
-    [owner(Shared), supervisor(shards, Shared), reporter(Shared)];
+    [budget(Shared), owner(Shared), supervisor(shards, Shared), reporter(Shared)];
 children(Shared) ->
-    [supervisor(connections, Shared), owner(Shared), supervisor(acceptors, Shared), reporter(Shared)].
+    [budget(Shared), supervisor(connections, Shared), owner(Shared), supervisor(acceptors, Shared), reporter(Shared)].
 
 %% It ends, and the listener with it, when the process that is the handler has ended.
 owner(Shared) ->
     #{id => owner, start => {hep_listener_owner, start_link, [Shared]}, restart => transient, significant => true}.
+
+budget(#{inflate_budget := Bytes, table := Table}) ->
+    Register = fun(Pid) -> hep_listener_table:put(budget, Pid, Table) end,
+    #{id => budget, start => {hep_listener_budget, start_link, [Bytes, Register]}}.
 
 reporter(Shared) ->
     #{id => reporter, start => {hep_listener_reporter, start_link, [Shared]}, shutdown => brutal_kill}.

@@ -8,9 +8,9 @@
 
 -opaque table() :: ets:table().
 
--type key() :: owner | sockets | port | connections.
-%% The owner's pid, the listening socket or the sockets of UDP, the port (which stays when the owner is restarted), and
-%% the pid of the connections' supervisor.
+-type key() :: owner | sockets | port | connections | budget.
+%% The owner's pid, the listening socket or the sockets of UDP, the port (which stays when the owner is restarted),
+%% the pid of the connections' supervisor, and that of the budget.
 
 %% @doc By the process that it belongs to.
 -spec new() -> table().

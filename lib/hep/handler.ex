@@ -18,7 +18,12 @@ defmodule HEP.Handler do
       {HEP.Listener, port: 9060, handler: {MyApp.Capture, :captured}}
 
   Each process that receives (a UDP shard, a connection of TCP or TLS) has its own handler state and
-  calls the functions below. While a handler is at work its socket is not read.
+  calls the functions below. While one of them works this socket is not read, and nothing else waits: not
+  the other shards or connections, not `HEP.Listener.info/1`. Over UDP datagrams wait in the kernel's
+  buffer meanwhile, and are dropped (and counted) when it is full; over TCP and TLS the sender is slowed
+  down. Inflated payloads count against the listener's `:inflate_budget` until the function returns, and
+  after a batch with many of them the process collects its garbage: a large state belongs into an ETS
+  table or another process.
 
   A handler that raises is logged, counted, and is restarted with `c:init/1`; the packets of that call
   are lost (and counted), those behind them are not.
@@ -35,17 +40,25 @@ defmodule HEP.Handler do
   @typedoc """
   Where a packet came from:
 
-    * `:source` - address and port of the sender
+    * `:source` - address and port of the sender; with `:proxy_protocol` those that the load balancer
+      states
     * `:time` - when it was received: microseconds since the epoch
-    * `:size` - bytes, as received
+    * `:size` - bytes, as received; of a gzip member on a stream, or of several packets in one, unpacked
     * `:transport` - what it came over
+    * `:listener` - the listener's name, or its pid when it has none
+    * `:local_port` - the port that it listens on
+    * `:cut` - only of a packet that lacks something, under the decoding option `lengths: :lenient`: what
+      is wrong with its lengths
   """
   @typedoc since: "1.0.0"
   @type meta :: %{
-          source: {:inet.ip_address(), :inet.port_number()},
-          time: integer(),
-          size: non_neg_integer(),
-          transport: :udp | :tcp | :tls
+          required(:source) => {:inet.ip_address(), :inet.port_number()},
+          required(:time) => integer(),
+          required(:size) => non_neg_integer(),
+          required(:transport) => :udp | :tcp | :tls,
+          required(:listener) => term(),
+          required(:local_port) => :inet.port_number(),
+          optional(:cut) => :hep.reason()
         }
 
   @doc "Begins: in the process that receives, with the argument of `handler: {module, argument}`."
@@ -68,11 +81,19 @@ defmodule HEP.Handler do
               {:ok, state}
             when state: term()
 
+  @doc """
+  Takes a message to its process that is not the listener's own: of a timer, a reply, a monitor.
+
+  Without it such messages are dropped. An exit signal of a linked process ends the process.
+  """
+  @doc since: "1.0.0"
+  @callback handle_info(message :: term(), state) :: {:ok, state} when state: term()
+
   @doc "Ends: with its process, or because it has raised. What it returns does not count."
   @doc since: "1.0.0"
   @callback terminate(reason :: term(), state :: term()) :: term()
 
-  @optional_callbacks handle_error: 3, terminate: 2
+  @optional_callbacks handle_error: 3, handle_info: 2, terminate: 2
 
   @doc false
   defmacro __using__(_options) do

@@ -37,8 +37,8 @@ defmodule HEP.Listener do
   handler returns. With a slow handler datagrams wait in the kernel's buffer. What does not fit there the
   kernel drops, and `info/1` reports as `:dropped`.
 
-  **TCP, TLS.** One process per connection. `HEP.Stream` divides the stream; versions 1 and 2 cannot
-  be divided and end the connection. So does what is not HEP, unless `:resync` is set. The TLS handshake
+  **TCP, TLS.** One process per connection. `HEP.Stream` splits the stream; versions 1 and 2 cannot
+  be split and end the connection. So does what is not HEP, unless `:resync` is set. The TLS handshake
   is in the connection's process, so that a stalled one delays nobody, and takes no place of
   `:max_connections`. On Linux a connection whose other side has gone without a word is closed within
   two minutes, by TCP's keep-alive probes; elsewhere when the system's settings say so.
@@ -66,8 +66,8 @@ defmodule HEP.Listener do
     * a function of one argument, which is called with a list of `{packet, meta}`. What is not HEP
       is only counted
     * a local process, which gets the messages `{:hep_packets, listener, [{packet, meta}]}` and
-      `{:hep_error, listener, error, {bytes, meta}}`. The listener waits while the process has more
-      than 1000 messages, and ends with it
+      `{:hep_error, listener, error, {bytes, meta}}`. The listener ends with it, and waits while it has
+      more than 1000 messages, or so many that they may hold more than 8 MiB
   """
   @typedoc since: "1.0.0"
   @type handler ::
@@ -82,7 +82,7 @@ defmodule HEP.Listener do
     * `:decode` - `HEP.Packet` structs
     * `:parse` - lists of chunks, see `HEP.MultiParser`
     * `:transform`, `{:transform, modules}` - property lists with readable names, see `HEP.Transform`
-    * `:json` - the JSON text, which reads a packet twice
+    * `:json` - the JSON text
 
   A module of `{:transform, modules}` that raises loses the packet, is logged and counts as a
   handler's crash.
@@ -101,7 +101,8 @@ defmodule HEP.Listener do
     * `:view` - what the handler gets: `:decode` by default
     * `:decode` - the options of `HEP.decode/2`; they count for the views `:decode` and `:json`
     * `:auth_keys` - packets without one of these authenticate keys are counted as unauthenticated and
-      dropped; versions 1 and 2 have none. By default all packets pass
+      dropped, before anything in them is inflated; versions 1 and 2 have none. By default all packets
+      pass
     * `:shards` - UDP: so many sockets on the port, each with a process; the system spreads the
       senders over them. 1 by default
     * `:shared_port` - UDP: `true` allows other listeners on the same port, where the system spreads the
@@ -125,6 +126,17 @@ defmodule HEP.Listener do
     * `:idle_timeout` - TCP, TLS: a connection without bytes for so many milliseconds is closed: a day by
       default, 86,400,000, which no sender of SIP is silent for
     * `:resync` - TCP, TLS: skip what is not HEP, see `HEP.Stream`: `false` by default
+    * `:max_errors` - TCP, TLS, with `:resync`: a stream with more errors is closed, and counted as
+      `:errors_closed`. 100 by default; `:infinity` allows any number
+    * `:proxy_protocol` - TCP: `true` when a load balancer puts a header of the PROXY protocol, version 1
+      or 2, in front of each connection. The `:source` is the one that it states then. A connection with a
+      malformed header, without one, or with none within `:handshake_timeout` is closed, and counted as
+      `:proxy_failed`. `false` by default. With TLS it is an error: the balancer has to end TLS itself
+    * `:batch_bytes` - the handler gets a batch when it takes so many bytes of memory, even if more could
+      be read: 1 MiB by default
+    * `:inflate_budget` - how many bytes of inflated payloads, and of the JSON made of them, the listener
+      holds at a time, all connections and shards together: 64 MiB by default. `:hep_listener` has the
+      formula of the memory that a listener takes
     * `:tls` - TLS: the options of `:ssl.listen/2` for a server, with a certificate; session tickets and
       ALPN among them. By default TLS 1.2 and 1.3, and `log_level: :none`: failed handshakes are logged by
       the listener, each with one line, at most 10 in a second
@@ -157,6 +169,10 @@ defmodule HEP.Listener do
           | {:handshake_timeout, pos_integer()}
           | {:idle_timeout, pos_integer() | :infinity}
           | {:resync, boolean()}
+          | {:max_errors, pos_integer() | :infinity}
+          | {:proxy_protocol, boolean()}
+          | {:batch_bytes, pos_integer()}
+          | {:inflate_budget, pos_integer()}
           | {:tls, [:ssl.tls_server_option()] | :hep_secret.hidden([:ssl.tls_server_option()])}
           | {:shutdown, pos_integer() | :infinity | :brutal_kill}
           | {:name, Supervisor.name()}

@@ -60,6 +60,9 @@ datagrams() ->
     ].
 
 %% Streams carry what can be divided.
+is_carried(udp, <<_:4/binary, Length:16, Rest/binary>>) when Length - 6 < byte_size(Rest), Length >= 6 ->
+    %% A datagram of one packet.
+    binary:match(binary:part(Rest, Length - 6, byte_size(Rest) - Length + 6), [<<"HEP3">>, <<"EEP3">>]) =:= nomatch;
 is_carried(udp, _) -> true;
 is_carried(tcp, <<_:4/binary, Length:16, _/binary>> = Bytes) -> byte_size(Bytes) =:= Length;
 is_carried(tcp, _) -> false.
@@ -206,7 +209,8 @@ payload_type_twice_test_() ->
 names_test_() ->
     Always = [
         transport, ip, port, view, received, bytes, decoded, versions, payload_types, rejected, unauthenticated, accepted,
-        refused, handshakes_failed, idle_closed, accept_errors, resyncs, skipped_bytes, handler_crashes, handler_lost
+        refused, handshakes_failed, idle_closed, accept_errors, resyncs, skipped_bytes, handler_crashes, handler_lost,
+        errors_closed, proxy_failed, trailing, trailing_bytes, keepalives, cut
     ],
     [
         ?_assertEqual(

@@ -140,13 +140,23 @@ order(Options, Connect) ->
     end).
 
 meta(#{transport := Transport} = Options, Connect) ->
-    listening(Options, #{}, fun(_, Port) ->
+    listening(Options, #{}, fun(Listener, Port) ->
         Socket = Connect(Port),
         {ok, Source} = if is_port(Socket) -> inet:sockname(Socket); true -> ssl:sockname(Socket) end,
         Before = erlang:system_time(microsecond),
         ok = send(Socket, packet(1)),
         [{_, #{time := Time} = Meta}] = take(1),
-        ?assertEqual(#{source => Source, time => Time, size => byte_size(packet(1)), transport => Transport}, Meta),
+        ?assertEqual(
+            #{
+                source => Source,
+                time => Time,
+                size => byte_size(packet(1)),
+                transport => Transport,
+                listener => Listener,
+                local_port => Port
+            },
+            Meta
+        ),
         ?assert(Time >= Before andalso Time =< erlang:system_time(microsecond)),
         close(Socket)
     end).

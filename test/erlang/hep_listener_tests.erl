@@ -101,7 +101,8 @@ defaults_test() ->
             handler => self(), transport => udp, ip => {0, 0, 0, 0}, port => 9060, view => decode, decode => #{},
             auth_keys => [], shards => 1, recbuf => 4194304, multicast => [], max_delay => 1, batch_packets => 256, active => 10,
             shared_port => false, acceptors => 10, max_connections => 10000, max_handshakes => 1000,
-            handshake_timeout => 10000, idle_timeout => 86400000, shutdown => 5000, resync => false, tls => []
+            handshake_timeout => 10000, idle_timeout => 86400000, shutdown => 5000, resync => false, tls => [],
+            max_errors => 100, proxy_protocol => false, batch_bytes => 1048576, inflate_budget => 67108864
         },
         Options
     ),
@@ -276,7 +277,7 @@ count_children_test() ->
     ?assertMatch([{_, _, supervisor, [hep_listener]}], supervisor:which_children(Supervisor)),
     [{_, Listener, _, _}] = supervisor:which_children(Supervisor),
     ?assertEqual(
-        [{owner, worker}, {reporter, worker}, {shards, supervisor}],
+        [{budget, worker}, {owner, worker}, {reporter, worker}, {shards, supervisor}],
         lists:sort([{Id, Type} || {Id, _, Type, _} <- supervisor:which_children(Listener)])
     ),
     hep_supervisor:stop(Supervisor).
@@ -296,7 +297,7 @@ families_test_() ->
                 ?assertMatch(#{source := {Address, Source}, size := Size, transport := udp}, Meta),
                 ?assert(maps:get(time, Meta) >= Before),
                 ?assert(maps:get(time, Meta) =< erlang:system_time(microsecond)),
-                ?assertEqual([size, source, time, transport], lists:sort(maps:keys(Meta)))
+                ?assertEqual([listener, local_port, size, source, time, transport], lists:sort(maps:keys(Meta)))
             end)
         end}
      || {Ip, Family} <- [

@@ -29,7 +29,7 @@ pub(crate) fn module() -> String {
          -export([protocol_family_name/1, protocol_family_number/1]).\n\
          -export([payload_type_name/1, payload_type_number/1]).\n\
          -export([vendor_name/1, vendor_number/1]).\n\
-         -export([magics/0, chunk_id/1, names/0, keys/0]).\n\
+         -export([magics/0, max_inflated/0, chunk_id/1, names/0, keys/0]).\n\
          -export_type([protocol_family/0, payload_type/0, vendor/0, chunk/0]).\n\n",
     );
     let sets = [
@@ -45,8 +45,18 @@ pub(crate) fn module() -> String {
         text.push_str(&conversions(set, entries));
     }
     text.push_str(&magics());
+    text.push_str(&max_inflated());
     text.push_str(&chunk_functions(&chunks));
     text
+}
+
+fn max_inflated() -> String {
+    format!(
+        "%% The default of the decoding option of this name.\n\
+         -spec max_inflated() -> pos_integer().\n\
+         max_inflated() -> {}.\n\n",
+        hep::Options::MAX_INFLATED
+    )
 }
 
 type Entries = [(u16, String)];

@@ -1,7 +1,8 @@
 //! What a receiver needs to know before it reads a packet: whose it is, and whether reading it inflates anything.
 
 use crate::error::DecodeError;
-use crate::frame::Frame;
+use crate::frame::{Chunk, CutChunks, Frame};
+use crate::options::Lengths;
 use crate::registry::{GenericChunk, PayloadType};
 use crate::types::Version;
 
@@ -19,6 +20,8 @@ pub struct Glance<'a> {
     pub auth_key: Option<&'a [u8]>,
     /// What the payload is.
     pub payload: Kind,
+    /// How many chunks there are; versions 1 and 2 have none.
+    pub chunks: usize,
 }
 
 /// What a payload is.
@@ -36,25 +39,28 @@ pub enum Kind {
 /// Walks over a packet, and looks into no value but those that it reports.
 ///
 /// Chunks count as in decoding: empty ones not at all, and of equal ones the last. Of versions 1 and 2 nothing but the
-/// version is read.
+/// version is read. Under [`Lengths::Lenient`] the chunks of a cut packet count as far as decoding takes them.
 ///
 /// # Errors
 /// [`DecodeError`] says what is wrong with the header of version 3 or with a chunk's length.
-pub fn glance(input: &[u8]) -> Result<Glance<'_>, DecodeError> {
+pub fn glance(input: &[u8], lengths: Lengths) -> Result<Glance<'_>, DecodeError> {
     let mut glance = Glance {
         version: Version::of_fixed_header(input).unwrap_or(Version::V3),
         payload_type: PayloadType::Sip.into(),
         auth_key: None,
         payload: Kind::Plain,
+        chunks: 0,
     };
     if glance.version != Version::V3 {
         return Ok(glance);
     }
-    for chunk in Frame::read(input)?.chunks() {
-        let chunk = chunk?;
-        if chunk.vendor == 0 && !chunk.value.is_empty() {
-            glance.take(chunk.id.into(), chunk.value);
+    let nothing = glance;
+    match glance.take_frame(input) {
+        Err(reason) if lengths == Lengths::Lenient => {
+            glance = nothing;
+            CutChunks::read(input).ok_or(reason)?.for_each(|(_, chunk)| glance.take(chunk));
         }
+        result => result?,
     }
     if glance.payload == Kind::KeepAlive && PayloadType::from(glance.payload_type) != PayloadType::Reserved {
         glance.payload = Kind::Plain;
@@ -63,8 +69,19 @@ pub fn glance(input: &[u8]) -> Result<Glance<'_>, DecodeError> {
 }
 
 impl<'a> Glance<'a> {
-    fn take(&mut self, chunk: GenericChunk, value: &'a [u8]) {
-        match (chunk, value) {
+    fn take_frame(&mut self, input: &'a [u8]) -> Result<(), DecodeError> {
+        for chunk in Frame::read(input)?.chunks() {
+            self.take(chunk?);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, Chunk { vendor, id, value }: Chunk<'a>) {
+        self.chunks = self.chunks.saturating_add(1);
+        if vendor != 0 || value.is_empty() {
+            return;
+        }
+        match (GenericChunk::from(id), value) {
             (GenericChunk::PayloadType, &[number]) => self.payload_type = number,
             // Of another width it is an error of decoding, and that of a packet without it elsewhere.
             (GenericChunk::PayloadType, _) => self.payload_type = PayloadType::Sip.into(),
@@ -98,7 +115,10 @@ mod tests {
 
     fn expect(chunks: &[(u16, u16, &[u8])], payload_type: u8, auth_key: Option<&[u8]>, payload: Kind) {
         let bytes = packet(chunks);
-        assert_eq!(glance(&bytes), Ok(Glance { version: Version::V3, payload_type, auth_key, payload }));
+        assert_eq!(
+            glance(&bytes, Lengths::Strict),
+            Ok(Glance { version: Version::V3, payload_type, auth_key, payload, chunks: chunks.len() })
+        );
         // Reading the whole packet finds the same.
         let now = || Timestamp { seconds: 0, microseconds: 0 };
         let read = crate::Packet::read(&bytes, &Options::default(), now).unwrap();
@@ -121,6 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_packet_is_walked_as_far_as_it_came() {
+        let bytes = packet(&[(0, 0x0e, b"key"), (0, 0x0b, &[5]), (0, 0x10, b"zip"), (0, 0x13, b"name")]);
+        for at in 0..bytes.len() {
+            let found = glance(&bytes[..at], Lengths::Lenient);
+            assert_eq!(found.is_ok(), at >= 6, "{at}");
+            let Ok(found) = found else { continue };
+            assert_eq!(found.auth_key, (at >= 15).then_some(&b"key"[..]), "{at}");
+            assert_eq!(found.payload_type, if at >= 22 { 5 } else { 1 }, "{at}");
+            assert_eq!(found.payload == Kind::Compressed, at >= 31, "{at}");
+        }
+    }
+
+    #[test]
     fn a_keep_alive_is_known_by_type_and_payload() {
         expect(&[(0, 0x0f, KEEP_ALIVE), (0, 0x0b, &[0])], 0, None, Kind::KeepAlive);
         expect(&[(0, 0x0f, KEEP_ALIVE), (0, 0x0b, &[1])], 1, None, Kind::Plain);
@@ -134,14 +167,14 @@ mod tests {
         let now = || Timestamp { seconds: 0, microseconds: 0 };
         for at in 0..bytes.len() {
             let read = crate::Packet::read(&bytes[..at], &Options::default(), now);
-            assert_eq!(glance(&bytes[..at]).err(), read.err(), "{at}");
+            assert_eq!(glance(&bytes[..at], Lengths::Strict).err(), read.err(), "{at}");
         }
         for length in [0, 5, 200] {
             let mut broken = bytes.clone();
             broken[11] = length;
             let read = crate::Packet::read(&broken, &Options::default(), now);
-            assert_eq!(glance(&broken).err(), read.err(), "{length}");
+            assert_eq!(glance(&broken, Lengths::Strict).err(), read.err(), "{length}");
         }
-        assert_eq!(glance(&[2, 0]).map(|glance| glance.version), Ok(Version::V2));
+        assert_eq!(glance(&[2, 0], Lengths::Strict).map(|glance| glance.version), Ok(Version::V2));
     }
 }

@@ -33,9 +33,9 @@ fn parse<'a>(terms: &mut NifTerms<'a>, [packet, keys]: [NifTerm<'a>; 2]) -> Answ
     hep_term::parse(terms, bytes, &Options::default())
 }
 
-fn glance<'a>(terms: &mut NifTerms<'a>, [packet]: [NifTerm<'a>; 1]) -> Answer<NifTerm<'a>> {
+fn glance<'a>(terms: &mut NifTerms<'a>, [packet, lengths]: [NifTerm<'a>; 2]) -> Answer<NifTerm<'a>> {
     let bytes = terms.packet(packet)?;
-    hep_term::glance(terms, bytes)
+    hep_term::glance(terms, bytes, lengths)
 }
 
 fn encode<'a>(terms: &mut NifTerms<'a>, [record, options]: [NifTerm<'a>; 2]) -> Answer<NifTerm<'a>> {

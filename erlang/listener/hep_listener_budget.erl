@@ -1,0 +1,103 @@
+%% @private How much the processes of a {@link hep_listener} may have inflated at a time, all together.
+%%
+%% A process takes bytes of the budget before it inflates, and waits, without reading its socket, while there are not
+%% enough. It gives them back when its handler has returned and the garbage is collected. Whoever waits has none, so
+%% that those who have some can always go on. A process that ends leaves nothing behind: all of them are monitored.
+-module(hep_listener_budget).
+
+-behaviour(gen_server).
+
+-export([start_link/2, take/2, give_back/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+-export_type([budget/0]).
+
+-type budget() :: fun(() -> pid() | undefined).
+%% Finds the process, which may just be restarting.
+
+%% How long to wait for a restart, in milliseconds.
+-define(RESTART, 10).
+
+-record(state, {
+    free :: non_neg_integer(),
+    %% What each process has; a monitored one stays until it ends.
+    taken = #{} :: #{pid() => non_neg_integer()},
+    %% Who waits, first come, first served.
+    waiting = queue:new() :: queue:queue({pid(), reference(), pos_integer()})
+}).
+
+%% @doc With so many bytes. The function makes the process known.
+-spec start_link(Bytes :: pos_integer(), fun((pid()) -> ok)) -> gen_server:start_ret().
+start_link(Bytes, Register) ->
+    gen_server:start_link(?MODULE, {Bytes, Register}, []).
+
+%% @doc Takes bytes for the calling process, which must have none. Waits until they are there; ends with the exit signal
+%% of a supervisor meanwhile.
+-spec take(pos_integer(), budget()) -> ok.
+take(Bytes, Budget) ->
+    case Budget() of
+        undefined ->
+            timer:sleep(?RESTART),
+            take(Bytes, Budget);
+        Pid ->
+            Request = monitor(process, Pid, [{alias, reply_demonitor}]),
+            gen_server:cast(Pid, {take, self(), Request, Bytes}),
+            receive
+                {Request, taken} ->
+                    ok;
+                {'DOWN', Request, process, Pid, _} ->
+                    timer:sleep(?RESTART),
+                    take(Bytes, Budget);
+                {'EXIT', _, Reason} when Reason =/= normal ->
+                    exit(Reason)
+            end
+    end.
+
+%% @doc All that the calling process has taken.
+-spec give_back(budget()) -> ok.
+give_back(Budget) ->
+    case Budget() of
+        undefined -> ok;
+        Pid -> gen_server:cast(Pid, {give_back, self()})
+    end.
+
+init({Bytes, Register}) ->
+    ok = Register(self()),
+    {ok, #state{free = Bytes}}.
+
+handle_call(_, _, State) ->
+    {reply, {error, unknown_call}, State}.
+
+handle_cast({take, Pid, Request, Bytes}, #state{waiting = Waiting} = State) ->
+    {noreply, served((monitored(Pid, State))#state{waiting = queue:in({Pid, Request, Bytes}, Waiting)})};
+handle_cast({give_back, Pid}, State) ->
+    {noreply, served(given_back(Pid, State))}.
+
+handle_info({'DOWN', _, process, Pid, _}, State) ->
+    #state{taken = Taken, waiting = Waiting} = Next = given_back(Pid, State),
+    Others = queue:filter(fun({Each, _, _}) -> Each =/= Pid end, Waiting),
+    {noreply, served(Next#state{taken = maps:remove(Pid, Taken), waiting = Others})};
+handle_info(_, State) ->
+    {noreply, State}.
+
+monitored(Pid, #state{taken = Taken} = State) when is_map_key(Pid, Taken) ->
+    State;
+monitored(Pid, #state{taken = Taken} = State) ->
+    _ = monitor(process, Pid),
+    State#state{taken = Taken#{Pid => 0}}.
+
+%% A budget that was restarted does not know what was taken before.
+given_back(Pid, #state{free = Free, taken = Taken} = State) when is_map_key(Pid, Taken) ->
+    State#state{free = Free + map_get(Pid, Taken), taken = Taken#{Pid := 0}};
+given_back(_, State) ->
+    State.
+
+served(#state{free = Free, taken = Taken, waiting = Waiting} = State) ->
+    case queue:peek(Waiting) of
+        {value, {Pid, Request, Bytes}} when Bytes =< Free ->
+            Request ! {Request, taken},
+            Now = Taken#{Pid := map_get(Pid, Taken) + Bytes},
+            served(State#state{free = Free - Bytes, taken = Now, waiting = queue:drop(Waiting)});
+        _ ->
+            State
+    end.

@@ -1,0 +1,112 @@
+%% @private What a {@link hep_listener} makes of a packet: whose it is, which is asked before anything is inflated, and
+%% what the handler gets.
+-module(hep_listener_view).
+
+-include("hep.hrl").
+
+-export([glance/2, need/2, need/1, read/3]).
+
+-export_type([glance/0]).
+
+-type glance() :: #{
+    version := hep:version(),
+    type := 0..255,
+    payload := plain | compressed | keep_alive,
+    chunks := non_neg_integer()
+}.
+%% What is known of a packet that has not been read.
+
+%% JSON of an inflated payload takes up to 6 bytes for each of its bytes, beside the payload.
+-define(JSON, 8).
+
+%% @doc Walks over the packet, and compares its key.
+-spec glance(binary(), hep_listener_batch:shared()) -> {ok, glance()} | unauthenticated | {error, hep:reason()}.
+glance(Bytes, #{auth_keys := Keys} = Shared) ->
+    case hep_nif:glance(Bytes, lengths(Shared), byte_size(Bytes)) of
+        {Version, Type, Key, Payload, Chunks} ->
+            Glance = #{version => Version, type => Type, payload => Payload, chunks => Chunks},
+            case is_authenticated(Keys(), Key) of
+                true -> {ok, Glance};
+                false -> unauthenticated(Version, Bytes, Shared)
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% The other views have no options of decoding.
+lengths(#{view := View, decode := #{lengths := Lengths}}) when View =:= decode; View =:= json -> Lengths;
+lengths(_) -> strict.
+
+is_authenticated([], _) -> true;
+is_authenticated(_, undefined) -> false;
+%% All are compared, so that the time does not tell which.
+is_authenticated(Keys, Key) -> lists:foldl(fun(Wanted, Found) -> is_equal(Wanted, Key) or Found end, false, Keys).
+
+is_equal(Wanted, Key) ->
+    byte_size(Wanted) =:= byte_size(Key) andalso crypto:hash_equals(Wanted, Key).
+
+%% Versions 1 and 2 have no key. What only begins like one of them is invalid.
+unauthenticated(3, _, _) ->
+    unauthenticated;
+unauthenticated(_, Bytes, #{decode := Options}) ->
+    case hep:decode(Bytes, Options) of
+        {error, _} = Error -> Error;
+        _ -> unauthenticated
+    end.
+
+%% @doc How many bytes reading the packet may inflate, with what is made of them.
+-spec need(glance(), hep_listener_batch:shared()) -> non_neg_integer().
+need(#{payload := compressed}, Shared) -> need(Shared);
+need(_, _) -> 0.
+
+%% @doc The same of any compressed packet.
+-spec need(#{view := term(), decode := hep:options(), atom() => term()}) -> non_neg_integer().
+need(#{view := decode, decode := Options}) -> max_inflated(Options);
+need(#{view := json, decode := Options}) -> ?JSON * max_inflated(Options);
+need(_) -> 0.
+
+max_inflated(#{max_inflated := Max}) -> Max;
+max_inflated(_) -> hep_registry:max_inflated().
+
+%% @doc What the handler gets, and how many bytes of it are not in the packet; why it was cut, if it was.
+-spec read(binary(), glance(), hep_listener_batch:shared()) ->
+    {ok, hep_handler:packet(), Bytes :: non_neg_integer()}
+    | {cut, hep_handler:packet(), Bytes :: non_neg_integer(), hep:reason()}
+    | {crashed, Reason :: term()}
+    | {error, hep:reason()}.
+read(Bytes, Glance, #{view := decode, decode := Options}) ->
+    case decode(Bytes, Options) of
+        {ok, #hep{payload = Payload} = Hep} -> {ok, Hep, inflated(Payload, Glance)};
+        {ok, #hep{payload = Payload} = Hep, Reason} -> {cut, Hep, inflated(Payload, Glance), Reason};
+        {error, _} = Error -> Error
+    end;
+read(Bytes, _, #{view := json, decode := Options}) ->
+    case hep_json:from_packet(Bytes, Options) of
+        {ok, Json} -> {ok, Json, byte_size(Json)};
+        {ok, Json, Reason} -> {cut, Json, byte_size(Json), Reason};
+        {error, _} = Error -> Error
+    end;
+read(Bytes, _, #{view := View}) ->
+    case hep_multi_parser:parse(Bytes) of
+        {ok, State} -> viewed(View, State);
+        %% Decoding says why.
+        {error, invalid_packet, _} -> {error, _} = hep:decode(Bytes)
+    end.
+
+decode(Bytes, Options) when map_size(Options) =:= 0 -> hep:decode(Bytes);
+decode(Bytes, Options) -> hep:decode(Bytes, Options).
+
+inflated(Payload, #{payload := compressed}) -> byte_size(Payload);
+inflated(_, _) -> 0.
+
+viewed(parse, State) ->
+    {ok, State, 0};
+viewed(transform, State) ->
+    {ok, hep_transform:transform(State), 0};
+%% The modules are the user's, as the handler is.
+viewed({transform, Modules}, State) ->
+    try
+        {ok, hep_transform:transform(Modules, State), 0}
+    catch
+        Class:Reason:Stack -> {crashed, {Class, Reason, Stack}}
+    end.
