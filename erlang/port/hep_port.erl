@@ -31,8 +31,6 @@
 %% to `max_inflated' bytes of the request's options, 256 KiB by default, whose JSON is up to six times as long.
 -module(hep_port).
 
--include("hep.hrl").
-
 -export([start_link/1, child_spec/1, stop/1]).
 -export([parse/2, decode/2, decode/3, encode/2, encode/3, transform/2, to_json/2, from_json/2, batch/2]).
 

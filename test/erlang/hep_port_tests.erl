@@ -25,7 +25,7 @@ fixture(Port, Bytes, Entry) ->
     Asked = [Options || {Options, _} <- hep_fixtures:options(Entry)],
     lists:foreach(
         fun(Options) -> alike(Port, {decode, Bytes, Options}) end,
-        [#{}, #{header_length => ignore}, #{v2_order => little, capture_id => repair} | Asked]
+        [#{}, #{header_length => ignore}, #{lengths => lenient}, #{v2_order => little, capture_id => repair} | Asked]
     ),
     [alike(Port, Request) || Request <- [{decode, Bytes}, {parse, Bytes}, {to_json, Bytes}]],
     [views(Port, Hep) || Options <- [#{} | Asked], {ok, Hep} <- [hep:decode(Bytes, Options)]],
