@@ -135,7 +135,8 @@ impl Member {
             Stage::Header(header) => {
                 // One byte at a time would parse it as often; what is too much goes back.
                 let known = header.len();
-                header.extend_from_slice(rest.get(..MAX_HEADER).unwrap_or(rest));
+                let most = MAX_HEADER.saturating_add(1).saturating_sub(known);
+                header.extend_from_slice(rest.get(..most).unwrap_or(rest));
                 match header_length(header)? {
                     Some(length) => {
                         *rest = length
@@ -270,6 +271,23 @@ mod tests {
         crc.update(&head);
         head.extend_from_slice(&crc.sum().to_le_bytes()[..2]);
         [&head[..], &member[HEADER..]].concat()
+    }
+
+    /// Found by the fuzz target: one that came in one piece was not refused.
+    #[test]
+    fn a_header_is_too_long_however_it_is_cut() {
+        for name in [MAX_HEADER - HEADER - 1, MAX_HEADER - HEADER, MAX_HEADER - HEADER + 1, 3 * MAX_HEADER] {
+            let member = packed(GzBuilder::new().filename(vec![b'x'; name]), b"data", Compression::best());
+            let feed = |size: usize| {
+                let mut reader = Member::new(100);
+                let mut results = member.chunks(size).map(|part| reader.feed(part));
+                results.find(|result| *result != Ok(Unpacked::Partial)).map(|result| result.is_ok())
+            };
+            let is_short = HEADER + name + 1 <= MAX_HEADER + 1;
+            for size in [1, 500, MAX_HEADER, MAX_HEADER + 1, member.len()] {
+                assert_eq!(feed(size), Some(is_short), "a name of {name} bytes, in parts of {size}");
+            }
+        }
     }
 
     #[test]
