@@ -1,7 +1,7 @@
 //! The NIFs of the Erlang module `hep_nif`: glue, nothing else.
 //!
 //! A call on a normal scheduler takes well under a millisecond. What would take longer (inflating a payload,
-//! thousands of chunks, long text, binaries beyond 64 KiB) moves itself to a dirty one: see [`calls`].
+//! thousands of chunks, long text, binaries beyond 64 KiB) moves itself to a dirty one: see `calls`.
 
 mod calls;
 mod members;
