@@ -145,7 +145,7 @@
 %% <dt>`{invalid_chunk, VendorId, ChunkId, ValueLength, Value}'</dt><dd>a chunk with a field of its own and of a
 %%   wrong width, an unknown protocol family, a compressed payload that is broken or inflates beyond the limit</dd>
 %% <dt>`{invalid_gzip, Problem}'</dt><dd>a packet in gzip that cannot be unpacked: it is `truncated' or `corrupt',
-%%   inflates beyond the limit (`too_large'), or bytes follow it (`trailing_bytes')</dd>
+%%   or inflates beyond the limit (`too_large')</dd>
 %% </dl>
 -type reason() ::
     not_hep
@@ -156,7 +156,7 @@
     | {truncated_chunk, Offset :: non_neg_integer()}
     | {invalid_chunk_length, Offset :: non_neg_integer(), Length :: uint16()}
     | {invalid_chunk, vendor_id(), chunk_id(), ValueLength :: uint16(), Value :: binary()}
-    | {invalid_gzip, truncated | corrupt | too_large | trailing_bytes}.
+    | {invalid_gzip, truncated | corrupt | too_large}.
 
 %% How to write a packet:
 %% <dl>
@@ -309,8 +309,6 @@ format_error({invalid_gzip, corrupt}) ->
     "invalid gzip around the packet: it is corrupt";
 format_error({invalid_gzip, too_large}) ->
     "invalid gzip around the packet: it inflates beyond the limit";
-format_error({invalid_gzip, trailing_bytes}) ->
-    "invalid gzip around the packet: bytes follow it";
 format_error({invalid_hep, Term}) ->
     text("not a #hep{} record: ~tP", [Term, ?DEPTH]);
 format_error({invalid_field, Field, Value}) ->

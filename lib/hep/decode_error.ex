@@ -17,7 +17,7 @@ defmodule HEP.DecodeError do
       and of a wrong width, an unknown protocol family, a compressed payload that is broken or
       inflates beyond the limit
     * `{:invalid_gzip, problem}` - a packet in gzip that cannot be unpacked: it is `:truncated` or
-      `:corrupt`, inflates beyond the limit (`:too_large`), or bytes follow it (`:trailing_bytes`)
+      `:corrupt`, or inflates beyond the limit (`:too_large`)
     * `{:invalid_json, line, column, message}` - of `HEP.from_json/1`: the text is no JSON, or not that
       of packets. The place is the first byte of what is wrong, or where that shows in text that is no
       JSON, as `t::hep_json.reason/0` says; lines and columns count from 1, columns in bytes

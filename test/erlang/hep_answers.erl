@@ -112,7 +112,7 @@ is_documented({truncated_chunk, Offset}) ->
 is_documented({invalid_chunk_length, Offset, Length}) ->
     is_integer(Offset) andalso Offset >= 6 andalso is_integer(Length) andalso is_uint(Length, 16);
 is_documented({invalid_gzip, Problem}) ->
-    lists:member(Problem, [truncated, corrupt, too_large, trailing_bytes]);
+    lists:member(Problem, [truncated, corrupt, too_large]);
 is_documented({invalid_chunk, Vendor, Id, Length, Value}) ->
     is_chunk({{Vendor, Id}, {Length, Value}});
 is_documented(_) ->

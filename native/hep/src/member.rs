@@ -41,12 +41,10 @@ pub enum GzipError {
     /// It unpacks to more bytes than its limit.
     #[error("it inflates beyond the limit")]
     TooLarge,
-    /// Bytes follow it in the datagram.
-    #[error("bytes follow it")]
-    TrailingBytes,
 }
 
-/// Unpacks a packet in gzip, once, to 65,535 bytes at the most (rule Q11); any other is given as it is.
+/// Unpacks a packet in gzip, once, to 65,535 bytes at the most (rule Q11); any other is given as it is. Bytes behind the
+/// member are left alone, as those behind a total length are.
 ///
 /// # Errors
 /// [`DecodeError::InvalidGzip`]
@@ -62,8 +60,7 @@ pub fn unpack<'a>(input: &'a [u8], options: &Options) -> Result<Cow<'a, [u8]>, D
 #[cold]
 fn unpack_gzip(input: &[u8], options: &Options) -> Result<Vec<u8>, DecodeError> {
     match Member::new(options.max_inflated.min(MAX_PACKET)).feed(input) {
-        Ok(Unpacked::Complete { data, used }) if used == input.len() => Ok(data),
-        Ok(Unpacked::Complete { .. }) => Err(DecodeError::InvalidGzip(GzipError::TrailingBytes)),
+        Ok(Unpacked::Complete { data, .. }) => Ok(data),
         Ok(Unpacked::Partial) => Err(DecodeError::InvalidGzip(GzipError::Truncated)),
         Err(error) => Err(DecodeError::InvalidGzip(error)),
     }

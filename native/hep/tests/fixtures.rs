@@ -113,7 +113,6 @@ fn reason(error: DecodeError) -> Value {
         DecodeError::InvalidGzip(GzipError::Truncated) => json!(["invalid_gzip", "truncated"]),
         DecodeError::InvalidGzip(GzipError::Corrupt) => json!(["invalid_gzip", "corrupt"]),
         DecodeError::InvalidGzip(GzipError::TooLarge) => json!(["invalid_gzip", "too_large"]),
-        DecodeError::InvalidGzip(GzipError::TrailingBytes) => json!(["invalid_gzip", "trailing_bytes"]),
         DecodeError::InvalidChunk { vendor, id, length, .. } => json!(["invalid_chunk", vendor, id, length]),
     }
 }

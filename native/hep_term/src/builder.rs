@@ -60,8 +60,6 @@ atoms! {
     Corrupt = "corrupt";
     /// [`TooLarge`](hep::GzipError::TooLarge)
     TooLarge = "too_large";
-    /// [`TrailingBytes`](hep::GzipError::TrailingBytes)
-    TrailingBytes = "trailing_bytes";
     /// [`JsonError`](hep::JsonError)
     InvalidJson = "invalid_json";
     /// No `#hep{}` at all.

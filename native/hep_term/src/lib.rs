@@ -138,7 +138,6 @@ fn reason<B: TermBuilder>(builder: &B, input: &[u8], error: DecodeError) -> B::T
                 GzipError::Truncated => Atom::Truncated,
                 GzipError::Corrupt => Atom::Corrupt,
                 GzipError::TooLarge => Atom::TooLarge,
-                GzipError::TrailingBytes => Atom::TrailingBytes,
             };
             builder.tuple([atom(Atom::InvalidGzip), atom(problem)])
         }
