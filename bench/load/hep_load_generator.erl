@@ -1,7 +1,7 @@
 %% @doc Runs the load generator, a program of its own, and reads what it says it sent.
 -module(hep_load_generator).
 
--export([start/4, result/3, certificates/1]).
+-export([start/4, start/5, result/3, certificates/1]).
 
 -export_type([generator/0, sent/0]).
 
@@ -24,15 +24,23 @@
 %% generator reads.
 -spec start(udp | tcp | tls, inet:port_number(), file:filename(), [{atom(), term()}]) -> generator().
 start(Transport, Port, Folder, Options) ->
-    Packet = filename:join(Folder, "packet.hep"),
-    ok = file:write_file(Packet, hep_bench:v3_packet()),
+    start(Transport, Port, Folder, hep_bench:v3_packet(), Options).
+
+%% @doc Sends another packet, of version 3 with a capture id.
+-spec start(udp | tcp | tls, inet:port_number(), file:filename(), binary(), [{atom(), term()}]) -> generator().
+start(Transport, Port, Folder, Bytes, Options) ->
+    Packet = filename:join(Folder, io_lib:format("packet-~8.16.0b.hep", [erlang:phash2(Bytes)])),
+    ok = file:write_file(Packet, Bytes),
     Arguments =
         [atom_to_list(Transport), "127.0.0.1:" ++ integer_to_list(Port), Packet] ++
-            lists:append([["--" ++ atom_to_list(Name), text(Value)] || {Name, Value} <- Options]),
+            lists:append([argument(Option) || Option <- Options]),
     open_port(
         {spawn_executable, filename:join(Folder, "hep_load_generator")},
         [{args, Arguments}, {line, 1000}, binary, exit_status]
     ).
+
+argument({Name, true}) -> ["--" ++ atom_to_list(Name)];
+argument({Name, Value}) -> ["--" ++ atom_to_list(Name), text(Value)].
 
 text(Value) when is_list(Value) -> Value;
 text(Value) -> io_lib:format("~p", [Value]).

@@ -17,7 +17,9 @@
 -record(state, {
     counters :: counters:counters_ref(),
     %% The number that must come next; `any' where packets may overtake each other.
-    next :: non_neg_integer() | any
+    next :: non_neg_integer() | any,
+    %% Who wants to know how long packets were on their way, and how long, in microseconds.
+    delays :: {pid(), [integer()]} | undefined
 }).
 
 -define(COUNTS, #{packets => 1, batches => 2, out_of_order => 3, errors => 4, started => 5}).
@@ -38,21 +40,38 @@ count(What, Counters) ->
 add(What, Number, Counters) ->
     counters:add(Counters, map_get(What, ?COUNTS), Number).
 
-init({Counters, First}) ->
+%% The task: `{count, First}', or `{report_delays, Pid}', which sends `{delays, Delays}' to it in the end.
+init({Counters, {count, First}}) ->
     add(started, 1, Counters),
-    {ok, #state{counters = Counters, next = First}}.
+    {ok, #state{counters = Counters, next = First}};
+init({Counters, {report_delays, Pid}}) ->
+    {ok, #state{counters = Counters, next = any, delays = {Pid, []}}}.
 
 handle_packets(Packets, #state{counters = Counters, next = Next} = State) ->
     add(batches, 1, Counters),
     add(packets, length(Packets), Counters),
-    {ok, State#state{next = in_order(Packets, Next, Counters)}}.
+    {ok, delays(Packets, State#state{next = in_order(Packets, Next, Counters)})}.
 
 handle_error(_Reason, _Raw, #state{counters = Counters} = State) ->
     add(errors, 1, Counters),
     {ok, State}.
 
+terminate(_Reason, #state{delays = {Pid, Delays}}) ->
+    Pid ! {delays, Delays},
+    ok;
 terminate(_Reason, _State) ->
     ok.
+
+%% The generator writes the time into the packet.
+delays(_, #state{delays = undefined} = State) ->
+    State;
+delays(Packets, #state{delays = {Pid, Delays}} = State) ->
+    Now = os:system_time(microsecond),
+    New = [Now - microseconds(Hep#hep.timestamp) || {Hep, _} <- Packets],
+    State#state{delays = {Pid, New ++ Delays}}.
+
+microseconds({Mega, Seconds, Micro}) ->
+    (Mega * 1_000_000 + Seconds) * 1_000_000 + Micro.
 
 in_order(_, any, _) ->
     any;

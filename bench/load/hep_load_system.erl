@@ -1,7 +1,7 @@
-%% @doc What the system and the runtime tell about this VM: memory, CPU time, dropped datagrams, logged errors.
+%% @doc What the system and the runtime say about this VM: memory, CPU time, logged errors.
 -module(hep_load_system).
 
--export([memory/0, cpu_ms/0, waited_ms/0, dropped/1, watch_log/0, errors_logged/0]).
+-export([memory/0, peak/0, cpu_us/0, waited_ms/0, watch_log/0, errors_logged/0]).
 -export([log/2]).
 
 -export_type([memory/0]).
@@ -11,41 +11,40 @@
 
 -spec memory() -> memory().
 memory() ->
-    #{total => erlang:memory(total), binary => erlang:memory(binary), rss => rss()}.
+    #{total => erlang:memory(total), binary => erlang:memory(binary), rss => status("VmRSS")}.
 
-rss() ->
+status(Name) ->
     {ok, Status} = file:read_file("/proc/self/status"),
-    {match, [KiB]} = re:run(Status, "VmRSS:\\s*(\\d+) kB", [{capture, [1], list}]),
+    {match, [KiB]} = re:run(Status, Name ++ ":\\s*(\\d+) kB", [{capture, [1], list}]),
     list_to_integer(KiB) * 1024.
 
-%% @doc CPU time of all threads, of user and system.
--spec cpu_ms() -> non_neg_integer().
-cpu_ms() ->
-    {Milliseconds, _} = statistics(runtime),
-    Milliseconds.
+%% @doc CPU time of all threads, in microseconds. From the scheduler, which counts nanoseconds: `statistics(runtime)'
+%% misses what wakes up for less than a tick of the kernel.
+-spec cpu_us() -> non_neg_integer().
+cpu_us() ->
+    lists:sum([Ran || {Ran, _} <- schedstats()]) div 1000.
 
 %% @doc How long the threads were ready to run and had no core, in sum. Much of it means that others
 %% had the cores.
 -spec waited_ms() -> non_neg_integer().
 waited_ms() ->
-    Waited = [
+    lists:sum([Waited || {_, Waited} <- schedstats()]) div 1_000_000.
+
+schedstats() ->
+    [
         begin
-            [_Ran, Nanoseconds | _] = string:lexemes(Text, " "),
-            binary_to_integer(Nanoseconds)
+            [Ran, Waited | _] = string:lexemes(Text, " "),
+            {binary_to_integer(Ran), binary_to_integer(Waited)}
         end
      || File <- filelib:wildcard("/proc/self/task/*/schedstat"), {ok, Text} <- [file:read_file(File)]
-    ],
-    lists:sum(Waited) div 1_000_000.
+    ].
 
-%% @doc Datagrams that the kernel dropped at the UDP sockets of a port.
--spec dropped(inet:port_number()) -> non_neg_integer().
-dropped(Port) ->
-    Pattern = io_lib:format("^ *\\d+: [0-9A-F]+:~4.16.0B .* (\\d+) *$", [Port]),
-    {ok, Sockets} = file:read_file("/proc/net/udp"),
-    case re:run(Sockets, Pattern, [global, multiline, {capture, [1], list}]) of
-        {match, Drops} -> lists:sum([list_to_integer(Drop) || [Drop] <- Drops]);
-        nomatch -> 0
-    end.
+%% @doc The most that was resident since the last call, in bytes.
+-spec peak() -> non_neg_integer().
+peak() ->
+    Peak = status("VmHWM"),
+    ok = file:write_file("/proc/self/clear_refs", "5"),
+    Peak.
 
 %% @doc From now on errors that are logged are counted.
 -spec watch_log() -> ok.

@@ -3,7 +3,7 @@
 # Linux only. Needs the library built (`make'). Leaves its own files in bench/.build and in Cargo's target.
 set -eu
 
-parts=${1:-udp,cpu,tcp,tls,soak} # which, and in which order
+parts=${1:-cpu,udp,delay,tcp,tls,attack,soak} # which, and in which order
 seconds=${2:-30}                 # how long the steady load on UDP lasts; the other runs on UDP are no longer
 packets=${3:-2000000}            # how many are sent over TCP, and over TLS
 soak=${4:-600}                   # how many seconds the soak lasts
@@ -28,7 +28,7 @@ erlc +warnings_as_errors -I include -pa ebin -o "$build" bench/hep_bench.erl ben
 
 erl -noshell -pa ebin -pa "$build" -eval 'io:format("~ts~n", [hep_bench:machine()]), halt().'
 if [ "$(cat /proc/sys/net/core/rmem_max)" -lt 4194304 ]; then
-    echo 'net.core.rmem_max is below the 4 MiB that the listener asks for: bursts will be lost'
+    echo 'net.core.rmem_max is below the 4 MiB that the listener asks for: bursts will be lost, and pauses are too long for high rates'
 fi
 
 failed=

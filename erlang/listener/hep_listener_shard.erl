@@ -24,7 +24,7 @@
 %% The most bytes of one read.
 -define(BYTES, 1_048_576).
 %% With fewer datagrams in a pause it is cheaper to be woken for each (`make load', part cpu).
--define(LEAST, 2).
+-define(LEAST, 4).
 %% The bytes of the kernel's buffer that a datagram below 1.3 KB takes on Linux; the part that a pause may fill.
 -define(KERNEL_SIZE, 2304).
 -define(PART, 4).

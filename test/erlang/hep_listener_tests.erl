@@ -352,6 +352,57 @@ batches_test() ->
         ?assert(lists:max(Sizes) =< 7)
     end).
 
+%% A packet after a silence is not delayed; those that follow at once are collected.
+max_delay_test() ->
+    Test = self(),
+    Handler = fun(Packets) -> Test ! {batch, [number(Hep) || {Hep, _} <- Packets]} end,
+    listening(#{handler => Handler, max_delay => 1000}, fun(_, Port) ->
+        Start = erlang:monotonic_time(millisecond),
+        hep_net:udp(Port, [packet(0)]),
+        receive {batch, First} -> ?assertEqual([0], First) end,
+        ?assert(erlang:monotonic_time(millisecond) - Start < 1000),
+        [hep_net:udp(Port, [packet(N)]) || N <- lists:seq(1, 100)],
+        Batches = collected(100),
+        ?assertEqual(lists:seq(1, 100), lists:append(Batches)),
+        %% One by one until they flow, and then all.
+        ?assert(length(Batches) < 50)
+    end).
+
+collected(Left) when Left =< 0 -> [];
+collected(Left) -> receive {batch, Numbers} -> [Numbers | collected(Left - length(Numbers))] end.
+
+no_delay_test() ->
+    Test = self(),
+    Handler = fun(Packets) -> Test ! {batch, [number(Hep) || {Hep, _} <- Packets]} end,
+    listening(#{handler => Handler, max_delay => 0}, fun(_, Port) ->
+        hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 1000)]),
+        ?assertEqual(lists:seq(1, 1000), lists:append(collected(1000)))
+    end).
+
+%% So small a buffer does not hold what comes in a pause: it is read at once, and nothing is lost.
+small_buffer_test() ->
+    Test = self(),
+    Handler = fun(Packets) -> Test ! {batch, [number(Hep) || {Hep, _} <- Packets]} end,
+    listening(#{handler => Handler, max_delay => 1000, recbuf => 4096}, fun(Listener, Port) ->
+        [
+            begin
+                hep_net:udp(Port, [packet(N)]),
+                ?assertEqual([[N]], collected(1))
+            end
+         || N <- lists:seq(1, 100)
+        ],
+        ?assertMatch(#{dropped := 0}, hep_listener:info(Listener))
+    end).
+
+empty_datagrams_test() ->
+    listening(#{}, fun(Listener, Port) ->
+        hep_net:udp(Port, [<<>>, packet(1), <<>>]),
+        [_] = take(1),
+        until(fun() -> maps:get(received, hep_listener:info(Listener)) =:= 3 end),
+        #{rejected := Rejected} = hep_listener:info(Listener),
+        ?assertEqual(2, lists:sum(maps:values(Rejected)))
+    end).
+
 receive_go() ->
     receive go -> ok end.
 

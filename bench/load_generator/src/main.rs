@@ -21,12 +21,13 @@ use packet::Template;
 use udp::Pace;
 
 const USAGE: &str = "\
-usage: hep_load_generator udp ADDRESS PACKET [--rate N] [--packets N] [--sockets N] [--hostile PERCENT] [--seed N]
+usage: hep_load_generator udp ADDRESS PACKET [--rate N] [--packets N] [--sockets N] [--hostile PERCENT] [--stamp]
+           [--seed N]
        hep_load_generator tcp ADDRESS PACKET [--connections N] [--packets N] [--seed N]
        hep_load_generator tls ADDRESS PACKET --trust FILE [--connections N] [--packets N] [--seed N]
 
 PACKET is a file with one packet of version 3. Its capture id becomes a number: the datagram's on UDP, that
-within its connection otherwise. --packets is the sum over all sockets or connections.";
+within its connection otherwise, and with --stamp its time that of sending. --packets is the sum over all sockets or connections.";
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let options = Options::read(Parser::from_env())?;
-    let template = Template::read(&options.packet)?;
+    let mut template = Template::read(&options.packet)?;
+    template.is_stamped = options.is_stamped;
     let mut random = Rng::with_seed(options.seed);
     let (took, tally) = match options.transport {
         Transport::Udp => {
@@ -83,6 +85,7 @@ struct Options {
     packets: u64,
     sockets: usize,
     hostile: f64,
+    is_stamped: bool,
     connections: usize,
     trust: Option<PathBuf>,
     seed: u64,
@@ -98,6 +101,7 @@ impl Options {
             packets: 100_000,
             sockets: 1,
             hostile: 0.0,
+            is_stamped: false,
             connections: 4,
             trust: None,
             seed: 1,
@@ -109,6 +113,7 @@ impl Options {
                 Arg::Long("packets") => options.packets = arguments.value()?.parse()?,
                 Arg::Long("sockets") => options.sockets = arguments.value()?.parse()?,
                 Arg::Long("hostile") => options.hostile = arguments.value()?.parse()?,
+                Arg::Long("stamp") => options.is_stamped = true,
                 Arg::Long("connections") => options.connections = arguments.value()?.parse()?,
                 Arg::Long("trust") => options.trust = Some(arguments.value()?.into()),
                 Arg::Long("seed") => options.seed = arguments.value()?.parse()?,

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 /// Magic and total length.
@@ -10,6 +11,9 @@ const FRAME_HEADER: usize = 6;
 const CHUNK_HEADER: usize = 6;
 /// The capture id of version 3: 32 bits that hold the number.
 const CAPTURE_ID: &[u8] = &[0, 0, 0, 12, 0, 10];
+/// The seconds of the time, and the microseconds.
+const SECONDS: &[u8] = &[0, 0, 0, 9, 0, 10];
+const MICROSECONDS: &[u8] = &[0, 0, 0, 10, 0, 10];
 
 /// A packet of version 3 with a capture id.
 #[derive(Clone)]
@@ -19,6 +23,11 @@ pub(crate) struct Template {
     chunks: Vec<usize>,
     /// Where the capture id stands.
     number: Range<usize>,
+    /// Where the time stands.
+    seconds: Option<usize>,
+    microseconds: Option<usize>,
+    /// Whether the time becomes that of sending.
+    pub(crate) is_stamped: bool,
 }
 
 impl Template {
@@ -33,6 +42,8 @@ impl Template {
     fn new(bytes: Vec<u8>) -> Option<Self> {
         let mut chunks = Vec::new();
         let mut number = None;
+        let mut seconds = None;
+        let mut microseconds = None;
         let mut at = FRAME_HEADER;
         while at < bytes.len() {
             let value = at.checked_add(CHUNK_HEADER)?;
@@ -41,22 +52,42 @@ impl Template {
             let end = at.checked_add(length.max(CHUNK_HEADER))?;
             if header == CAPTURE_ID {
                 number = Some(value..end);
+            } else if header == SECONDS {
+                seconds = Some(value);
+            } else if header == MICROSECONDS {
+                microseconds = Some(value);
             }
             chunks.push(at);
             at = end;
         }
         let number = number?;
         bytes.get(number.clone())?;
-        (bytes.starts_with(b"HEP3") && at == bytes.len()).then_some(Self { bytes, chunks, number })
+        let is_packet = bytes.starts_with(b"HEP3") && at == bytes.len();
+        is_packet.then_some(Self { bytes, chunks, number, seconds, microseconds, is_stamped: false })
     }
 
     /// Adds the packet with this number.
     pub(crate) fn append(&self, number: u32, to: &mut Vec<u8>) {
+        let start = to.len();
         let (before, _) = self.bytes.split_at(self.number.start);
         let (_, after) = self.bytes.split_at(self.number.end);
         to.extend_from_slice(before);
         to.extend_from_slice(&number.to_be_bytes());
         to.extend_from_slice(after);
+        if self.is_stamped {
+            self.stamp(to.split_at_mut(start).1);
+        }
+    }
+
+    fn stamp(&self, packet: &mut [u8]) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        for (at, value) in [(self.seconds, seconds), (self.microseconds, now.subsec_micros())] {
+            let Some(at) = at else { continue };
+            for (byte, new) in packet.iter_mut().skip(at).zip(value.to_be_bytes()) {
+                *byte = new;
+            }
+        }
     }
 
     /// Where each chunk begins.

@@ -1,0 +1,95 @@
+%% @doc Packets that inflate to a thousand times their size: what they take of memory, and of good packets.
+-module(hep_load_attack).
+
+-include("hep_load.hrl").
+
+-export([all/1]).
+
+-import(hep_load_report, [title/2, row/3, must/3, digits/1]).
+-import(hep_load_run, [listener/1, close/1, send/5, count/2, lost/2]).
+
+%% What each inflates to: the default of `max_inflated'.
+-define(INFLATED, 256 * 1024).
+%% How far the VM may go beyond its start.
+-define(MOST_MEMORY, 256 * 1024 * 1024).
+
+-define(CONNECTIONS, 100).
+%% Bytes of bombs on each.
+-define(SENT, 195_000).
+-define(DATAGRAMS, 100_000).
+
+-define(KEY, <<"secret">>).
+-define(BOMBS, 3000).
+-define(GOOD, 2000).
+
+all(Config) ->
+    [streams(Config), datagrams(Config), wrong_key(Config)].
+
+streams(Config) ->
+    Bomb = bomb([]),
+    Each = ?SENT div byte_size(Bomb),
+    title("Attack: ~b TCP connections, each with ~b packets of ~b bytes that inflate to ~b KiB", [
+        ?CONNECTIONS, Each, byte_size(Bomb), ?INFLATED div 1024
+    ]),
+    Options = [{connections, ?CONNECTIONS}, {packets, ?CONNECTIONS * Each}],
+    Run = listener(#{transport => tcp}),
+    memory(fun() -> send(tcp, Options, Bomb, Run, Config) end, Run).
+
+datagrams(Config) ->
+    Bomb = bomb([]),
+    title("Attack: UDP, view json, 4 shards, ~s datagrams of ~b bytes that inflate to ~b KiB", [
+        digits(?DATAGRAMS), byte_size(Bomb), ?INFLATED div 1024
+    ]),
+    Options = [{rate, ?DATAGRAMS}, {packets, ?DATAGRAMS}, {sockets, 64}],
+    Run = listener(#{transport => udp, view => json, shards => 4}),
+    memory(fun() -> send(udp, Options, Bomb, Run, Config) end, Run).
+
+memory(Send, Run) ->
+    erlang:garbage_collect(),
+    #{rss := Before} = hep_load_system:memory(),
+    _ = hep_load_system:peak(),
+    #{sent := Sent} = Send(),
+    Grown = hep_load_system:peak() - Before,
+    row("sent, handled", "~ts, ~ts", [digits(Sent), digits(hep_load_run:arrived(Run))]),
+    close(Run),
+    Text = io_lib:format("~.1f MiB over ~.1f", [Bytes / 1024 / 1024 || Bytes <- [Grown, Before]]),
+    must("the most memory", Text, Grown =< ?MOST_MEMORY).
+
+%% The good ones are sent beside them, by a generator of their own.
+wrong_key(Config) ->
+    Seconds = min(10, Config#config.seconds),
+    title("Attack: ~s packets/s with a wrong key, ~s good packets/s beside them, ~b s", [
+        digits(?BOMBS), digits(?GOOD), Seconds
+    ]),
+    Run = listener(#{transport => udp, auth_keys => [?KEY]}),
+    Test = self(),
+    Bombs = spawn_link(fun() ->
+        Sent = send(udp, paced(?BOMBS, Seconds), bomb([{auth_key, <<"wrong">>}]), Run, Config),
+        Test ! {self(), Sent}
+    end),
+    _ = send(udp, paced(?GOOD, Seconds), good(), Run, Config),
+    #{sent := Sent} = receive {Bombs, Result} -> Result end,
+    Lost = ?GOOD * Seconds - count(packets, Run),
+    Refused = hep_load_run:info(unauthenticated, Run),
+    close(Run),
+    row("unauthenticated", "~ts of ~ts", [digits(Refused), digits(Sent)]),
+    must("good packets lost", Lost, Lost =:= 0).
+
+paced(Rate, Seconds) ->
+    [{rate, Rate}, {packets, Rate * Seconds}, {sockets, 4}].
+
+good() ->
+    packet(<<"OPTIONS sip:a SIP/2.0\r\n\r\n">>, [{auth_key, ?KEY}]).
+
+bomb(Chunks) ->
+    Inflated = binary:copy(<<0>>, ?INFLATED),
+    {ok, Packet} = hep:encode(hep:payload(Inflated, header(Chunks)), #{compress => zlib}),
+    iolist_to_binary(Packet).
+
+packet(Payload, Chunks) ->
+    {ok, Packet} = hep:encode(hep:payload(Payload, header(Chunks))),
+    iolist_to_binary(Packet).
+
+header(Chunks) ->
+    Hep = hep:node_id(1, hep:src_ip({192, 0, 2, 1}, hep:dst_ip({192, 0, 2, 2}, hep:new()))),
+    lists:foldl(fun({auth_key, Key}, Next) -> hep:auth_key(Key, Next) end, Hep, Chunks).
