@@ -114,7 +114,7 @@ defmodule HEP do
       {:ok, %HEP.Packet{payload: "pi"}, %HEP.DecodeError{reason: {:truncated, 14}}}
 
       iex> HEP.decode("HEP3", v2_order: :middle)
-      ** (ArgumentError) invalid value :middle for option :v2_order, see the type HEP.option/0
+      ** (ArgumentError) invalid value :middle for option :v2_order, wanted is :auto, :big or :little
   """
   @doc since: "1.0.0"
   @spec decode(binary(), [option()]) ::
@@ -129,7 +129,7 @@ defmodule HEP do
     try do
       :hep.decode(packet, options)
     rescue
-      ArgumentError -> raise ArgumentError, wrong(options, :decode, "HEP.option/0")
+      ArgumentError -> raise ArgumentError, wrong(options, :decode)
     else
       result -> result(result)
     end
@@ -177,7 +177,7 @@ defmodule HEP do
       [{{0, 14}, "secret"}]
 
       iex> HEP.encode(%HEP.Packet{}, compress: :brotli)
-      ** (ArgumentError) invalid value :brotli for option :compress, see the type HEP.encode_option/0
+      ** (ArgumentError) invalid value :brotli for option :compress, wanted is :none, :zlib or :gzip
   """
   @doc since: "1.0.0"
   @spec encode(Packet.t(), [encode_option()]) :: {:ok, binary()} | {:error, EncodeError.t()}
@@ -347,7 +347,7 @@ defmodule HEP do
     try do
       apply(:hep, function, [record, options])
     rescue
-      ArgumentError -> raise ArgumentError, wrong(options, :encode, "HEP.encode_option/0")
+      ArgumentError -> raise ArgumentError, wrong(options, :encode)
     else
       result -> written(result, packet)
     end
@@ -366,16 +366,16 @@ defmodule HEP do
     with {:ok, json} <- to_json(packet), do: objects(packets, [json | written])
   end
 
-  # The Erlang function knows the legal values: it is asked again, with one option at a time.
-  defp wrong(options, function, type) do
-    {name, value} = Enum.find(options, &wrong?(&1, function))
-    "invalid value #{inspect(value)} for option #{inspect(name)}, see the type #{type}"
+  defp wrong(options, kind) do
+    {name, value} = :hep_options.first_wrong(kind, options)
+    wanted = Map.fetch!(:hep_options.values(kind), name)
+    "invalid value #{inspect(value)} for option #{inspect(name)}, wanted is #{one_of(wanted)}"
   end
 
-  defp wrong?({name, value}, function) do
-    {:error, _} = apply(:hep, function, [<<>>, %{name => value}])
-    false
-  rescue
-    ArgumentError -> true
+  defp one_of([atom | _] = atoms) when is_atom(atom) do
+    {last, others} = atoms |> Enum.map(&inspect/1) |> List.pop_at(-1)
+    Enum.join(others, ", ") <> " or " <> last
   end
+
+  defp one_of(text), do: to_string(text)
 end

@@ -30,6 +30,15 @@
 %% How deep a sentence goes into a term.
 -define(DEPTH, 12).
 
+%% A badarg names the function that was called, with its arguments.
+-define(NAMED(Expression, Arguments),
+    try
+        Expression
+    catch
+        error:badarg -> erlang:error(badarg, Arguments, [{error_info, #{}}])
+    end
+).
+
 %% Decoding and encoding.
 -export([decode/1, decode/2, encode/1, encode/2, encode_iolist/1, encode_iolist/2, format_error/1]).
 %% A packet's fields: getter(Hep), setter(Value, Hep).
@@ -311,6 +320,8 @@ format_error({invalid_gzip, too_large}) ->
     "invalid gzip around the packet: it inflates beyond the limit";
 format_error({invalid_hep, Term}) ->
     text("not a #hep{} record: ~tP", [Term, ?DEPTH]);
+format_error({invalid_field, Field, Value}) when (Field =:= src_ip orelse Field =:= dst_ip), not is_tuple(Value) ->
+    text("~ts cannot be written: ~tP is not a tuple, such as {192,0,2,1}", [Field, Value, ?DEPTH]);
 format_error({invalid_field, Field, Value}) ->
     text("~ts cannot be written: ~tP", [Field, Value, ?DEPTH]);
 format_error({missing_field, Field}) ->
@@ -329,27 +340,22 @@ format_error(_) ->
 %% @private
 -spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() => unicode:chardata()}.
 format_error(badarg, [{_, Function, [Packet | _], _} | _]) when
-    Function =/= encode, not is_binary(Packet)
+    (Function =:= decode orelse Function =:= from_packet), not is_binary(Packet)
 ->
     #{1 => "not a binary"};
-format_error(badarg, [{_, _, [_], _} | _]) ->
-    #{1 => "not a packet, or not a packet's field"};
-format_error(badarg, [{_, Function, [_, Options], _} | _]) when is_map(Options) ->
-    Wrong = [Option || Option <- maps:to_list(Options), not is_option(Function, Option)],
-    #{2 => text("no such options, or not their values: ~tp", [Wrong])};
-format_error(badarg, _) ->
-    #{2 => "not a map of options"}.
-
-%% Asks the codec, which alone knows the options.
-is_option(encode, Option) -> is_taken(fun hep_nif:encode/3, Option);
-is_option(_, Option) -> is_taken(fun hep_nif:decode/3, Option).
-
-is_taken(Function, Option) ->
-    try
-        _ = Function(<<>>, [Option], 0),
-        true
-    catch
-        error:badarg -> false
+format_error(badarg, [{_, Function, [_, Options], _} | _]) when Function =:= decode; Function =:= from_packet ->
+    #{2 => hep_options:wrong(decode, Options)};
+format_error(badarg, [{_, Function, [_, Options], _} | _]) when Function =:= encode; Function =:= encode_iolist ->
+    #{2 => hep_options:wrong(encode, Options)};
+format_error(badarg, [{_, Function, Arguments, _} | _]) when
+    Function =:= get_version; Function =:= get_chunk; Function =:= get_chunks
+->
+    #{length(Arguments) => "not a parsed packet"};
+format_error(badarg, [{_, _, Arguments, _} | _]) ->
+    case lists:last(Arguments) of
+        #hep{} when length(Arguments) > 1 -> #{1 => "not a value of this field"};
+        #hep{} -> #{1 => "the chunks are not a list"};
+        _ -> #{length(Arguments) => "not a #hep{} record"}
     end.
 
 text(Format, Arguments) ->
@@ -365,7 +371,7 @@ new() ->
 %% @doc The version: `hep_v1', `hep_v2' or `hep_v3'.
 -spec version(t()) -> version_name() | undefined.
 version(Hep) ->
-    case field(#hep.version, Hep) of
+    case ?NAMED(field(#hep.version, Hep), [Hep]) of
         1 -> hep_v1;
         2 -> hep_v2;
         3 -> hep_v3;
@@ -374,7 +380,7 @@ version(Hep) ->
 
 %% @doc Sets the version, by name or number.
 -spec version(version_name() | version(), t()) -> t().
-version(Version, Hep) -> field(#hep.version, number(Version, 1, 3, fun version_number/1), Hep).
+version(Version, Hep) -> ?NAMED(field(#hep.version, number(Version, 1, 3, fun version_number/1), Hep), [Version, Hep]).
 
 version_number(hep_v1) -> 1;
 version_number(hep_v2) -> 2;
@@ -383,88 +389,88 @@ version_number(_) -> undefined.
 
 %% @doc The protocol family: `ipv4', `ipv6', or `undefined' when the packet does not say.
 -spec protocol_family(t()) -> protocol_family() | undefined.
-protocol_family(Hep) -> hep_registry:protocol_family_name(field(#hep.protocol_family, Hep)).
+protocol_family(Hep) -> hep_registry:protocol_family_name(?NAMED(field(#hep.protocol_family, Hep), [Hep])).
 
 %% @doc Sets the protocol family, by name or number.
 -spec protocol_family(protocol_family() | uint8() | undefined, t()) -> t().
 protocol_family(Family, Hep) ->
-    Number = number(Family, 0, 16#ff, fun hep_registry:protocol_family_number/1),
-    field(#hep.protocol_family, Number, Hep).
+    Number = ?NAMED(number(Family, 0, 16#ff, fun hep_registry:protocol_family_number/1), [Family, Hep]),
+    ?NAMED(field(#hep.protocol_family, Number, Hep), [Family, Hep]).
 
 %% @doc The IP protocol id: 6 TCP, 17 UDP, 132 SCTP. Kamailio writes 22 for TLS.
 -spec protocol(t()) -> uint16() | undefined.
-protocol(Hep) -> field(#hep.protocol, Hep).
+protocol(Hep) -> ?NAMED(field(#hep.protocol, Hep), [Hep]).
 
 -spec protocol(uint16() | undefined, t()) -> t().
-protocol(Protocol, Hep) -> field(#hep.protocol, Protocol, Hep).
+protocol(Protocol, Hep) -> ?NAMED(field(#hep.protocol, Protocol, Hep), [Protocol, Hep]).
 
 %% @doc The source address of the captured packet.
 -spec src_ip(t()) -> inet:ip_address() | undefined.
-src_ip(Hep) -> field(#hep.src_ip, Hep).
+src_ip(Hep) -> ?NAMED(field(#hep.src_ip, Hep), [Hep]).
 
 -spec src_ip(inet:ip_address() | undefined, t()) -> t().
-src_ip(Address, Hep) -> field(#hep.src_ip, Address, Hep).
+src_ip(Address, Hep) -> ?NAMED(field(#hep.src_ip, Address, Hep), [Address, Hep]).
 
 %% @doc The source port of the captured packet.
 -spec src_port(t()) -> inet:port_number() | undefined.
-src_port(Hep) -> field(#hep.src_port, Hep).
+src_port(Hep) -> ?NAMED(field(#hep.src_port, Hep), [Hep]).
 
 -spec src_port(inet:port_number() | undefined, t()) -> t().
-src_port(Port, Hep) -> field(#hep.src_port, Port, Hep).
+src_port(Port, Hep) -> ?NAMED(field(#hep.src_port, Port, Hep), [Port, Hep]).
 
 %% @doc The destination address of the captured packet.
 -spec dst_ip(t()) -> inet:ip_address() | undefined.
-dst_ip(Hep) -> field(#hep.dst_ip, Hep).
+dst_ip(Hep) -> ?NAMED(field(#hep.dst_ip, Hep), [Hep]).
 
 -spec dst_ip(inet:ip_address() | undefined, t()) -> t().
-dst_ip(Address, Hep) -> field(#hep.dst_ip, Address, Hep).
+dst_ip(Address, Hep) -> ?NAMED(field(#hep.dst_ip, Address, Hep), [Address, Hep]).
 
 %% @doc The destination port of the captured packet.
 -spec dst_port(t()) -> inet:port_number() | undefined.
-dst_port(Hep) -> field(#hep.dst_port, Hep).
+dst_port(Hep) -> ?NAMED(field(#hep.dst_port, Hep), [Hep]).
 
 -spec dst_port(inet:port_number() | undefined, t()) -> t().
-dst_port(Port, Hep) -> field(#hep.dst_port, Port, Hep).
+dst_port(Port, Hep) -> ?NAMED(field(#hep.dst_port, Port, Hep), [Port, Hep]).
 
 %% @doc When the payload was captured. Version 1 carries no time: it is the time of decoding.
 %% A sender's microseconds may be a second or more.
 -spec timestamp(t()) -> erlang:timestamp() | undefined.
-timestamp(Hep) -> field(#hep.timestamp, Hep).
+timestamp(Hep) -> ?NAMED(field(#hep.timestamp, Hep), [Hep]).
 
 -spec timestamp(erlang:timestamp() | undefined, t()) -> t().
-timestamp(Timestamp, Hep) -> field(#hep.timestamp, Timestamp, Hep).
+timestamp(Timestamp, Hep) -> ?NAMED(field(#hep.timestamp, Timestamp, Hep), [Timestamp, Hep]).
 
 %% @doc The capture agent id: 16 bits in version 2, 32 in version 3, none in version 1.
 -spec node_id(t()) -> uint32() | undefined.
-node_id(Hep) -> field(#hep.node_id, Hep).
+node_id(Hep) -> ?NAMED(field(#hep.node_id, Hep), [Hep]).
 
 -spec node_id(uint32() | undefined, t()) -> t().
-node_id(Id, Hep) -> field(#hep.node_id, Id, Hep).
+node_id(Id, Hep) -> ?NAMED(field(#hep.node_id, Id, Hep), [Id, Hep]).
 
 %% @doc What the payload is: a name, or the number where there is none.
 -spec payload_type(t()) -> payload_type() | uint8().
-payload_type(Hep) -> hep_registry:payload_type_name(field(#hep.payload_type, Hep)).
+payload_type(Hep) -> hep_registry:payload_type_name(?NAMED(field(#hep.payload_type, Hep), [Hep])).
 
 %% @doc Sets what the payload is, by name or number.
 -spec payload_type(payload_type() | uint8(), t()) -> t().
 payload_type(Type, Hep) when Type =/= undefined ->
-    Number = number(Type, 0, 16#ff, fun hep_registry:payload_type_number/1),
-    field(#hep.payload_type, Number, Hep);
-payload_type(_, _) ->
-    erlang:error(badarg).
+    Number = ?NAMED(number(Type, 0, 16#ff, fun hep_registry:payload_type_number/1), [Type, Hep]),
+    ?NAMED(field(#hep.payload_type, Number, Hep), [Type, Hep]);
+payload_type(Type, Hep) ->
+    erlang:error(badarg, [Type, Hep], [{error_info, #{}}]).
 
 %% @doc The captured payload, inflated where it came compressed.
 -spec payload(t()) -> binary().
-payload(Hep) -> field(#hep.payload, Hep).
+payload(Hep) -> ?NAMED(field(#hep.payload, Hep), [Hep]).
 
 -spec payload(binary(), t()) -> t().
-payload(Payload, Hep) -> field(#hep.payload, Payload, Hep).
+payload(Payload, Hep) -> ?NAMED(field(#hep.payload, Payload, Hep), [Payload, Hep]).
 
 %% @doc The vendor of the packet's vendor chunks, the last one's where they differ; `unknown' when there
 %% are none, and `undefined' in versions 1 and 2, which have no chunks.
 -spec vendor(t()) -> vendor() | vendor_id() | undefined.
 vendor(Hep) ->
-    case field(#hep.version, Hep) of
+    case ?NAMED(field(#hep.version, Hep), [Hep]) of
         3 ->
             Ids = [Id || {{Id, _}, _} <- chunks(Hep), Id =/= 0],
             hep_registry:vendor_name(lists:last([0 | Ids]));
@@ -476,11 +482,10 @@ vendor(Hep) ->
 %% behind the others. The mark of another vendor is taken off; `unknown' and `undefined' leave none.
 -spec vendor(vendor() | vendor_id() | undefined, t()) -> t().
 vendor(Vendor, Hep) ->
-    Unmarked = [Chunk || Chunk <- chunks(Hep), not is_mark(Chunk)],
-    case number(Vendor, 0, 16#ffff, fun hep_registry:vendor_number/1) of
-        None when None =:= 0; None =:= undefined -> field(#hep.chunks, Unmarked, Hep);
-        Number -> field(#hep.chunks, Unmarked ++ [{{Number, 0}, {0, <<>>}}], Hep)
-    end.
+    Number = ?NAMED(number(Vendor, 0, 16#ffff, fun hep_registry:vendor_number/1), [Vendor, Hep]),
+    Unmarked = [Chunk || Chunk <- ?NAMED(chunks(Hep), [Vendor, Hep]), not is_mark(Chunk)],
+    Mark = [{{Number, 0}, {0, <<>>}} || Number =/= 0, Number =/= undefined],
+    Hep#hep{chunks = Unmarked ++ Mark}.
 
 is_mark({{Vendor, 0}, {0, <<>>}}) when Vendor =/= 0 -> true;
 is_mark({{Vendor, 0}, <<>>}) when Vendor =/= 0 -> true;
@@ -490,39 +495,40 @@ is_mark(_) -> false.
 
 %% @doc The id that the packets of one call have in common.
 -spec correlation_id(t()) -> binary() | undefined.
-correlation_id(Hep) -> generic(correlation_id, Hep).
+correlation_id(Hep) -> ?NAMED(generic(correlation_id, Hep), [Hep]).
 
 -spec correlation_id(binary() | undefined, t()) -> t().
-correlation_id(Id, Hep) -> generic(correlation_id, Id, Hep).
+correlation_id(Id, Hep) -> ?NAMED(generic(correlation_id, Id, Hep), [Id, Hep]).
 
 %% @doc The VLAN that the payload was captured in; `undefined' where it does not fit 16 bits.
 -spec vlan_id(t()) -> uint16() | undefined.
 vlan_id(Hep) ->
-    unsigned(generic(vlan_id, Hep), 16#ffff).
+    unsigned(?NAMED(generic(vlan_id, Hep), [Hep]), 16#ffff).
 
 -spec vlan_id(uint16() | undefined, t()) -> t().
-vlan_id(undefined, Hep) -> generic(vlan_id, undefined, Hep);
-vlan_id(Id, Hep) when is_integer(Id), Id >= 0, Id =< 16#ffff -> generic(vlan_id, <<Id:16>>, Hep);
-vlan_id(_, _) -> erlang:error(badarg).
+vlan_id(undefined, Hep) -> ?NAMED(generic(vlan_id, undefined, Hep), [undefined, Hep]);
+vlan_id(Id, Hep) when is_integer(Id), Id >= 0, Id =< 16#ffff -> ?NAMED(generic(vlan_id, <<Id:16>>, Hep), [Id, Hep]);
+vlan_id(Id, Hep) -> erlang:error(badarg, [Id, Hep], [{error_info, #{}}]).
 
 %% @doc The name of the capture agent: bytes, mostly but not always UTF-8.
 -spec node_name(t()) -> binary() | undefined.
-node_name(Hep) -> generic(node_name, Hep).
+node_name(Hep) -> ?NAMED(generic(node_name, Hep), [Hep]).
 
 -spec node_name(binary() | undefined, t()) -> t().
-node_name(Name, Hep) -> generic(node_name, Name, Hep).
+node_name(Name, Hep) -> ?NAMED(generic(node_name, Name, Hep), [Name, Hep]).
 
 %% @doc The key that the capture agent authenticates itself with.
 -spec auth_key(t()) -> binary() | undefined.
-auth_key(Hep) -> generic(auth_key, Hep).
+auth_key(Hep) -> ?NAMED(generic(auth_key, Hep), [Hep]).
 
 -spec auth_key(binary() | undefined, t()) -> t().
-auth_key(Key, Hep) -> generic(auth_key, Key, Hep).
+auth_key(Key, Hep) -> ?NAMED(generic(auth_key, Key, Hep), [Key, Hep]).
 
 %% @doc The value of a chunk without a field of its own; of several equal chunks the last one's.
 -spec chunk(vendor_id(), chunk_id(), t()) -> binary() | undefined.
 chunk(VendorId, ChunkId, Hep) ->
-    case lists:keyfind({VendorId, ChunkId}, 1, lists:reverse(chunks(Hep))) of
+    Chunks = ?NAMED(chunks(Hep), [VendorId, ChunkId, Hep]),
+    case lists:keyfind({VendorId, ChunkId}, 1, lists:reverse(Chunks)) of
         {_, {_Length, Value}} -> Value;
         {_, Value} -> Value;
         _ -> undefined
@@ -577,12 +583,13 @@ number(Name, _, _, NumberOf) ->
 %% @doc The version of a parsed packet.
 -spec get_version(state()) -> version().
 get_version({hep, Version, _Chunks}) -> Version;
-get_version(_) -> erlang:error(badarg).
+get_version(State) -> erlang:error(badarg, [State], [{error_info, #{}}]).
 
 %% @doc The value of a parsed packet's chunk; of several equal chunks the first one's.
 -spec get_chunk(vendor_id(), chunk_id(), state()) -> {ok, binary()} | not_found.
 get_chunk(VendorId, ChunkId, State) ->
-    case lists:keyfind(<<VendorId:16, ChunkId:16>>, 1, get_chunks(State)) of
+    Chunks = ?NAMED(get_chunks(State), [VendorId, ChunkId, State]),
+    case lists:keyfind(<<VendorId:16, ChunkId:16>>, 1, Chunks) of
         {<<VendorId:16, ChunkId:16>>, Value} -> {ok, Value};
         _ -> not_found
     end.
@@ -590,4 +597,4 @@ get_chunk(VendorId, ChunkId, State) ->
 %% @doc The chunks of a parsed packet, in order, as `{<<VendorId:16, ChunkId:16>>, Value}'.
 -spec get_chunks(state()) -> [parsed_chunk()].
 get_chunks({hep, _Version, Chunks}) -> Chunks;
-get_chunks(_) -> erlang:error(badarg).
+get_chunks(State) -> erlang:error(badarg, [State], [{error_info, #{}}]).

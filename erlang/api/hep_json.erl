@@ -29,22 +29,24 @@
 %% @doc The JSON of a decoded packet or of a parsed one, or the array of a list of them. Raises `badarg' for
 %% what is none.
 -spec encode(hep:hep() | hep:state() | [hep:hep() | hep:state()]) -> binary().
-encode(Packets) when is_list(Packets) ->
+encode(Packets) when length(Packets) >= 0 ->
     try
         iolist_to_binary([$[, lists:join($,, [object(Packet) || Packet <- Packets]), $]])
     catch
-        error:_ -> erlang:error(badarg, [Packets])
+        error:badarg -> erlang:error(badarg, [Packets])
     end;
 encode(Packet) ->
     try
         object(Packet)
     catch
-        error:_ -> erlang:error(badarg, [Packet])
+        error:badarg -> erlang:error(badarg, [Packet])
     end.
 
 object(#hep{} = Hep) ->
-    {ok, Json} = encode_record(Hep),
-    Json;
+    case encode_record(Hep) of
+        {ok, Json} -> Json;
+        {error, _} -> erlang:error(badarg)
+    end;
 object(State) ->
     Chunks = hep:get_chunks(State),
     Size = hep_size:parsed_chunks(Chunks),
@@ -72,7 +74,7 @@ from_packet(Packet, Options) ->
     try
         hep_nif:packet_to_json(Packet, hep:option_list(Options), byte_size(Packet))
     catch
-        error:_ -> erlang:error(badarg, [Packet, Options], [{error_info, #{module => hep}}])
+        error:badarg -> erlang:error(badarg, [Packet, Options], [{error_info, #{module => hep}}])
     end.
 
 %% @doc Reads the JSON of a packet, or of an array of packets. Raises `badarg' for what is no binary.

@@ -29,82 +29,82 @@
 -spec decode(binary(), options(), size()) ->
     {ok, hep:hep()} | {ok, hep:hep(), hep:reason()} | {error, hep:reason()}.
 decode(_Packet, _Options, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec parse(binary(), keys(), size()) -> {ok, hep:state()} | {error, hep:reason()}.
 parse(_Packet, _Keys, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec encode(hep:hep(), options(), size()) -> {ok, binary()} | {error, hep:encode_reason()}.
 encode(_Hep, _Options, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec encode_iolist(hep:hep(), options(), size()) -> {ok, iolist()} | {error, hep:encode_reason()}.
 encode_iolist(_Hep, _Options, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec packet_to_json(binary(), options(), size()) ->
     {ok, binary()} | {ok, binary(), hep:reason()} | {error, hep:reason()}.
 packet_to_json(_Packet, _Options, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec record_to_json(hep:hep(), size()) -> {ok, binary()} | {error, hep:encode_reason()}.
 record_to_json(_Hep, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec chunks_to_json(hep:version(), [hep:parsed_chunk()], size()) -> {ok, binary()}.
 chunks_to_json(_Version, _Chunks, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec from_json(binary(), size()) -> {ok, hep:hep() | [hep:hep()]} | {error, hep_json:reason()}.
 from_json(_Json, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 %% `unmeasured': the size is needed.
 -spec transform([hep:parsed_chunk()], names(), keys(), size() | unmeasured) -> properties() | unmeasured.
 transform(_Chunks, _Names, _Keys, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec transform_packet(binary(), names(), size()) ->
     {ok, hep:version(), properties()} | {error, hep:reason()}.
 transform_packet(_Packet, _Names, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec transform_record(hep:hep(), names(), size()) -> properties().
 transform_record(_Hep, _Names, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec sip_summary(binary(), size()) -> {ok, hep_sip:summary()} | {error, hep_sip:reason()}.
 sip_summary(_Message, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec sip_headers(binary(), size()) -> {ok, [{binary(), binary()}]} | {error, hep_sip:reason()}.
 sip_headers(_Message, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec sip_header(binary(), binary(), size()) -> {ok, [binary()]} | {error, hep_sip:reason()}.
 sip_header(_Name, _Message, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec udp_attach(Descriptor :: integer()) -> {ok, udp()} | {error, udp_error()}.
 udp_attach(_Descriptor) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec udp_read(udp(), Datagrams :: non_neg_integer(), Bytes :: non_neg_integer()) ->
     {all | more, [datagram()]} | {error, udp_error()}.
 udp_read(_Udp, _Datagrams, _Bytes) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 -spec udp_close(udp()) -> ok.
 udp_close(_Udp) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 %% For a listener, before it decodes; of versions 1 and 2 it is the version alone that counts.
 -spec glance(binary(), strict | lenient, size()) ->
     {hep:version(), 0..255, AuthKey :: binary() | undefined, plain | compressed | keep_alive, Chunks :: non_neg_integer()}
     | {error, hep:reason()}.
 glance(_Packet, _Lengths, _Size) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 %% The gzip member that the bytes begin with: a packet, and how many bytes the member has; or what was inflated so far,
 %% for `unpack_more/3'.
@@ -113,7 +113,7 @@ glance(_Packet, _Lengths, _Size) ->
     | {partial, reference(), Step :: non_neg_integer()}
     | invalid.
 unpack(_Bytes) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
 %% With the bytes that follow. `stale': bytes were given for this step before.
 -spec unpack_more(reference(), Step :: non_neg_integer(), binary()) ->
@@ -122,7 +122,16 @@ unpack(_Bytes) ->
     | invalid
     | stale.
 unpack_more(_Member, _Step, _Bytes) ->
-    erlang:nif_error(not_loaded).
+    not_loaded().
 
+%% Without the library each function says why, at the first load. A library that works is not replaced by one that does
+%% not load.
 load() ->
-    hep_nif_path:load(fun(Path) -> erlang:load_nif(Path, 0) end).
+    Result = hep_nif_path:load(fun(Path) -> erlang:load_nif(Path, 0) end),
+    case {Result, erlang:module_loaded(?MODULE)} of
+        {{error, Text}, false} -> persistent_term:put({?MODULE, not_loaded}, Text);
+        _ -> Result
+    end.
+
+not_loaded() ->
+    erlang:nif_error({not_loaded, persistent_term:get({?MODULE, not_loaded}, "")}).

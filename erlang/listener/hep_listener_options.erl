@@ -92,16 +92,8 @@ checked(All, Options) ->
 
 %% @doc A sentence about an error of `hep_listener:start_link/1'.
 -spec format_error(hep_listener:start_error()) -> string().
-format_error({bad_option, {Name, Value}}) ->
-    case maps:find(Name, ?WANTED) of
-        {ok, Wanted} when Value =:= missing -> say("the option ~p is missing: ~ts", [Name, Wanted]);
-        %% No secrets.
-        {ok, Wanted} when Name =:= auth_keys; Name =:= tls -> say("the option ~p is wrong: wanted is ~ts", [Name, Wanted]);
-        {ok, Wanted} -> say("the option ~p is ~0p: wanted is ~ts", [Name, Value, Wanted]);
-        error -> say("unknown option ~0p", [Name])
-    end;
-format_error({bad_option, Options}) ->
-    say("the options are ~0P: wanted is a map (in Elixir, a keyword list)", [Options, 20]);
+format_error({bad_option, _} = Error) ->
+    hep_options:format_error(Error, ?WANTED, secrets());
 format_error({cannot_start, Application, Reason}) ->
     say("the application ~p, which auth_keys and TLS need, cannot be started: ~0p", [Application, Reason]);
 format_error({listen, Transport, Reason}) ->

@@ -31,7 +31,7 @@
 %% to `max_inflated' bytes of the request's options, 256 KiB by default, whose JSON is up to six times as long.
 -module(hep_port).
 
--export([start_link/1, child_spec/1, stop/1]).
+-export([start_link/1, child_spec/1, stop/1, format_error/1]).
 -export([parse/2, decode/2, decode/3, encode/2, encode/3, transform/2, to_json/2, from_json/2, batch/2]).
 
 -export_type([options/0, server/0, request/0, failure/0]).
@@ -79,6 +79,14 @@
 -define(LEAST_FRAME, 128 * 1024).
 -define(MOST_FRAME, 16#7fffffff).
 
+%% For people.
+-define(WANTED, #{
+    name => "{local, Atom}, {global, Term} or {via, Module, Term}",
+    program => "the path of the program, a string or a binary",
+    timeout => "milliseconds, at least 1",
+    max_frame => "an integer from 131072 to 2147483647, in bytes"
+}).
+
 %%% The server
 
 %% @doc Starts the program and the process that owns it.
@@ -110,6 +118,22 @@ check(#{} = Options) ->
     end;
 check(Options) ->
     {error, {bad_option, Options}}.
+
+%% @doc A sentence about an error of {@link start_link/1}, or about a reason of one of the calls. Raises `badarg' for what
+%% is neither.
+-spec format_error({bad_option, term()} | failure() | hep:reason() | hep:encode_reason() | hep_json:reason()) -> string().
+format_error({bad_option, _} = Error) ->
+    hep_options:format_error(Error, ?WANTED, []);
+format_error(timeout) ->
+    "the program did not answer in time";
+format_error(port_restarted) ->
+    "the program has ended before it answered";
+format_error(overloaded) ->
+    "too many bytes of requests are under way";
+format_error({too_large, Bytes}) ->
+    lists:flatten(io_lib:format("the request or its answer has ~b bytes or more: max_frame allows fewer", [Bytes]));
+format_error(Reason) ->
+    hep:format_error(Reason).
 
 defaults() ->
     #{program => hep_nif_path:program(), timeout => ?TIMEOUT, max_frame => ?MAX_FRAME}.

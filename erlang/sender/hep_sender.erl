@@ -247,8 +247,15 @@ flush(Sender, Timeout) when Timeout =:= infinity; is_integer(Timeout), Timeout >
 info(Sender) ->
     gen_server:call(Sender, info, infinity).
 
-%% @doc Says in a sentence what a reason of {@link send/2} means. Raises `badarg' for what is no reason.
--spec format_error(reason()) -> string().
+%% @doc A sentence about a reason of {@link send/2}, or about an error of {@link start_link/1}. Raises `badarg' for what is
+%% neither.
+-spec format_error(reason() | {bad_option, term()} | no_cacerts | {cannot_start, ssl, term()}) -> string().
+format_error({bad_option, _} = Error) ->
+    hep_sender_options:format_error(Error);
+format_error(no_cacerts) ->
+    hep_sender_options:format_error(no_cacerts);
+format_error({cannot_start, _, _} = Error) ->
+    hep_sender_options:format_error(Error);
 format_error({unframed_version, Version}) ->
     text("version ~b has no length: on a stream its packets cannot be told apart", [Version]);
 format_error({datagram_too_large, Size}) ->

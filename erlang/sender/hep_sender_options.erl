@@ -2,12 +2,35 @@
 %% The options of `hep_sender:start_link/1', checked and completed.
 -module(hep_sender_options).
 
--export([check/1, secrets/0]).
+-export([check/1, secrets/0, format_error/1]).
 
 %% A queue that the largest packet does not fit into would be of no use.
 -define(LARGEST, 65535).
 %% These would take the framing, or the socket, out of the sender's hands.
 -define(OURS, [active, mode, packet, packet_size, header, send_timeout, send_timeout_close, linger, sndbuf, cb_info]).
+
+%% For people.
+-define(WANTED, #{
+    name => "{local, Atom}, {global, Term} or {via, Module, Term}",
+    transport => "udp, tcp or tls",
+    targets => "a list of {Host, Port}, at least one: the host as a name or an address",
+    strategy => "all or failover",
+    queue => "an integer from 1 to 2147483647, in packets",
+    queue_bytes => "an integer of at least 65535",
+    batch_bytes => "an integer from 1 to 2147483647",
+    backoff => "{Least, Most} in milliseconds, the least at least 1 and not above the most",
+    connect_timeout => "milliseconds, at least 1",
+    send_timeout => "milliseconds, at least 1",
+    resolve_every => "milliseconds, at least 1, or infinity",
+    capture_id => "an integer of 32 bits",
+    node_name => "a binary that is not empty",
+    auth_key => "a binary that is not empty",
+    encode => "the options v2_style and compress of hep:encode/2, as a map",
+    sndbuf => "an integer from 1 to 2147483647, in bytes",
+    tls =>
+        "with transport tls, a list of options of ssl:connect/3 without those that the sender sets itself, the trusted "
+        "certificates (cacerts or cacertfile) among them unless the system has some"
+}).
 
 -type error() :: {bad_option, {atom(), term()} | term()} | no_cacerts | {cannot_start, ssl, term()}.
 
@@ -21,6 +44,17 @@ check(Options) when is_map(Options) ->
     end;
 check(Options) ->
     bad(Options).
+
+%% A sentence about an error of `hep_sender:start_link/1'.
+-spec format_error(error()) -> string().
+format_error({bad_option, {Name, undefined}}) ->
+    hep_options:format_error({bad_option, {Name, missing}}, ?WANTED, secrets());
+format_error({bad_option, _} = Error) ->
+    hep_options:format_error(Error, ?WANTED, secrets());
+format_error(no_cacerts) ->
+    "there are no trusted certificates: wanted is cacerts or cacertfile among the options tls, or verify_none";
+format_error({cannot_start, Application, Reason}) ->
+    lists:flatten(io_lib:format("the application ~p cannot be started: ~0tp", [Application, Reason])).
 
 %% What nobody is to read in a log.
 -spec secrets() -> [atom()].

@@ -30,18 +30,20 @@ defmodule HEPTest do
   end
 
   test "a wrong value of an option is named" do
-    for {name, value} <- [
-          header_length: :lax,
-          header_length: nil,
-          v2_order: "big",
-          v2_order: :middle,
-          capture_id: true,
-          max_inflated: -1,
-          max_inflated: 1.0,
-          max_inflated: :infinity
+    number = "an integer from 0 to 18446744073709551615"
+
+    for {{name, value}, wanted} <- [
+          {{:header_length, :lax}, ":strict or :ignore"},
+          {{:header_length, nil}, ":strict or :ignore"},
+          {{:v2_order, "big"}, ":auto, :big or :little"},
+          {{:v2_order, :middle}, ":auto, :big or :little"},
+          {{:capture_id, true}, ":keep or :repair"},
+          {{:lengths, :long}, ":strict or :lenient"},
+          {{:max_inflated, -1}, number},
+          {{:max_inflated, 1.0}, number},
+          {{:max_inflated, :infinity}, number}
         ] do
-      message =
-        "invalid value #{inspect(value)} for option #{inspect(name)}, see the type HEP.option/0"
+      message = "invalid value #{inspect(value)} for option #{inspect(name)}, wanted is #{wanted}"
 
       legal = if name == :capture_id, do: [header_length: :ignore], else: [capture_id: :repair]
 

@@ -396,21 +396,21 @@ wrong_option_test_() ->
             [?assertEqual(Text, badarg(Hep, Options)) || Hep <- [hep(1), hep(2), hep(3), foo]]
         end}
      || {Options, Text} <- [
-            {#{v2_style => native}, "no such options, or not their values: [{v2_style,native}]"},
-            {#{v2_style => <<"c">>}, "no such options, or not their values: [{v2_style,<<\"c\">>}]"},
-            {#{compress => deflate}, "no such options, or not their values: [{compress,deflate}]"},
-            {#{compress => true}, "no such options, or not their values: [{compress,true}]"},
-            {#{auth_key => "key"}, "no such options, or not their values: [{auth_key,\"key\"}]"},
-            {#{auth_key => undefined}, "no such options, or not their values: [{auth_key,undefined}]"},
-            {#{auth_key => <<1:3>>}, "no such options, or not their values: [{auth_key,<<1:3>>}]"},
-            {#{v2_order => big}, "no such options, or not their values: [{v2_order,big}]"},
-            {#{1 => 2}, "no such options, or not their values: [{1,2}]"},
+            {#{v2_style => native}, "the option v2_style is native: wanted is documented, c or forks"},
+            {#{v2_style => <<"c">>}, "the option v2_style is <<\"c\">>: wanted is documented, c or forks"},
+            {#{compress => deflate}, "the option compress is deflate: wanted is none, zlib or gzip"},
+            {#{compress => true}, "the option compress is true: wanted is none, zlib or gzip"},
+            {#{auth_key => "key"}, "the option auth_key is wrong: wanted is a binary"},
+            {#{auth_key => undefined}, "the option auth_key is wrong: wanted is a binary"},
+            {#{auth_key => <<1:3>>}, "the option auth_key is wrong: wanted is a binary"},
+            {#{v2_order => big}, "unknown option v2_order: known are auth_key, compress and v2_style"},
+            {#{1 => 2}, "unknown option 1: known are auth_key, compress and v2_style"},
             {#{compress => zlib, v2_style => no, auth_key => <<>>},
-                "no such options, or not their values: [{v2_style,no}]"},
-            {[], "not a map of options"},
-            {[{compress, zlib}], "not a map of options"},
-            {none, "not a map of options"},
-            {<<>>, "not a map of options"}
+                "the option v2_style is no: wanted is documented, c or forks"},
+            {[], "not a map of options, such as #{v2_style => c}"},
+            {[{compress, zlib}], "not a map of options, such as #{v2_style => c}"},
+            {none, "not a map of options, such as #{v2_style => c}"},
+            {<<>>, "not a map of options, such as #{v2_style => c}"}
         ]
     ].
 

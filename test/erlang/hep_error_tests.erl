@@ -77,38 +77,85 @@ format_error_of_no_reason_test() ->
 %%% Options
 
 wrong_option_test_() ->
+    Unknown = ": known are capture_id, header_length, lengths, max_inflated, timestamp and v2_order",
+    Number = ": wanted is an integer from 0 to 18446744073709551615",
     [
-        {lists:flatten(io_lib:format("~p", [Options])), fun() ->
-            {Info, Text} = badarg(<<>>, Options),
-            ?assertMatch([2], maps:keys(Info)),
-            ?assertNotEqual(nomatch, string:find(Text, "no such options"))
-        end}
-     || Options <- [
-            #{header_length => lax},
-            #{header_length => <<"strict">>},
-            #{header_length => undefined},
-            #{v2_order => native},
-            #{v2_order => 1},
-            #{capture_id => shift},
-            #{capture_id => true},
-            #{max_inflated => -1},
-            #{max_inflated => 1 bsl 64},
-            #{max_inflated => 1.0},
-            #{max_inflated => infinity},
-            #{max_inflated => "1"},
-            #{no_such_option => 1},
-            #{"header_length" => strict},
-            #{1 => 2},
-            #{{} => {}},
-            #{header_length => ignore, v2_order => middle}
+        {lists:flatten(io_lib:format("~p", [Options])),
+            ?_assertEqual({#{2 => Expected}, Expected}, badarg(<<>>, Options))}
+     || {Options, Expected} <- [
+            {#{header_length => lax}, "the option header_length is lax: wanted is strict or ignore"},
+            {#{header_length => <<"strict">>}, "the option header_length is <<\"strict\">>: wanted is strict or ignore"},
+            {#{header_length => undefined}, "the option header_length is undefined: wanted is strict or ignore"},
+            {#{v2_order => native}, "the option v2_order is native: wanted is auto, big or little"},
+            {#{v2_order => 1}, "the option v2_order is 1: wanted is auto, big or little"},
+            {#{capture_id => shift}, "the option capture_id is shift: wanted is keep or repair"},
+            {#{timestamp => true}, "the option timestamp is true: wanted is repair or keep"},
+            {#{lengths => x}, "the option lengths is x: wanted is strict or lenient"},
+            {#{max_inflated => -1}, "the option max_inflated is -1" ++ Number},
+            {#{max_inflated => 1 bsl 64}, "the option max_inflated is 18446744073709551616" ++ Number},
+            {#{max_inflated => 1.0}, "the option max_inflated is 1.0" ++ Number},
+            {#{max_inflated => infinity}, "the option max_inflated is infinity" ++ Number},
+            {#{max_inflated => "1"}, "the option max_inflated is \"1\"" ++ Number},
+            {#{no_such_option => 1}, "unknown option no_such_option" ++ Unknown},
+            {#{"header_length" => strict}, "unknown option \"header_length\"" ++ Unknown},
+            {#{1 => 2}, "unknown option 1" ++ Unknown},
+            {#{{} => {}}, "unknown option {}" ++ Unknown},
+            {#{header_length => ignore, v2_order => middle}, "the option v2_order is middle: wanted is auto, big or little"}
         ]
     ].
 
-%% Only what is wrong is named.
-wrong_option_is_named_test() ->
-    {_, Text} = badarg(<<>>, #{header_length => ignore, v2_order => middle}),
-    ?assertNotEqual(nomatch, string:find(Text, "{v2_order,middle}")),
-    ?assertEqual(nomatch, string:find(Text, "header_length")).
+%% The values that are named are those that the codec takes, and the options that are named are all.
+named_values_are_taken_test_() ->
+    [
+        {lists:flatten(io_lib:format("~p", [Option])), ?_assertEqual(none, hep_options:first_wrong(Kind, Option))}
+     || Kind <- [decode, encode], {Name, Values} <- maps:to_list(hep_options:values(Kind)), Value <- taken(Values),
+        Option <- [#{Name => Value}]
+    ].
+
+taken("an integer" ++ _) -> [0, 18446744073709551615];
+taken("a binary") -> [<<>>];
+taken(Values) -> Values.
+
+%% A badarg names the function and says what is wrong with which argument.
+named_function_test_() ->
+    Hep = hep:new(),
+    Getters = [
+        version, protocol_family, protocol, src_ip, src_port, dst_ip, dst_port, timestamp, node_id, payload_type, payload,
+        vendor, correlation_id, vlan_id, node_name, auth_key
+    ],
+    Calls =
+        [{Getter, [undefined], #{1 => "not a #hep{} record"}} || Getter <- Getters] ++
+            [{Setter, [undefined, x], #{2 => "not a #hep{} record"}} || Setter <- Getters -- [payload_type]] ++
+            [
+                {payload_type, [undefined, Hep], #{1 => "not a value of this field"}},
+                {version, [4, Hep], #{1 => "not a value of this field"}},
+                {protocol_family, [ipv5, Hep], #{1 => "not a value of this field"}},
+                {vendor, [nobody, Hep], #{1 => "not a value of this field"}},
+                {vlan_id, [65536, Hep], #{1 => "not a value of this field"}},
+                {node_name, ["name", Hep], #{1 => "not a value of this field"}},
+                {correlation_id, [Hep#hep{chunks = x}], #{1 => "the chunks are not a list"}},
+                {chunk, [0, 17, x], #{3 => "not a #hep{} record"}},
+                {get_version, [x], #{1 => "not a parsed packet"}},
+                {get_chunk, [0, 15, x], #{3 => "not a parsed packet"}},
+                {get_chunks, [x], #{1 => "not a parsed packet"}}
+            ],
+    [
+        {atom_to_list(Function), fun() ->
+            try apply(hep, Function, Arguments) of
+                Answer -> error({no_badarg, Answer})
+            catch
+                error:badarg:Stacktrace ->
+                    ?assertMatch([{hep, Function, Arguments, _} | _], Stacktrace),
+                    ?assertMatch(#{}, proplists:get_value(error_info, element(4, hd(Stacktrace)))),
+                    ?assertEqual(Info, hep:format_error(badarg, Stacktrace))
+            end
+        end}
+     || {Function, Arguments, Info} <- Calls
+    ].
+
+address_as_text_test() ->
+    {error, Reason} = hep:encode((hep:new())#hep{src_ip = "192.0.2.1"}),
+    ?assertEqual("src_ip cannot be written: \"192.0.2.1\" is not a tuple, such as {192,0,2,1}", hep:format_error(Reason)).
 
 %% What the shell shows of it.
 the_shell_explains_a_badarg_test() ->
@@ -117,7 +164,7 @@ the_shell_explains_a_badarg_test() ->
     catch
         error:badarg:Stacktrace ->
             Shown = lists:flatten(erl_error:format_exception(error, badarg, Stacktrace)),
-            ?assertNotEqual(nomatch, string:find(Shown, "argument 2: no such options"))
+            ?assertNotEqual(nomatch, string:find(Shown, "argument 2: unknown option no_such_option: known are"))
     end.
 
 options_that_are_no_map_test_() ->

@@ -60,10 +60,29 @@ any_folder(Folder) ->
 no_library(Folder) ->
     copy(beams(), filename:join(Folder, "ebin")),
     with_peer(filename:join(Folder, "ebin"), fun(Peer) ->
-        ?assertError(undef, peer:call(Peer, hep, decode, [<<>>])),
-        {error, Text} = peer:call(Peer, hep_nif_path, load, [fun ?MODULE:log/2]),
         Path = filename:join([Folder, "priv", "hep_nif" ++ extension()]),
-        says(Text, [Path, "no such file", ?COMMAND])
+        [
+            {Call, says(not_loaded(Peer, Call), [Path, "no such file", ?COMMAND])}
+         || Call <- [
+                {hep, decode, [<<>>]},
+                {hep, decode, [<<>>, #{v2_order => big}]},
+                {hep, encode, [hep:new()]},
+                {hep, encode, [hep:new(), #{v2_style => c}]},
+                {hep, encode_iolist, [hep:new()]},
+                {hep, encode_iolist, [hep:new(), #{v2_style => c}]},
+                {hep_multi_parser, parse, [<<>>]},
+                {hep_multi_decoder, decode, [<<>>]},
+                {hep_v3_encoder, encode, [hep:new()]},
+                {hep_transform, transform, [hep:new()]},
+                {hep_transform, from_packet, [<<>>]},
+                {hep_json, encode, [hep:new()]},
+                {hep_json, encode, [[hep:new()]]},
+                {hep_json, from_packet, [<<>>]},
+                {hep_json, decode, [<<>>]},
+                {hep_listener, start_link, [#{handler => fun ?MODULE:log/2}]},
+                {hep_sender, start_link, [#{targets => [{"localhost", 9}], encode => #{v2_style => c}}]}
+            ]
+        ]
     end).
 
 broken_library(Folder) ->
@@ -72,9 +91,21 @@ broken_library(Folder) ->
     ok = filelib:ensure_dir(Path),
     ok = file:write_file(Path, "no library"),
     with_peer(filename:join(Folder, "ebin"), fun(Peer) ->
-        ?assertError(undef, peer:call(Peer, hep, decode, [<<>>])),
-        ?assertEqual({error, on_load_failure}, peer:call(Peer, code, load_file, [hep_nif]))
+        says(not_loaded(Peer, {hep, decode, [<<>>]}), [Path, ?COMMAND]),
+        ?assertEqual({error, on_load_failure}, peer:call(Peer, code, load_file, [hep_nif])),
+        ok = file:delete(Path),
+        copy([library()], filename:dirname(Path)),
+        {module, hep_nif} = peer:call(Peer, code, load_file, [hep_nif]),
+        ?assertEqual({error, not_hep}, peer:call(Peer, hep, decode, [<<>>]))
     end).
+
+%% What a call says without the library.
+not_loaded(Peer, {Module, Function, Arguments}) ->
+    try peer:call(Peer, Module, Function, Arguments) of
+        Answer -> error({answered, Module, Function, Answer})
+    catch
+        error:{not_loaded, Text} -> Text
+    end.
 
 %% No library can be loaded out of an escript: it is copied to a file, which does not stay.
 archive(Folder) ->

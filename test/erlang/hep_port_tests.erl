@@ -407,3 +407,16 @@ calls_without_nif() ->
     badarg = try hep_port:decode(Port, x) catch error:E1 -> E1 end,
     badarg = try hep_port:decode(Port, Packet, #{foo => 1}) catch error:E2 -> E2 end,
     hep_port:stop(Port).
+
+format_error_test_() ->
+    [
+        ?_assertEqual(Text, hep_port:format_error(Error))
+     || {Error, Text} <- [
+            {{bad_option, {timeout, 0}}, "the option timeout is 0: wanted is milliseconds, at least 1"},
+            {{bad_option, {no_such, 1}}, "unknown option no_such"},
+            {{bad_option, []}, "the options are []: wanted is a map (in Elixir, a keyword list)"},
+            {timeout, "the program did not answer in time"},
+            {{too_large, 7}, "the request or its answer has 7 bytes or more: max_frame allows fewer"},
+            {{truncated, 4}, "truncated: the packet ends at byte 4, before its header or its total length does"}
+        ]
+    ] ++ [?_assertError(badarg, hep_port:format_error(no_reason))].

@@ -15,11 +15,8 @@ main([Hex, "port" | Program]) ->
     end;
 main([Hex]) ->
     ok = logger:set_primary_config(level, none),
-    case code:ensure_loaded(hep_nif) of
-        {module, hep_nif} ->
-            {ok, Hep} = hep:decode(binary:decode_hex(list_to_binary(Hex))),
-            io:format("payload ~s~n", [hep:payload(Hep)]);
-        {error, _} ->
-            {error, Text} = hep_nif_path:load(fun(_) -> ok end),
-            io:format("~ts~n", [Text])
+    try hep:decode(binary:decode_hex(list_to_binary(Hex))) of
+        {ok, Hep} -> io:format("payload ~s~n", [hep:payload(Hep)])
+    catch
+        error:{not_loaded, Text} -> io:format("~ts~n", [Text])
     end.

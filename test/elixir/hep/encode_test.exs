@@ -226,17 +226,17 @@ defmodule HEP.EncodeTest do
     end
 
     test "a wrong value of an option is named" do
-      for {name, value} <- [
-            v2_style: :big,
-            v2_style: nil,
-            compress: true,
-            compress: "zlib",
-            auth_key: nil,
-            auth_key: ~c"secret",
-            auth_key: <<1::7>>
+      for {{name, value}, wanted} <- [
+            {{:v2_style, :big}, ":documented, :c or :forks"},
+            {{:v2_style, nil}, ":documented, :c or :forks"},
+            {{:compress, true}, ":none, :zlib or :gzip"},
+            {{:compress, "zlib"}, ":none, :zlib or :gzip"},
+            {{:auth_key, nil}, "a binary"},
+            {{:auth_key, ~c"secret"}, "a binary"},
+            {{:auth_key, <<1::7>>}, "a binary"}
           ] do
         message =
-          "invalid value #{inspect(value)} for option #{inspect(name)}, see the type HEP.encode_option/0"
+          "invalid value #{inspect(value)} for option #{inspect(name)}, wanted is #{wanted}"
 
         legal = if name == :compress, do: [auth_key: "secret"], else: [compress: :gzip]
 
