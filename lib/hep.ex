@@ -239,15 +239,14 @@ defmodule HEP do
   def encode_to_iodata!(packet, options \\ []), do: bang(encode_to_iodata(packet, options))
 
   @doc """
-  Writes a packet as JSON, or a list of packets as an array.
+  Writes a packet as JSON, or a list of packets as an array. The bytes of a packet are decoded first.
 
-  The Erlang module `:hep_json` has the representation, and `:hep_json.from_packet/1`, which makes
-  JSON of a datagram in one step. Binaries that are not UTF-8 go out as base64; `from_json/1` reads
-  all of it back.
+  The Erlang module `:hep_json` has the representation. Binaries that are not UTF-8 go out as base64;
+  `from_json/1` reads all of it back.
 
-  A value that cannot be written is an error that names the field, see `HEP.EncodeError`; of several
-  packets, the first error. Raises `FunctionClauseError` for what is neither a `HEP.Packet` nor a list
-  of them.
+  A value that cannot be written is an error that names the field, see `HEP.EncodeError`, bytes that are
+  not a packet are a `HEP.DecodeError`; of several packets, the first error. Raises
+  `FunctionClauseError` for anything else.
 
   ## Examples
 
@@ -260,9 +259,22 @@ defmodule HEP do
 
       iex> HEP.to_json([])
       {:ok, "[]"}
+
+      iex> {:ok, json} = HEP.to_json(<<"HEP3", 16::16, 0::16, 15::16, 10::16, "ping">>)
+      iex> HEP.from_json!(json)
+      %HEP.Packet{payload: "ping"}
+
+      iex> HEP.to_json("ping")
+      {:error, %HEP.DecodeError{reason: :not_hep}}
   """
   @doc since: "1.0.0"
-  @spec to_json(Packet.t() | [Packet.t()]) :: {:ok, String.t()} | {:error, EncodeError.t()}
+  @spec to_json(Packet.t() | binary() | [Packet.t() | binary()]) ::
+          {:ok, String.t()} | {:error, EncodeError.t() | DecodeError.t()}
+  def to_json(bytes) when is_binary(bytes) do
+    with {:error, reason} <- :hep_json.from_packet(bytes),
+         do: {:error, %DecodeError{reason: reason}}
+  end
+
   def to_json(%Packet{} = packet) do
     record = Packet.to_unchecked_record(packet)
 
@@ -275,7 +287,8 @@ defmodule HEP do
   end
 
   @doc """
-  Writes a packet or a list of packets as JSON, raises `HEP.EncodeError` when that cannot be done.
+  Writes a packet or a list of packets as JSON, raises `HEP.EncodeError` or `HEP.DecodeError` when that
+  cannot be done.
 
   Otherwise like `to_json/1`.
 
@@ -288,7 +301,7 @@ defmodule HEP do
       ** (HEP.EncodeError) payload cannot be written: nil
   """
   @doc since: "1.0.0"
-  @spec to_json!(Packet.t() | [Packet.t()]) :: String.t()
+  @spec to_json!(Packet.t() | binary() | [Packet.t() | binary()]) :: String.t()
   def to_json!(packets), do: bang(to_json(packets))
 
   @doc """
@@ -362,7 +375,7 @@ defmodule HEP do
 
   defp objects([], written), do: {:ok, Enum.reverse(written)}
 
-  defp objects([%Packet{} = packet | packets], written) do
+  defp objects([packet | packets], written) when is_struct(packet, Packet) or is_binary(packet) do
     with {:ok, json} <- to_json(packet), do: objects(packets, [json | written])
   end
 

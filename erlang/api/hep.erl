@@ -70,6 +70,7 @@
 
 -export_type([version/0, version_name/0, state/0, hep/0, t/0]).
 -export_type([chunk/0, parsed_chunk/0, record_chunk/0, vendor_id/0, chunk_id/0]).
+-export_type([chunk_key/0, chunk_value/0, chunk_value_length/0]).
 -export_type([uint8/0, uint16/0, uint32/0]).
 -export_type([options/0, reason/0, encode_options/0, encode_reason/0]).
 -export_type([ protocol_family/0, payload_type/0, vendor/0]).
@@ -99,6 +100,13 @@
     | {{vendor_id(), chunk_id()}, Value :: binary()}.
 
 -type chunk() :: parsed_chunk() | record_chunk().
+
+-type chunk_key() :: <<_:32>> | {vendor_id(), chunk_id()}.
+%% Of a parsed packet, and of a `#hep{}'.
+
+-type chunk_value() :: binary().
+
+-type chunk_value_length() :: uint16().
 
 %% A packet as the list of its chunks, see {@link hep_multi_parser:parse/1}.
 -opaque state() :: {hep, version(), [parsed_chunk()]}.

@@ -87,6 +87,130 @@ defmodule HEP.Packet do
   def datetime(%__MODULE__{timestamp: time}), do: DateTime.from_unix!(time, :microsecond)
 
   @doc """
+  The value of a chunk without a field of its own; of several equal chunks the last one's.
+
+  ## Examples
+
+      iex> packet = %HEP.Packet{chunks: [{{0, 17}, "call-1"}, {{9, 1}, "x"}]}
+      iex> {HEP.Packet.chunk(packet, 9, 1), HEP.Packet.chunk(packet, 9, 2)}
+      {"x", nil}
+  """
+  @doc since: "1.0.0"
+  @spec chunk(t(), :hep.vendor_id(), :hep.chunk_id()) :: binary() | nil
+  def chunk(%__MODULE__{chunks: chunks}, vendor_id, chunk_id) do
+    key = {vendor_id, chunk_id}
+
+    Enum.reduce(chunks, nil, fn {other, value}, last -> if other == key, do: value, else: last end)
+  end
+
+  @doc """
+  Sets a chunk where it stands, or behind the others; `nil` takes it off.
+
+  ## Examples
+
+      iex> packet = HEP.Packet.put_chunk(%HEP.Packet{}, 9, 1, "x")
+      iex> packet.chunks
+      [{{9, 1}, "x"}]
+      iex> HEP.Packet.put_chunk(packet, 9, 1, nil).chunks
+      []
+  """
+  @doc since: "1.0.0"
+  @spec put_chunk(t(), :hep.vendor_id(), :hep.chunk_id(), binary() | nil) :: t()
+  def put_chunk(%__MODULE__{chunks: chunks} = packet, vendor_id, chunk_id, value)
+      when is_binary(value) or is_nil(value) do
+    key = {vendor_id, chunk_id}
+    {before, rest} = Enum.split_while(chunks, fn {other, _} -> other != key end)
+    own = if value, do: [{key, value}], else: []
+    %{packet | chunks: before ++ own ++ Enum.reject(rest, fn {other, _} -> other == key end)}
+  end
+
+  @doc """
+  The id that the packets of one call have in common.
+
+  ## Examples
+
+      iex> packet = HEP.Packet.put_correlation_id(%HEP.Packet{}, "call-1")
+      iex> HEP.Packet.correlation_id(packet)
+      "call-1"
+  """
+  @doc since: "1.0.0"
+  @spec correlation_id(t()) :: binary() | nil
+  def correlation_id(packet), do: chunk(packet, 0, :hep_registry.chunk_id(:correlation_id))
+
+  @doc """
+  Sets the id that the packets of one call have in common; `nil` takes it off. See `correlation_id/1`.
+  """
+  @doc since: "1.0.0"
+  @spec put_correlation_id(t(), binary() | nil) :: t()
+  def put_correlation_id(packet, value),
+    do: put_chunk(packet, 0, :hep_registry.chunk_id(:correlation_id), value)
+
+  @doc """
+  The name of the capture agent: bytes, mostly but not always UTF-8.
+
+  ## Examples
+
+      iex> packet = HEP.Packet.put_node_name(%HEP.Packet{}, "edge")
+      iex> HEP.Packet.node_name(packet)
+      "edge"
+  """
+  @doc since: "1.0.0"
+  @spec node_name(t()) :: binary() | nil
+  def node_name(packet), do: chunk(packet, 0, :hep_registry.chunk_id(:node_name))
+
+  @doc """
+  Sets the name of the capture agent: bytes, mostly but not always UTF-8; `nil` takes it off. See `node_name/1`.
+  """
+  @doc since: "1.0.0"
+  @spec put_node_name(t(), binary() | nil) :: t()
+  def put_node_name(packet, value),
+    do: put_chunk(packet, 0, :hep_registry.chunk_id(:node_name), value)
+
+  @doc """
+  The key that the capture agent authenticates itself with.
+
+  ## Examples
+
+      iex> packet = HEP.Packet.put_auth_key(%HEP.Packet{}, "secret")
+      iex> HEP.Packet.auth_key(packet)
+      "secret"
+  """
+  @doc since: "1.0.0"
+  @spec auth_key(t()) :: binary() | nil
+  def auth_key(packet), do: chunk(packet, 0, :hep_registry.chunk_id(:auth_key))
+
+  @doc """
+  Sets the key that the capture agent authenticates itself with; `nil` takes it off. See `auth_key/1`.
+  """
+  @doc since: "1.0.0"
+  @spec put_auth_key(t(), binary() | nil) :: t()
+  def put_auth_key(packet, value),
+    do: put_chunk(packet, 0, :hep_registry.chunk_id(:auth_key), value)
+
+  @doc """
+  The VLAN that the payload was captured in; `nil` where it does not fit 16 bits.
+
+  ## Examples
+
+      iex> HEP.Packet.vlan_id(HEP.Packet.put_vlan_id(%HEP.Packet{}, 100))
+      100
+  """
+  @doc since: "1.0.0"
+  @spec vlan_id(t()) :: :hep.uint16() | nil
+  def vlan_id(%__MODULE__{} = packet),
+    do: to_nil(:hep.vlan_id(hep(:hep.new(), chunks: packet.chunks)))
+
+  @doc """
+  Sets the VLAN that the payload was captured in; `nil` takes it off. See `vlan_id/1`.
+  """
+  @doc since: "1.0.0"
+  @spec put_vlan_id(t(), :hep.uint16() | nil) :: t()
+  def put_vlan_id(packet, nil), do: put_chunk(packet, 0, :hep_registry.chunk_id(:vlan_id), nil)
+
+  def put_vlan_id(packet, id) when id in 0..0xFFFF,
+    do: put_chunk(packet, 0, :hep_registry.chunk_id(:vlan_id), <<id::16>>)
+
+  @doc """
   The packet as the record `#hep{}` of the Erlang library.
 
   Raises `ArgumentError` when the family or the payload type is a name that the protocol does not

@@ -276,3 +276,16 @@ parsed_test() ->
 timestamp_parts_test() ->
     ?assertEqual(1383060353, hep_util:timestamp_secs({1383, 60353, 567123})),
     ?assertEqual(567123, hep_util:timestamp_microsecs({1383, 60353, 567123})).
+
+names_and_numbers_test() ->
+    [
+        ?assertEqual({Name, Number}, {hep_util:Function(Number), hep_util:Function(Name)})
+     || {Function, Name, Number} <- [
+            {payload_type, sip, 1}, {payload_type, rtcp, 5}, {protocol_family, ipv4, 2}, {protocol_family, ipv6, 10}
+        ]
+    ],
+    [
+        ?assertEqual({error, {Reason, Term}}, hep_util:Function(Term))
+     || {Function, Reason} <- [{payload_type, invalid_protocol}, {protocol_family, invalid_protocol_family}],
+        Term <- [250, -1, 65536, foo, undefined, "sip", 1.0]
+    ].

@@ -300,8 +300,18 @@ defmodule HEP.EncodeTest do
       end
     end
 
+    test "the bytes of packets" do
+      bytes = HEP.encode!(@sip)
+      assert HEP.to_json(bytes) == HEP.to_json(@sip)
+      assert HEP.to_json!([bytes, @sip]) == HEP.to_json!([@sip, @sip])
+      error = %HEP.DecodeError{reason: {:truncated, 4}}
+      assert HEP.to_json("HEP3") == {:error, error}
+      assert HEP.to_json([@sip, "HEP3"]) == {:error, error}
+      assert catch_error(HEP.to_json!("HEP3")) == error
+    end
+
     test "nothing but packets" do
-      for other <- [nil, "HEP3", %{}, :hep.new(), [:hep.new()], [@sip | @sip], [[@sip]]] do
+      for other <- [nil, %{}, :hep.new(), [:hep.new()], [@sip | @sip], [[@sip]]] do
         assert_raise FunctionClauseError, fn -> HEP.to_json(other) end
         assert_raise FunctionClauseError, fn -> HEP.to_json!(other) end
       end

@@ -151,4 +151,32 @@ defmodule HEP.PacketTest do
                ~S(payload: ["io", "data"], chunks: :none)
     end
   end
+
+  describe "what the chunks hold" do
+    test "the same as the Erlang functions" do
+      names = [correlation_id: "id", node_name: "name", auth_key: "key", vlan_id: 7]
+
+      for {name, value} <- names do
+        assert apply(Packet, name, [%Packet{}]) == nil
+        record = apply(:hep, name, [value, :hep.new()])
+        packet = apply(Packet, :"put_#{name}", [%Packet{}, value])
+        assert packet == Packet.from_record(record)
+        assert apply(Packet, name, [packet]) == value
+        assert apply(Packet, :"put_#{name}", [packet, nil]) == %Packet{}
+      end
+    end
+
+    test "a chunk stays where it stands, and the last of several counts" do
+      packet = %Packet{chunks: [{{9, 1}, "a"}, {{0, 17}, "b"}, {{9, 1}, "c"}]}
+      assert Packet.chunk(packet, 9, 1) == "c"
+      assert Packet.put_chunk(packet, 9, 1, "d").chunks == [{{9, 1}, "d"}, {{0, 17}, "b"}]
+    end
+
+    test "a VLAN of another width" do
+      assert Packet.vlan_id(%Packet{chunks: [{{0, 18}, <<5>>}]}) == 5
+      assert Packet.vlan_id(%Packet{chunks: [{{0, 18}, <<1, 0, 0>>}]}) == nil
+      assert_raise FunctionClauseError, fn -> Packet.put_vlan_id(%Packet{}, 65_536) end
+      assert_raise FunctionClauseError, fn -> Packet.put_node_name(%Packet{}, :name) end
+    end
+  end
 end
