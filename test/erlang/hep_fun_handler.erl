@@ -3,7 +3,7 @@
 
 -behaviour(hep_handler).
 
--export([init/1, handle_packets/2, handle_error/3, terminate/2]).
+-export([init/1, handle_packets/2, handle_error/3, handle_info/2, terminate/2]).
 
 init([]) ->
     {ok, none};
@@ -23,6 +23,11 @@ handle_packets(_, State) ->
 handle_error(Reason, Raw, {#{handle_error := Handle} = Funs, State}) ->
     answer(Funs, Handle(Reason, Raw, State));
 handle_error(_, _, State) ->
+    {ok, State}.
+
+handle_info(Message, {#{handle_info := Handle} = Funs, State}) ->
+    answer(Funs, Handle(Message, State));
+handle_info(_, State) ->
     {ok, State}.
 
 terminate(Reason, {#{terminate := Terminate}, State}) ->
