@@ -73,56 +73,75 @@
 -export_type([chunk_key/0, chunk_value/0, chunk_value_length/0]).
 -export_type([uint8/0, uint16/0, uint32/0]).
 -export_type([options/0, reason/0, encode_options/0, encode_reason/0]).
--export_type([ protocol_family/0, payload_type/0, vendor/0]).
+-export_type([protocol_family/0, payload_type/0, vendor/0]).
 
 -type uint8() :: 0..255.
+%% An unsigned integer of 8 bits.
+
 -type uint16() :: 0..65535.
+%% An unsigned integer of 16 bits.
+
 -type uint32() :: 0..4294967295.
+%% An unsigned integer of 32 bits.
 
-%% The version of the protocol.
 -type version() :: 1 | 2 | 3.
+%% The version of the protocol.
 
-%% The version as {@link version/1} gives it.
 -type version_name() :: hep_v1 | hep_v2 | hep_v3.
+%% The version as {@link version/1} gives it.
 
-%% 0 is generic.
 -type vendor_id() :: uint16().
+%% 0 is generic.
 
-%% A chunk's number among its vendor's.
 -type chunk_id() :: uint16().
+%% A chunk's number among its vendor's.
 
-%% A chunk of the chunk view: `{<<VendorId:16, ChunkId:16>>, Value}'.
 -type parsed_chunk() :: {binary(), binary()}.
+%% A chunk of the chunk view: `{<<VendorId:16, ChunkId:16>>, Value}'.
 
-%% A chunk in a `#hep{}'. Decoding gives the first form.
 -type record_chunk() ::
     {{vendor_id(), chunk_id()}, {Length :: uint16(), Value :: binary()}}
     | {{vendor_id(), chunk_id()}, Value :: binary()}.
+%% A chunk in a `#hep{}'. Decoding gives the first form.
 
 -type chunk() :: parsed_chunk() | record_chunk().
+%% A chunk of either view.
 
 -type chunk_key() :: <<_:32>> | {vendor_id(), chunk_id()}.
-%% Of a parsed packet, and of a `#hep{}'.
+%% The key of a chunk: the first form in a parsed packet, the second in a `#hep{}'.
 
 -type chunk_value() :: binary().
+%% The bytes of a chunk.
 
 -type chunk_value_length() :: uint16().
+%% How many they are.
 
-%% A packet as the list of its chunks, see {@link hep_multi_parser:parse/1}.
 -opaque state() :: {hep, version(), [parsed_chunk()]}.
+%% A packet as the list of its chunks, see {@link hep_multi_parser:parse/1}.
 
-%% A packet with one field per fact.
 -type hep() :: #hep{}.
+%% A packet with one field per fact.
 
-%% The name that the accessor API has for {@link hep()}.
 -type t() :: hep().
+%% The name that the accessor API has for {@link hep()}.
 
 -type protocol_family() :: hep_registry:protocol_family().
+%% `ipv4' or `ipv6'.
+
 -type payload_type() :: hep_registry:payload_type().
+%% The name of a payload type: `sip', `rtcp', `log', ...
 
-%% `unknown' is the vendor of the generic chunks.
 -type vendor() :: hep_registry:vendor().
+%% `unknown' is the vendor of the generic chunks.
 
+-type options() :: #{
+    header_length => strict | ignore,
+    v2_order => auto | big | little,
+    capture_id => keep | repair,
+    timestamp => repair | keep,
+    lengths => strict | lenient,
+    max_inflated => 0..16#ffffffffffffffff
+}.
 %% How to read what senders disagree about:
 %% <dl>
 %% <dt>`header_length'</dt><dd>what to do with a header length of version 1 or 2 that no known sender
@@ -141,15 +160,17 @@
 %% <dt>`max_inflated'</dt><dd>the largest payload, in bytes, that a compressed one may inflate to: 256 KiB
 %%   by default. A packet in gzip may unpack to 65,535 bytes, and to no more than this</dd>
 %% </dl>
--type options() :: #{
-    header_length => strict | ignore,
-    v2_order => auto | big | little,
-    capture_id => keep | repair,
-    timestamp => repair | keep,
-    lengths => strict | lenient,
-    max_inflated => 0..16#ffffffffffffffff
-}.
 
+-type reason() ::
+    not_hep
+    | {truncated, Offset :: non_neg_integer()}
+    | {unknown_protocol_family, uint8()}
+    | {invalid_header_length, uint8()}
+    | {invalid_total_length, uint16()}
+    | {truncated_chunk, Offset :: non_neg_integer()}
+    | {invalid_chunk_length, Offset :: non_neg_integer(), Length :: uint16()}
+    | {invalid_chunk, vendor_id(), chunk_id(), ValueLength :: uint16(), Value :: binary()}
+    | {invalid_gzip, truncated | corrupt | too_large}.
 %% Why bytes are not a HEP packet. Offsets count from the packet's first byte.
 %% <dl>
 %% <dt>`not_hep'</dt><dd>it begins with neither 1, 2, `HEP3' nor `EEP3'</dd>
@@ -164,17 +185,12 @@
 %% <dt>`{invalid_gzip, Problem}'</dt><dd>a packet in gzip that cannot be unpacked: it is `truncated' or `corrupt',
 %%   or inflates beyond the limit (`too_large')</dd>
 %% </dl>
--type reason() ::
-    not_hep
-    | {truncated, Offset :: non_neg_integer()}
-    | {unknown_protocol_family, uint8()}
-    | {invalid_header_length, uint8()}
-    | {invalid_total_length, uint16()}
-    | {truncated_chunk, Offset :: non_neg_integer()}
-    | {invalid_chunk_length, Offset :: non_neg_integer(), Length :: uint16()}
-    | {invalid_chunk, vendor_id(), chunk_id(), ValueLength :: uint16(), Value :: binary()}
-    | {invalid_gzip, truncated | corrupt | too_large}.
 
+-type encode_options() :: #{
+    v2_style => documented | c | forks,
+    compress => none | zlib | gzip,
+    auth_key => binary()
+}.
 %% How to write a packet:
 %% <dl>
 %% <dt>`v2_style'</dt><dd>`documented' (default): version 2 as documented, big-endian, its header length
@@ -184,12 +200,15 @@
 %% <dt>`compress'</dt><dd>how the payload of version 3 is packed: `none' (default), `zlib' or `gzip'</dd>
 %% <dt>`auth_key'</dt><dd>the authenticate key of version 3, in place of the packet's</dd>
 %% </dl>
--type encode_options() :: #{
-    v2_style => documented | c | forks,
-    compress => none | zlib | gzip,
-    auth_key => binary()
-}.
 
+-type encode_reason() ::
+    {invalid_hep, term()}
+    | {invalid_field, Field :: atom(), Value :: term()}
+    | {missing_field, Field :: atom()}
+    | {unsupported_field, Field :: atom(), version()}
+    | {unknown_protocol_family, term()}
+    | {unsupported_payload_type, uint8()}
+    | {packet_too_large, Size :: pos_integer()}.
 %% Why a packet cannot be written. Fields are named as in `#hep{}', options as in {@link encode_options()}.
 %% <dl>
 %% <dt>`{invalid_hep, Term}'</dt><dd>no `#hep{}' at all</dd>
@@ -204,14 +223,6 @@
 %% <dt>`{unsupported_payload_type, Type}'</dt><dd>versions 1 and 2 carry SIP only</dd>
 %% <dt>`{packet_too_large, Size}'</dt><dd>it would have at least Size bytes, more than 65535</dd>
 %% </dl>
--type encode_reason() ::
-    {invalid_hep, term()}
-    | {invalid_field, Field :: atom(), Value :: term()}
-    | {missing_field, Field :: atom()}
-    | {unsupported_field, Field :: atom(), version()}
-    | {unknown_protocol_family, term()}
-    | {unsupported_payload_type, uint8()}
-    | {packet_too_large, Size :: pos_integer()}.
 
 %%% Decoding and encoding
 
@@ -299,7 +310,7 @@ numbered(#hep{version = Version, protocol_family = Family, payload_type = Type} 
 numbered(Hep) ->
     Hep.
 
-%% @doc Says in a sentence what an error's reason means. Raises `badarg' for what is no reason.
+%% @doc A sentence about the reason of an error. Raises `badarg' for any other term.
 -spec format_error(reason() | encode_reason() | hep_json:reason()) -> string().
 format_error(not_hep) ->
     "not a HEP packet: it begins with neither 1, 2, HEP3 nor EEP3";
@@ -409,6 +420,7 @@ protocol_family(Family, Hep) ->
 -spec protocol(t()) -> uint16() | undefined.
 protocol(Hep) -> ?NAMED(field(#hep.protocol, Hep), [Hep]).
 
+%% @doc Sets the IP protocol id.
 -spec protocol(uint16() | undefined, t()) -> t().
 protocol(Protocol, Hep) -> ?NAMED(field(#hep.protocol, Protocol, Hep), [Protocol, Hep]).
 
@@ -416,6 +428,7 @@ protocol(Protocol, Hep) -> ?NAMED(field(#hep.protocol, Protocol, Hep), [Protocol
 -spec src_ip(t()) -> inet:ip_address() | undefined.
 src_ip(Hep) -> ?NAMED(field(#hep.src_ip, Hep), [Hep]).
 
+%% @doc Sets the source address.
 -spec src_ip(inet:ip_address() | undefined, t()) -> t().
 src_ip(Address, Hep) -> ?NAMED(field(#hep.src_ip, Address, Hep), [Address, Hep]).
 
@@ -423,6 +436,7 @@ src_ip(Address, Hep) -> ?NAMED(field(#hep.src_ip, Address, Hep), [Address, Hep])
 -spec src_port(t()) -> inet:port_number() | undefined.
 src_port(Hep) -> ?NAMED(field(#hep.src_port, Hep), [Hep]).
 
+%% @doc Sets the source port.
 -spec src_port(inet:port_number() | undefined, t()) -> t().
 src_port(Port, Hep) -> ?NAMED(field(#hep.src_port, Port, Hep), [Port, Hep]).
 
@@ -430,6 +444,7 @@ src_port(Port, Hep) -> ?NAMED(field(#hep.src_port, Port, Hep), [Port, Hep]).
 -spec dst_ip(t()) -> inet:ip_address() | undefined.
 dst_ip(Hep) -> ?NAMED(field(#hep.dst_ip, Hep), [Hep]).
 
+%% @doc Sets the destination address.
 -spec dst_ip(inet:ip_address() | undefined, t()) -> t().
 dst_ip(Address, Hep) -> ?NAMED(field(#hep.dst_ip, Address, Hep), [Address, Hep]).
 
@@ -437,6 +452,7 @@ dst_ip(Address, Hep) -> ?NAMED(field(#hep.dst_ip, Address, Hep), [Address, Hep])
 -spec dst_port(t()) -> inet:port_number() | undefined.
 dst_port(Hep) -> ?NAMED(field(#hep.dst_port, Hep), [Hep]).
 
+%% @doc Sets the destination port.
 -spec dst_port(inet:port_number() | undefined, t()) -> t().
 dst_port(Port, Hep) -> ?NAMED(field(#hep.dst_port, Port, Hep), [Port, Hep]).
 
@@ -445,6 +461,7 @@ dst_port(Port, Hep) -> ?NAMED(field(#hep.dst_port, Port, Hep), [Port, Hep]).
 -spec timestamp(t()) -> erlang:timestamp() | undefined.
 timestamp(Hep) -> ?NAMED(field(#hep.timestamp, Hep), [Hep]).
 
+%% @doc Sets the time of capture.
 -spec timestamp(erlang:timestamp() | undefined, t()) -> t().
 timestamp(Timestamp, Hep) -> ?NAMED(field(#hep.timestamp, Timestamp, Hep), [Timestamp, Hep]).
 
@@ -452,10 +469,11 @@ timestamp(Timestamp, Hep) -> ?NAMED(field(#hep.timestamp, Timestamp, Hep), [Time
 -spec node_id(t()) -> uint32() | undefined.
 node_id(Hep) -> ?NAMED(field(#hep.node_id, Hep), [Hep]).
 
+%% @doc Sets the capture agent id.
 -spec node_id(uint32() | undefined, t()) -> t().
 node_id(Id, Hep) -> ?NAMED(field(#hep.node_id, Id, Hep), [Id, Hep]).
 
-%% @doc What the payload is: a name, or the number where there is none.
+%% @doc The payload type: a name, or the number if it has no name.
 -spec payload_type(t()) -> payload_type() | uint8().
 payload_type(Hep) -> hep_registry:payload_type_name(?NAMED(field(#hep.payload_type, Hep), [Hep])).
 
@@ -471,6 +489,7 @@ payload_type(Type, Hep) ->
 -spec payload(t()) -> binary().
 payload(Hep) -> ?NAMED(field(#hep.payload, Hep), [Hep]).
 
+%% @doc Sets the payload.
 -spec payload(binary(), t()) -> t().
 payload(Payload, Hep) -> ?NAMED(field(#hep.payload, Payload, Hep), [Payload, Hep]).
 
@@ -505,6 +524,7 @@ is_mark(_) -> false.
 -spec correlation_id(t()) -> binary() | undefined.
 correlation_id(Hep) -> ?NAMED(generic(correlation_id, Hep), [Hep]).
 
+%% @doc Sets the correlation id.
 -spec correlation_id(binary() | undefined, t()) -> t().
 correlation_id(Id, Hep) -> ?NAMED(generic(correlation_id, Id, Hep), [Id, Hep]).
 
@@ -513,6 +533,7 @@ correlation_id(Id, Hep) -> ?NAMED(generic(correlation_id, Id, Hep), [Id, Hep]).
 vlan_id(Hep) ->
     unsigned(?NAMED(generic(vlan_id, Hep), [Hep]), 16#ffff).
 
+%% @doc Sets the VLAN id.
 -spec vlan_id(uint16() | undefined, t()) -> t().
 vlan_id(undefined, Hep) -> ?NAMED(generic(vlan_id, undefined, Hep), [undefined, Hep]);
 vlan_id(Id, Hep) when is_integer(Id), Id >= 0, Id =< 16#ffff -> ?NAMED(generic(vlan_id, <<Id:16>>, Hep), [Id, Hep]);
@@ -522,6 +543,7 @@ vlan_id(Id, Hep) -> erlang:error(badarg, [Id, Hep], [{error_info, #{}}]).
 -spec node_name(t()) -> binary() | undefined.
 node_name(Hep) -> ?NAMED(generic(node_name, Hep), [Hep]).
 
+%% @doc Sets the name of the capture agent.
 -spec node_name(binary() | undefined, t()) -> t().
 node_name(Name, Hep) -> ?NAMED(generic(node_name, Name, Hep), [Name, Hep]).
 
@@ -529,6 +551,7 @@ node_name(Name, Hep) -> ?NAMED(generic(node_name, Name, Hep), [Name, Hep]).
 -spec auth_key(t()) -> binary() | undefined.
 auth_key(Hep) -> ?NAMED(generic(auth_key, Hep), [Hep]).
 
+%% @doc Sets the authenticate key.
 -spec auth_key(binary() | undefined, t()) -> t().
 auth_key(Key, Hep) -> ?NAMED(generic(auth_key, Key, Hep), [Key, Hep]).
 

@@ -18,13 +18,13 @@
 
 -export_type([reason/0]).
 
+-type reason() ::
+    {invalid_json, Line :: pos_integer(), Column :: pos_integer(), Message :: binary()}.
 %% Why text is not the JSON of packets. `hep:format_error/1' turns it into a sentence.
 %%
 %% The place is the first byte of what is wrong: of a value, of the name of a field that there is not or that is
 %% given twice, of an object that lacks a field. In text that is no JSON it is the byte where that shows, the one
 %% behind the text where the text ends too early. Lines and columns count from 1, columns in bytes.
--type reason() ::
-    {invalid_json, Line :: pos_integer(), Column :: pos_integer(), Message :: binary()}.
 
 %% @doc The JSON of a decoded packet or of a parsed one, or the array of a list of them. Raises `badarg' for
 %% what is none.

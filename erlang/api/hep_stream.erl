@@ -56,6 +56,7 @@
 %% </dl>
 
 -type error() :: {Offset :: non_neg_integer(), reason()}.
+%% What is wrong, and where: the offset counts from the first byte of the stream.
 
 -record(stream, {
     resync :: boolean(),
@@ -82,6 +83,7 @@
 }).
 
 -opaque stream() :: #stream{}.
+%% A stream, and the bytes of a packet that is not complete.
 
 %% In bytes: the magic; a header of a packet (magic, total length) and of a chunk (vendor id, chunk id, length); the
 %% largest packet.

@@ -16,15 +16,15 @@
 -on_load(load/0).
 
 -type options() :: [{atom(), term()}].
-%% `hep_registry:names()' and `hep_registry:keys()': binaries that go into the answer as they are.
 -type names() :: tuple().
 -type keys() :: tuple().
 -type properties() :: [{binary(), term()}].
 -opaque udp() :: reference().
-%% A duplicate of a UDP socket's descriptor, with the memory to read from it.
 -type datagram() :: {Source :: {inet:ip_address(), inet:port_number()}, binary()}.
 -type udp_error() :: atom() | {errno, integer()}.
 -type size() :: non_neg_integer().
+%% `hep_registry:names()' and `hep_registry:keys()': binaries that go into the answer as they are.
+%% A duplicate of a UDP socket's descriptor, with the memory to read from it.
 
 -spec decode(binary(), options(), size()) ->
     {ok, hep:hep()} | {ok, hep:hep(), hep:reason()} | {error, hep:reason()}.

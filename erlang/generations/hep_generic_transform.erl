@@ -5,9 +5,11 @@
 
 -export([vendor_id/0, namespace/0, transform/2]).
 
+%% @doc The vendor of the generic chunks.
 -spec vendor_id() -> 0.
 vendor_id() -> 0.
 
+%% @doc The key of the generic chunks in the transformed view.
 -spec namespace() -> binary().
 namespace() -> <<"generic">>.
 

@@ -16,6 +16,8 @@
         invalid_packet
         | {invalid_chunk, 0, hep:chunk_id(), ValueLength :: hep:uint16(), Value :: binary()},
         Packet :: term()}.
+%% A decoded packet, or an error with the term that was given. Every reason of {@link hep:reason()} is `invalid_packet', but for an
+%% invalid generic chunk.
 
 %% @doc Decodes a packet. Whatever else comes in is an error too.
 -spec decode(Packet :: binary() | term()) -> result().

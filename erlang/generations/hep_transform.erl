@@ -28,15 +28,18 @@
 
 -export_type([transformed/0]).
 
-%% The vendor whose chunks the module transforms; 0 for the generic chunks that the library has no name for.
 -callback vendor_id() -> hep:vendor_id().
-%% The name of the property list of these chunks.
+%% The vendor whose chunks the module transforms; 0 for the generic chunks that the library has no name for.
+
 -callback namespace() -> binary().
-%% A chunk's name and value, or `no_call' to leave it out.
+%% The name of the property list of these chunks.
+
 -callback transform(hep:chunk_id(), Value :: binary()) -> {ok, Name :: binary(), term()} | no_call.
+%% A chunk's name and value, or `no_call' to leave it out.
 
 -type properties() :: [{Name :: binary(), term()}].
 -type transformed() :: [{binary(), [{binary(), hep:version() | properties()}]}].
+%% `[{<<"hep">>, [{<<"version">>, Version}, {Namespace, [{Name, Value}]}, ...]}]'
 
 %% @doc Transforms the generic chunks of a parsed or decoded packet.
 -spec transform(hep:state() | hep:hep()) -> transformed().

@@ -33,6 +33,7 @@
 -export_type([handler/0, packet/0, meta/0, reason/0]).
 
 -type handler() :: module() | {module(), Args :: term()} | fun(([{packet(), meta()}]) -> term()) | pid().
+%% A module, a function, or a process of this node.
 
 -type packet() :: hep:hep() | hep:state() | hep_transform:transformed() | binary().
 %% As the listener's `view' says: of `hep:decode/1', `hep_multi_parser:parse/1', `hep_transform:transform/1' or
@@ -63,12 +64,22 @@
 %% `auth_keys'. {@link format_error/1} puts it into a sentence.
 
 -callback init(Args :: term()) -> {ok, State :: term()} | {error, Reason :: term()}.
+%% Called in each process that receives, before its first packet, and after a crash of the handler. `{error, Reason}' ends the
+%% process; of the first one, it is the result of {@link hep_listener:start_link/1}.
+
 -callback handle_packets([{packet(), meta()}], State) -> {ok, State}.
-%% Bytes are those that were received; of a stream's error they are empty.
+%% Takes a batch of packets, in the order of their arrival.
+
 -callback handle_error(reason(), {Bytes :: binary(), meta()}, State) -> {ok, State}.
-%% Any message that is not the listener's own.
+%% Optional. Takes an invalid packet, one without a key, or an error of a stream. `Bytes' are those that were received; for an
+%% error of a stream they are empty.
+
 -callback handle_info(Message :: term(), State) -> {ok, State}.
+%% Optional. Takes any message that is not the listener's own: timers, replies, monitors.
+
 -callback terminate(Reason :: term(), State :: term()) -> term().
+%% Optional. Called before the process ends, and before a restart of the handler after a crash.
+
 -optional_callbacks([handle_error/3, handle_info/2, terminate/2]).
 
 %% How many messages may wait in the process that is the handler, how many bytes they may hold if all are as large as the
@@ -84,6 +95,7 @@
 }).
 
 -opaque started() :: #handler{}.
+%% A handler at work, for the listener.
 -export_type([started/0]).
 
 %% @doc A sentence about a reason of `handle_error/3', or of `hep_error'. Raises `badarg' for any other term.

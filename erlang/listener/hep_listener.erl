@@ -121,7 +121,6 @@
 %% <dt>`name'</dt><dd>what the listener is registered as, as for `supervisor:start_link/3'</dd>
 %% </dl>
 %% `auth_keys' and `tls' may be zero-arity functions, so that secrets stay out of logs. The listener itself keeps them so.
-
 %%
 %% <b>Memory.</b> Whatever is sent to it, a listener takes no more than the sum of
 %% <ul>

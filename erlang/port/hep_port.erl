@@ -36,6 +36,12 @@
 
 -export_type([options/0, server/0, request/0, failure/0]).
 
+-type options() :: #{
+    name => {local, atom()} | {global, term()} | {via, module(), term()},
+    program => file:filename_all(),
+    timeout => pos_integer(),
+    max_frame => pos_integer()
+}.
 %% <dl>
 %% <dt>`name'</dt><dd>what the server is registered as, as for `gen_server:start_link/4'</dd>
 %% <dt>`program'</dt><dd>the path of the program; by default that of hep's own `priv'</dd>
@@ -43,16 +49,10 @@
 %% <dt>`max_frame'</dt><dd>how many bytes a frame of requests or of answers may have: 64 MiB by default, 128 KiB to
 %%   2 GiB - 1. A call is a frame, and so is a batch</dd>
 %% </dl>
--type options() :: #{
-    name => {local, atom()} | {global, term()} | {via, module(), term()},
-    program => file:filename_all(),
-    timeout => pos_integer(),
-    max_frame => pos_integer()
-}.
 
 -type server() :: gen_server:server_ref().
+%% The server's pid, or what it is registered as.
 
-%% What {@link batch/2} takes: the calls of this module without the server.
 -type request() ::
     {parse, binary()}
     | {decode, binary()}
@@ -62,7 +62,9 @@
     | {transform, hep:state() | hep:hep()}
     | {to_json, binary() | hep:state() | hep:hep()}
     | {from_json, binary()}.
+%% What {@link batch/2} takes: the calls of this module without the server.
 
+-type failure() :: timeout | port_restarted | overloaded | {too_large, Bytes :: pos_integer()}.
 %% Why there is no answer.
 %% <dl>
 %% <dt>`timeout'</dt><dd>the option `timeout' has passed</dd>
@@ -71,7 +73,6 @@
 %% <dt>`{too_large, Bytes}'</dt><dd>the request has so many bytes, or its answer has at least as many, and the frame
 %%   has no room for them</dd>
 %% </dl>
--type failure() :: timeout | port_restarted | overloaded | {too_large, Bytes :: pos_integer()}.
 
 -define(TIMEOUT, 5000).
 -define(MAX_FRAME, 64 * 1024 * 1024).

@@ -41,6 +41,25 @@
 
 -export_type([options/0, sender/0, target/0, reason/0, refusals/0, info/0, target_info/0]).
 
+-type options() :: #{
+    name => {local, atom()} | {global, term()} | {via, module(), term()},
+    transport => udp | tcp | tls,
+    targets := [target(), ...],
+    strategy => all | failover,
+    queue => pos_integer(),
+    queue_bytes => pos_integer(),
+    batch_bytes => pos_integer(),
+    backoff => {Least :: pos_integer(), Most :: pos_integer()},
+    connect_timeout => pos_integer(),
+    send_timeout => pos_integer(),
+    resolve_every => timeout(),
+    capture_id => hep:uint32(),
+    node_name => binary(),
+    auth_key => binary() | fun(() -> binary()),
+    encode => hep:encode_options(),
+    sndbuf => pos_integer(),
+    tls => [ssl:tls_client_option()] | fun(() -> [ssl:tls_client_option()])
+}.
 %% <dl>
 %% <dt>`name'</dt><dd>what the sender is registered as, as for `gen_server:start_link/4'</dd>
 %% <dt>`transport'</dt><dd>`udp' (default), `tcp' or `tls'</dd>
@@ -82,32 +101,14 @@
 %%
 %% `auth_key' and `tls' may be functions that give them: what is in a function no log shows. The sender itself keeps
 %% them so.
--type options() :: #{
-    name => {local, atom()} | {global, term()} | {via, module(), term()},
-    transport => udp | tcp | tls,
-    targets := [target(), ...],
-    strategy => all | failover,
-    queue => pos_integer(),
-    queue_bytes => pos_integer(),
-    batch_bytes => pos_integer(),
-    backoff => {Least :: pos_integer(), Most :: pos_integer()},
-    connect_timeout => pos_integer(),
-    send_timeout => pos_integer(),
-    resolve_every => timeout(),
-    capture_id => hep:uint32(),
-    node_name => binary(),
-    auth_key => binary() | fun(() -> binary()),
-    encode => hep:encode_options(),
-    sndbuf => pos_integer(),
-    tls => [ssl:tls_client_option()] | fun(() -> [ssl:tls_client_option()])
-}.
 
-%% A collector.
 -type target() :: {inet:ip_address() | inet:hostname() | binary(), inet:port_number()}.
+%% A collector.
 
-%% A sender of this node.
 -type sender() :: pid() | atom() | {global, term()} | {via, module(), term()}.
+%% A sender of this node.
 
+-type reason() :: hep_sender_frame:reason() | overloaded | not_running.
 %% Why a packet is not sent.
 %% <dl>
 %% <dt>those of `hep:encode/2'</dt><dd>it cannot be written</dd>
@@ -120,17 +121,15 @@
 %% <dt>`overloaded'</dt><dd>all callers together are faster than the sender's process</dd>
 %% <dt>`not_running'</dt><dd>there is no such sender on this node, or not any more</dd>
 %% </dl>
--type reason() :: hep_sender_frame:reason() | overloaded | not_running.
 
-%% How many packets {@link send/2} has refused: for the sender's load, their size, their version, any other reason.
 -type refusals() :: #{
     overloaded := non_neg_integer(),
     too_large := non_neg_integer(),
     unframed_version := non_neg_integer(),
     invalid := non_neg_integer()
 }.
+%% How many packets {@link send/2} has refused: for the sender's load, their size, their version, any other reason.
 
-%% The counters of all targets together. `queued' packets wait or are being written. `dropped' are lost.
 -type info() :: #{
     transport := udp | tcp | tls,
     strategy := all | failover,
@@ -142,10 +141,8 @@
     dropped := non_neg_integer(),
     refused := refusals()
 }.
+%% The counters of all targets together. `queued' packets wait or are being written. `dropped' are lost.
 
-%% The counters of a target. With `failover', what waits in the one queue, or was dropped from it, counts for the
-%% whole and for no target. `reconnects' counts the connections after the first, `last_error' is why there was
-%% no connection, or not any more.
 -type target_info() :: #{
     target := target(),
     state := up | connecting | down,
@@ -157,6 +154,9 @@
     reconnects := non_neg_integer(),
     last_error := undefined | term()
 }.
+%% The counters of a target. With `failover', what waits in the one queue, or was dropped from it, counts for the
+%% whole and for no target. `reconnects' counts the connections after the first, `last_error' is why there was
+%% no connection, or not any more.
 
 %% How many packets are taken out of the mailbox together, at the most.
 -define(BURST, 256).

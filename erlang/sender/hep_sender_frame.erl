@@ -22,13 +22,13 @@
 
 -opaque settings() :: #settings{}.
 
-%% Why a packet is not sent.
 -type reason() ::
     hep:encode_reason()
     | not_hep
     | {unframed_version, 1 | 2}
     | {wrong_total_length, hep:uint16(), Size :: non_neg_integer()}
     | {datagram_too_large, Size :: pos_integer()}.
+%% Why a packet is not sent.
 
 -spec settings(map()) -> settings().
 settings(#{transport := Transport, encode := Encode} = Options) ->

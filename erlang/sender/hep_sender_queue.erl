@@ -16,11 +16,11 @@
 
 -opaque queue() :: #queue{}.
 
-%% A packet, and its size.
 -type entry() :: {Size :: non_neg_integer(), Packet :: term()}.
+%% A packet, and its size.
 
-%% What had to go.
 -type dropped() :: {Packets :: non_neg_integer(), Bytes :: non_neg_integer()}.
+%% What had to go.
 
 -spec new(MaxPackets :: pos_integer(), MaxBytes :: pos_integer()) -> queue().
 new(MaxPackets, MaxBytes) ->
