@@ -281,7 +281,7 @@ write(Socket, Frames, State) ->
         {error, _} = Error -> Error
     end.
 
-write_stream({tcp, Socket}, Bytes) -> gen_tcp:send(Socket, Bytes);
+write_stream({tcp, Socket}, Bytes) -> is_open(gen_tcp:send(Socket, Bytes));
 write_stream({tls, Socket}, Bytes) -> ssl:send(Socket, Bytes).
 
 write_datagrams(_, [], Sent, State) ->
