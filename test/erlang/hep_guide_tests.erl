@@ -10,7 +10,7 @@
 
 snippets_test_() ->
     [
-        {timeout, 60, {Document, fun() -> run(Document) end}}
+        {timeout, 60, {Document, {spawn, fun() -> run(Document) end}}}
      || Document <- documents(), snippets(Document) =/= []
     ].
 
