@@ -52,7 +52,7 @@ defmodule HEP.MixProject do
       name: "hep",
       description: @description,
       package: package(),
-      docs: [main: "HEP", source_ref: "v#{@version}"]
+      docs: docs()
     ]
   end
 
@@ -65,6 +65,33 @@ defmodule HEP.MixProject do
   # Nothing else needs Hex; a dependency with `only: :docs` would make every task ask for it.
   defp deps(:docs), do: [{:ex_doc, "~> 0.34", runtime: false}]
   defp deps(_env), do: []
+
+  # The Erlang modules carry their documentation (see erlang/docs.escript), so that ExDoc shows them beside Elixir's.
+  defp docs do
+    [
+      main: "readme",
+      source_ref: "v#{@version}",
+      extras: ["README.md"] ++ Path.wildcard("guides/*.md") ++ ["SECURITY.md", "CHANGELOG.md"],
+      groups_for_extras: [Guides: ~r"^guides/"],
+      groups_for_modules: [
+        Packets: [HEP, HEP.Packet, HEP.SIP, HEP.DecodeError, HEP.EncodeError],
+        "Receiving and sending": [HEP.Listener, HEP.Handler, HEP.Stream, HEP.Sender],
+        "The original's modules": [HEP.MultiParser, HEP.MultiDecoder, HEP.Transform],
+        Erlang: [
+          :hep,
+          :hep_json,
+          :hep_sip,
+          :hep_stream,
+          :hep_listener,
+          :hep_handler,
+          :hep_sender,
+          :hep_port
+        ],
+        "Erlang, the original's modules":
+          ~r"^:?hep_(multi|v[123])_|^:?hep_(generic_)?transform$|^:?hep_util$"
+      ]
+    ]
+  end
 
   defp package do
     [

@@ -10,6 +10,18 @@
 %%   messages, or so many that they may hold more than 8 MiB.</li>
 %% </ul>
 %%
+%% == Callbacks ==
+%% `init(Args)' and `handle_packets(Packets, State)' are required. `handle_error(Reason, {Bytes, Meta}, State)',
+%% `handle_info(Message, State)' and `terminate(Reason, State)' are optional. In the shell, `hcb(hep_handler)' describes them.
+%% ```
+%% init(Args) -> {ok, State} | {error, Reason}
+%% handle_packets([{Packet, Meta}], State) -> {ok, State}
+%% handle_error(Reason, {Bytes, Meta}, State) -> {ok, State}
+%% handle_info(Message, State) -> {ok, State}
+%% terminate(Reason, State) -> any
+%% '''
+%%
+%% == Batches ==
 %% Packets come in batches, as they arrive: nothing waits for a batch to fill. A handler that raises is logged, counted,
 %% and restarted with `init/1'; the packets of that call are lost (and counted), those behind them are not.
 %%
