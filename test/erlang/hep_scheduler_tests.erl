@@ -192,6 +192,13 @@ small_binaries_test_() ->
         ]
     ].
 
+%% Gzip members, which may hold tens of thousands of empty blocks: a few bytes of them, too.
+member_test() ->
+    <<First:20/binary, Rest/binary>> = zlib:gzip(frame(chunk(15, <<"payload">>))),
+    ?assertEqual([unpack], dirty({unpack, [First]})),
+    {partial, Member, Step} = hep_nif:unpack(First),
+    ?assertEqual([unpack_more], dirty({unpack_more, [Member, Step, Rest]})).
+
 name({Function, Arguments}) ->
     lists:flatten(io_lib:format("~s/~b ~P", [Function, length(Arguments), Arguments, 8])).
 
