@@ -149,7 +149,8 @@
 %% <dt>`unauthenticated'</dt><dd>packets without one of the `auth_keys'</dd>
 %% <dt>`cut'</dt><dd>decoded packets that lack something, under the decoding option `lengths => lenient'</dd>
 %% <dt>`keepalives'</dt><dd>keep-alives of heplify among the decoded packets</dd>
-%% <dt>`trailing', `trailing_bytes'</dt><dd>UDP: datagrams with bytes behind their last packet, and how many</dd>
+%% <dt>`trailing', `trailing_bytes'</dt><dd>datagrams, and gzip members of a stream, with bytes behind their last packet,
+%%   and how many</dd>
 %% <dt>`dropped'</dt><dd>UDP: datagrams that the kernel had no room for; `undefined' where it does not report them</dd>
 %% <dt>`recbuf'</dt><dd>UDP: the kernel's buffer of each socket, in bytes, as the kernel counts</dd>
 %% <dt>`connections', `handshakes'</dt><dd>TCP, TLS: how many are open now, how many TLS handshakes go on</dd>

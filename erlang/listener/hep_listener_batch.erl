@@ -38,8 +38,9 @@
 -define(CHUNK, 128).
 %% What was inflated may wait for a garbage collection until it is so many bytes: it is not worth one for each batch.
 -define(GARBAGE, 64 * 1024).
-%% The most that a gzip member unpacks to.
+%% The most that a gzip member unpacks to, and the members of a datagram together: SIP takes a third of its size in gzip.
 -define(MEMBER, 16#ffff).
+-define(UNPACKED, 4 * ?MEMBER).
 
 -record(batch, {
     shared :: shared(),
@@ -92,16 +93,24 @@ meta(Source, Size, #batch{time = Time, meta = Meta}) ->
 %%% Taking in
 
 %% @doc Takes a datagram into the batch: all packets that are in it, in order. What follows them and is none is counted.
+%%
+%% A gzip member within a member is never unpacked, and no more members are once they had `?UNPACKED' bytes together: a
+%% datagram of 600 bytes could unpack to terabytes.
 -spec datagram(binary(), source(), batch()) -> batch().
-datagram(<<16#1f, 16#8b, _/binary>> = Bytes, Source, Batch) ->
+datagram(Bytes, Source, Batch) ->
+    datagram(Bytes, ?UNPACKED, Source, Batch).
+
+%% So many bytes may still be unpacked.
+datagram(<<16#1f, 16#8b, _/binary>> = Bytes, Left, Source, Batch) ->
     Ready = unpacking(?MEMBER, Batch),
     case hep_nif:unpack(Bytes) of
         {ok, Packets, Used} ->
             <<_:Used/binary, Rest/binary>> = Bytes,
             Unpacked = unpacked(byte_size(Packets), Ready),
-            case is_packet(Rest) of
-                true -> datagram(Rest, Source, packets(Packets, Used, Source, Unpacked));
-                false -> trailing(byte_size(Rest), Source, packets(Packets, byte_size(Bytes), Source, Unpacked))
+            Others = Left - byte_size(Packets),
+            case is_packet(Rest, Others) of
+                true -> datagram(Rest, Others, Source, packets(Packets, Used, 0, Source, Unpacked));
+                false -> trailing(byte_size(Rest), Source, packets(Packets, byte_size(Bytes), 0, Source, Unpacked))
             end;
         _ ->
             %% Decoding says why.
@@ -109,26 +118,26 @@ datagram(<<16#1f, 16#8b, _/binary>> = Bytes, Source, Batch) ->
             Size = byte_size(Bytes),
             rejected(Reason, Bytes, meta(Source, Size, Ready), received(Size, Ready))
     end;
-datagram(Bytes, Source, Batch) ->
-    packets(Bytes, byte_size(Bytes), Source, Batch).
+datagram(Bytes, Left, Source, Batch) ->
+    packets(Bytes, byte_size(Bytes), Left, Source, Batch).
 
 %% So many bytes were received. Only version 3 says where it ends.
-packets(<<Magic:4/binary, Length:16, _/binary>> = Bytes, Received, Source, Batch) when
+packets(<<Magic:4/binary, Length:16, _/binary>> = Bytes, Received, Left, Source, Batch) when
     (Magic =:= <<"HEP3">> orelse Magic =:= <<"EEP3">>), Length >= 6, Length < byte_size(Bytes)
 ->
     <<Packet:Length/binary, Rest/binary>> = Bytes,
-    case is_packet(Rest) of
-        true -> datagram(Rest, Source, packet(Packet, Source, Batch));
+    case is_packet(Rest, Left) of
+        true -> datagram(Rest, Left, Source, one(Packet, Length, Source, Batch));
         %% Decoding leaves it alone, unless it is lenient about lengths.
-        false -> trailing(byte_size(Rest), Source, packet(Bytes, Received, Source, Batch))
+        false -> trailing(byte_size(Rest), Source, one(Bytes, Received, Source, Batch))
     end;
-packets(Bytes, Received, Source, Batch) ->
-    packet(Bytes, Received, Source, Batch).
+packets(Bytes, Received, _, Source, Batch) ->
+    one(Bytes, Received, Source, Batch).
 
-is_packet(<<"HEP3", _/binary>>) -> true;
-is_packet(<<"EEP3", _/binary>>) -> true;
-is_packet(<<16#1f, 16#8b, _/binary>>) -> true;
-is_packet(_) -> false.
+is_packet(<<"HEP3", _/binary>>, _) -> true;
+is_packet(<<"EEP3", _/binary>>, _) -> true;
+is_packet(<<16#1f, 16#8b, _/binary>>, Left) -> Left > 0;
+is_packet(_, _) -> false.
 
 trailing(0, _, Batch) ->
     Batch;
@@ -138,12 +147,13 @@ trailing(Bytes, Source, #batch{shared = #{counters := Counters} = Shared} = Batc
     event(trailing, #{bytes => Bytes}, #{source => Source}, Shared),
     Batch.
 
-%% @doc Takes a packet into the batch. Its key is compared before anything in it is inflated.
+%% @doc Takes a packet of a stream into the batch. A gzip member may hold several.
 -spec packet(binary(), source(), batch()) -> batch().
 packet(Bytes, Source, Batch) ->
-    packet(Bytes, byte_size(Bytes), Source, Batch).
+    packets(Bytes, byte_size(Bytes), 0, Source, Batch).
 
-packet(Bytes, Size, Source, #batch{shared = Shared} = Batch) ->
+%% The key is compared before anything in the packet is inflated.
+one(Bytes, Size, Source, #batch{shared = Shared} = Batch) ->
     case hep_listener_view:glance(Bytes, Shared) of
         {ok, Glance} ->
             Ready = unpacking(hep_listener_view:need(Glance, Shared), Batch),

@@ -15,6 +15,7 @@ datagrams_test_() ->
     Three = <<(packet(1))/binary, (packet(2))/binary, "EEP3", Rest/binary>>,
     V1 = hep_packets:v1(ipv4, 16),
     Junk = <<0, 0, 0, 0>>,
+    Gzip = zlib:gzip(packet(2)),
     hep_net:patiently([
         {Name, fun() ->
             listening(#{}, fun(Listener, Port) ->
@@ -34,9 +35,22 @@ datagrams_test_() ->
             {"gzip of three", zlib:gzip(Three), [1, 2, 3], 0, 0},
             {"gzip and gzip", <<(zlib:gzip(packet(1)))/binary, (zlib:gzip(packet(2)))/binary>>, [1, 2], 0, 0},
             {"gzip and a packet and bytes", <<(zlib:gzip(packet(1)))/binary, (packet(2))/binary, Junk/binary>>, [1, 2], 1, 4},
-            {"gzip and bytes", <<(zlib:gzip(packet(1)))/binary, Junk/binary>>, [1], 1, 4}
+            {"gzip and bytes", <<(zlib:gzip(packet(1)))/binary, Junk/binary>>, [1], 1, 4},
+            {"gzip in gzip", zlib:gzip(<<(packet(1))/binary, Gzip/binary>>), [1], 1, byte_size(Gzip)},
+            %% Four times 65,535 bytes are unpacked.
+            {"members up to the limit", members(16#ffff), [1, 2, 3, 4], 1, byte_size(zlib:gzip(padded(5, 16#ffff)))},
+            {"members below the limit", members(16#fffe), [1, 2, 3, 4, 5], 0, 0}
         ]
     ]).
+
+%% Five, each of a packet of so many bytes.
+members(Size) ->
+    << <<(zlib:gzip(padded(Number, Size)))/binary>> || Number <- [1, 2, 3, 4, 5]>>.
+
+padded(Number, Size) ->
+    <<"HEP3", Length:16, Chunks/binary>> = packet(Number),
+    Padding = chunk(15, binary:copy(<<" ">>, Size - Length - 6)),
+    <<"HEP3", Size:16, Padding/binary, Chunks/binary>>.
 
 %% The packet behind is cut: an error of its own.
 cut_behind_test() ->
@@ -97,7 +111,11 @@ stream_test_() ->
             end)
         end
      || Start <- [<<>>, <<"HELLO HFP">>, <<"HELLO HFP\r\n">>],
-        Bytes <- [<<Start/binary, (zlib:gzip(packet(1)))/binary, (packet(2))/binary, (zlib:gzip(packet(3)))/binary>>],
+        Packets <- [
+            [zlib:gzip(packet(1)), packet(2), zlib:gzip(packet(3))],
+            [zlib:gzip([packet(1), packet(2)]), packet(3)]
+        ],
+        Bytes <- [iolist_to_binary([Start | Packets])],
         Pieces <- [[Bytes], [<<B>> || <<B>> <= Bytes]]
     ]).
 
