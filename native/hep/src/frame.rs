@@ -114,11 +114,14 @@ pub(crate) struct CutChunks<'a> {
 }
 
 impl<'a> CutChunks<'a> {
-    /// `None` where the input is too short to have a total length.
+    /// `None` where the input has no total length, or one below 6.
     pub(crate) fn read(input: &'a [u8]) -> Option<Self> {
         let (rest, _magic) = magic(input).ok()?;
         let (_, length) = be_u16::<_, ()>(rest).ok()?;
         let total = usize::from(length);
+        if length < HEADER {
+            return None;
+        }
         // If another packet begins where the total length says, it does hold.
         let is_followed = input.get(total..).is_some_and(|next| magic(next).is_ok());
         let input = if is_followed { input.get(..total)? } else { input };

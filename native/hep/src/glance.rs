@@ -154,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn a_total_length_below_6_is_no_cut() {
+        let mut bytes = packet(&[(0, 0x0e, b"key")]);
+        let options = Options { lengths: Lengths::Lenient, ..Options::default() };
+        let now = || Timestamp { seconds: 0, microseconds: 0 };
+        for length in 0..=6 {
+            bytes[5] = length;
+            let read = crate::Packet::read(&bytes, &options, now);
+            assert_eq!(glance(&bytes, Lengths::Lenient).err(), read.err(), "{length}");
+            assert_eq!(glance(&bytes, Lengths::Lenient).is_ok(), length == 6);
+        }
+    }
+
+    #[test]
     fn a_keep_alive_is_known_by_type_and_payload() {
         expect(&[(0, 0x0f, KEEP_ALIVE), (0, 0x0b, &[0])], 0, None, Kind::KeepAlive);
         expect(&[(0, 0x0f, KEEP_ALIVE), (0, 0x0b, &[1])], 1, None, Kind::Plain);
