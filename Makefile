@@ -10,7 +10,7 @@ HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 # A file that was written halfway is none.
 .DELETE_ON_ERROR:
 
-.PHONY: all native dist package help setup run test matrix interop bench load fuzz attack registry clean
+.PHONY: all native dist package help setup run test matrix interop bench load fuzz attack asan deny registry clean
 
 all: native ebin/hep.app
 
@@ -42,10 +42,12 @@ help:
 	@echo 'make test     every check and test'
 	@echo 'make matrix   make run and make test in bare Debian releases (root, an hour); FOLDER=/var/tmp/hep-matrix RELEASES="bookworm trixie sid"'
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
-	@echo 'make bench    measure against pure Erlang'
+	@echo 'make bench    measure against pure Erlang, and the longest calls'
 	@echo 'make load     put load on hep_listener (Linux, 25 minutes); LOAD=cpu,udp,delay,tcp,tls,attack,soak SECONDS=30 PACKETS=2000000 SOAK=600'
 	@echo 'make fuzz     run the fuzz targets of the codec, on the stable toolchain; needs a C++ compiler; not part of make test; SECONDS=60 TARGETS="parse decode"'
 	@echo 'make attack   give mutated packets and random terms to the API; PACKETS=1000000 TERMS=100000'
+	@echo 'make asan     run the NIF under AddressSanitizer in the VM (Linux, gcc); not part of make test; PACKETS=100000 TERMS=2000'
+	@echo 'make deny     check licences, versions, sources and advisories of the dependencies, with cargo-deny'
 	@echo 'make registry write erlang/codec/hep_registry.erl again, from native/hep/src/registry.rs'
 	@echo 'make clean    remove what was built'
 
@@ -83,6 +85,13 @@ attack: setup
 	@mkdir -p _build/attack
 	@$(ERLC) -I include -o _build/attack $(addprefix test/erlang/,hep_attack.erl hep_answers.erl hep_fixtures.erl)
 	@erl -noinput -pa ebin _build/attack -eval 'hep_attack:main().' -extra $(or $(PACKETS),1000000) $(or $(TERMS),100000)
+
+asan: setup
+	@$(MAKE) --no-print-directory all
+	@sh test/asan.sh $(or $(PACKETS),100000) $(or $(TERMS),2000)
+
+deny:
+	@sh test/deny.sh
 
 registry:
 	@cargo run --quiet --locked -p hep --example registry > erlang/codec/hep_registry.erl.new

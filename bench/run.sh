@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compares the library with a decoder in plain Erlang: prints a table, asserts no speed.
+# Compares the library with a decoder in plain Erlang, and times the longest calls: prints tables, asserts no speed.
 # Needs the library built (`make`). Leaves its own files in bench/.build and in Cargo's target.
 set -eu
 
@@ -23,4 +23,5 @@ cp "$built/$library" "$build/hep_floor.so"
 
 erlc -I include -o "$build" bench/*.erl
 erl -noshell -pa ebin -pa "$build" -run hep_bench main
-exec erl -noshell -pa ebin -pa "$build" -run hep_port_bench main
+erl -noshell -pa ebin -pa "$build" -run hep_port_bench main
+exec erl -noshell -pa ebin -pa "$build" -run hep_worst_bench main

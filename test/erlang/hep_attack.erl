@@ -3,6 +3,8 @@
 %% began. `make attack' runs it at length, {@link hep_attack_tests} briefly.
 -module(hep_attack).
 
+-include("hep.hrl").
+
 -export([main/0, packets/1, terms/1]).
 
 -define(PROCESSES, 40).
@@ -11,6 +13,7 @@
 -spec main() -> no_return().
 main() ->
     [Packets, Terms] = [list_to_integer(Number) || Number <- init:get_plain_arguments()],
+    Resident = resident(),
     Ran = try
         {timer:tc(fun() -> packets(Packets) end), timer:tc(fun() -> terms(Terms) end)}
     catch
@@ -26,6 +29,7 @@ main() ->
     io:format("~b random terms to each of ~b functions: documented answers only, ~b s~n", [
         Terms, Called, TermTime div 1000000
     ]),
+    io:format("resident memory of the VM: ~ts before, ~ts after~n", [Resident, resident()]),
     halt().
 
 %%% Mutated packets
@@ -97,15 +101,29 @@ kept({ok, Hep}, Bytes) ->
 kept({error, Reason}, Bytes) ->
     {error, Reason} = hep_json:from_packet(Bytes).
 
-%% The port program gives the NIF's answers. Version 1 carries the time of decoding.
+%% The port program gives the NIF's answers. Version 1 carries the time of decoding, a packet without one that of encoding.
 compared(Port, Batch) ->
-    Known = [Bytes || <<Version, _/binary>> = Bytes <- Batch, Version =/= 1],
-    Requests = [{decode, Bytes} || Bytes <- Known] ++ [{parse, Bytes} || Bytes <- Known],
-    Expected = [hep:decode(Bytes) || Bytes <- Known] ++ [hep_multi_parser:parse(Bytes) || Bytes <- Known],
+    Pairs = lists:append([pairs(Bytes) || <<Version, _/binary>> = Bytes <- Batch, Version =/= 1]),
+    {Requests, Expected} = lists:unzip(Pairs),
     case hep_port:batch(Port, Requests) of
         Expected -> ok;
         Other -> exit({port, [Pair || {_, A, B} = Pair <- lists:zip3(Requests, Expected, Other), A =/= B]})
     end.
+
+%% Requests to the program, and what the NIF answers.
+pairs(Bytes) ->
+    Decoded = hep:decode(Bytes),
+    Json = hep_json:from_packet(Bytes),
+    [
+        {{decode, Bytes}, Decoded},
+        {{parse, Bytes}, hep_multi_parser:parse(Bytes)},
+        {{to_json, Bytes}, Json}
+    ] ++
+        lists:append([
+            [{{encode, Hep}, hep:encode(Hep)}, {{transform, Hep}, hep_transform:transform(Hep)}]
+         || {ok, #hep{timestamp = {_, _, _}} = Hep} <- [Decoded]
+        ]) ++
+        [{{from_json, Text}, hep_json:decode(Text)} || {ok, Text} <- [Json]].
 
 mutated(Corpus) ->
     Bytes = element(rand:uniform(tuple_size(Corpus)), Corpus),
@@ -212,9 +230,24 @@ terms(Depth, Number) -> [term(Depth) || _ <- lists:seq(1, Number)].
 
 %%% Memory
 
+%% 0 in a VM that does not count, because its allocators are off: `make asan' does that.
 memory() ->
     lists:foreach(fun garbage_collect/1, processes()),
-    erlang:memory(total).
+    try
+        erlang:memory(total)
+    catch
+        error:notsup -> 0
+    end.
+
+%% What the system says, Linux only.
+resident() ->
+    case file:read_file("/proc/self/status") of
+        {ok, Status} ->
+            {match, [KiB]} = re:run(Status, "VmRSS:\\s*(\\d+ kB)", [{capture, [1], list}]),
+            KiB;
+        {error, _} ->
+            "unknown"
+    end.
 
 %% Processes that have just ended give back their memory a little later.
 settled(Before, Times) ->
