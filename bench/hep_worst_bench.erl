@@ -42,7 +42,7 @@ cases() ->
 %% Chunks: the most of a packet, and both sides of the border to a dirty scheduler.
 packets() ->
     Packets = [
-        {"10,922 empty chunks", frame([chunk(9, 1, <<>>) || _ <- lists:seq(1, 10_921)])},
+        {"10,921 empty chunks", frame([chunk(9, 1, <<>>) || _ <- lists:seq(1, 10_921)])},
         {"9,361 chunks of payload type", frame([chunk(0, 11, <<1>>) || _ <- lists:seq(1, 9_361)])},
         {"2,001 chunks", chunks(2001)},
         {"2,000 chunks", chunks(2000)},

@@ -47,10 +47,23 @@ optional() {
 if optional 'Rust formatting' cargo fmt --version; then
     step 'Rust formatting' cargo fmt --all --check
     step 'Load generator formatting' cargo fmt --check --manifest-path bench/load_generator/Cargo.toml
+    step 'Fuzz target formatting' cargo fmt --check --manifest-path native/hep/fuzz/Cargo.toml
 fi
 if optional 'Clippy' cargo clippy --version; then
-    step 'Fuzz target formatting' cargo fmt --check --manifest-path native/hep/fuzz/Cargo.toml
-step 'Clippy' cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+    step 'Clippy' cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+fi
+# Not `optional': few installations have these, and no machine must. Without the first, Clippy's incompatible_msrv checks
+# the functions of the standard library, and the last reports dependencies that need a newer Rust.
+oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+if cargo "+$oldest" --version >/dev/null 2>&1; then
+    step "Rust $oldest" cargo "+$oldest" check --quiet --locked --workspace --all-targets --target-dir target/oldest
+else
+    printf 'skipped Rust %s, the oldest: rustup has no such toolchain\n' "$oldest"
+fi
+if cargo deny --version >/dev/null 2>&1; then
+    step 'Dependencies' sh test/deny.sh offline
+else
+    printf 'skipped Dependencies: cargo-deny is missing\n'
 fi
 step 'Rust docs' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps
 step 'Rust tests' cargo test --quiet --locked --workspace --exclude hep_floor_nif
