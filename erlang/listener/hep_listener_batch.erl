@@ -227,8 +227,13 @@ refused(Reason, Bytes, Meta, #batch{errors = Errors} = Batch) ->
 
 grown(Bytes, #batch{size = Size} = Batch) -> Batch#batch{size = Size + Bytes}.
 
-full(#batch{size = Size, shared = #{batch_bytes := Most}} = Batch) when Size >= Most -> flush(Batch);
-full(Batch) -> Batch.
+%% A full batch is worth a garbage collection: otherwise each connection keeps a heap that is several times as large.
+full(#batch{size = Size, shared = #{batch_bytes := Most}} = Batch) when Size >= Most ->
+    Flushed = flush(Batch),
+    true = erlang:garbage_collect(),
+    Flushed;
+full(Batch) ->
+    Batch.
 
 %% @doc So many bytes are about to be inflated. Where the process may not have them, the handler gets the batch first,
 %% and then the process waits: without anything inflated.

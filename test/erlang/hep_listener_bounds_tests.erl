@@ -83,6 +83,19 @@ batches(Left) ->
 
 %%% Memory
 
+%% A packet of 10,900 chunks fills a batch, and takes a megabyte of the connection's heap: none of that stays.
+full_batch_test() ->
+    listening(#{transport => tcp, handler => fun(_) -> ok end}, fun(Listener, Port) ->
+        Socket = hep_net:tcp(Port),
+        ok = hep_net:send(Socket, frame(lists:duplicate(10_900, chunk(300, <<>>)))),
+        until(fun() -> maps:get(decoded, hep_listener:info(Listener)) =:= 1 end, fun() -> hep_listener:info(Listener) end),
+        [Connection] = hep_net:connections(Listener),
+        %% Answers when the batch is done.
+        _ = sys:get_state(Connection),
+        ?assert(element(2, process_info(Connection, memory)) < 256 * ?KIB),
+        hep_net:close(Socket)
+    end).
+
 %% Far more bombs than the budget holds, over many connections and shards: all are decoded, and what is inflated at any
 %% time is bounded.
 memory_test_() ->
