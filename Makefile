@@ -43,7 +43,7 @@ help:
 	@echo 'make matrix   make run and make test in bare Debian releases (root, an hour); FOLDER=/var/tmp/hep-matrix RELEASES="bookworm trixie sid"'
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
 	@echo 'make bench    measure against pure Erlang, and the longest calls'
-	@echo 'make load     put load on hep_listener (Linux, 25 minutes); LOAD=cpu,udp,delay,tcp,tls,attack,soak SECONDS=30 PACKETS=2000000 SOAK=600'
+	@echo 'make load     put load on hep_listener (Linux, 25 minutes); LOAD=cpu,udp,delay,tcp,tls,attack,soak SECONDS=30 PACKETS=2000000 SOAK=600 RATE=20000'
 	@echo 'make fuzz     run the fuzz targets of the codec, on the stable toolchain; needs a C++ compiler; not part of make test; SECONDS=60 TARGETS="parse decode"'
 	@echo 'make attack   give mutated packets and random terms to the API; PACKETS=1000000 TERMS=100000'
 	@echo 'make asan     run the NIF under AddressSanitizer in the VM (Linux, gcc); not part of make test; PACKETS=100000 TERMS=2000'
@@ -75,7 +75,7 @@ bench: setup
 
 load: setup
 	@$(MAKE) --no-print-directory all
-	@sh bench/load/run.sh '$(LOAD)' '$(SECONDS)' '$(PACKETS)' '$(SOAK)'
+	@sh bench/load/run.sh '$(LOAD)' '$(SECONDS)' '$(PACKETS)' '$(SOAK)' '$(RATE)'
 
 fuzz:
 	@sh native/hep/fuzz/run.sh $(or $(SECONDS),60) $(if $(TARGETS),'$(TARGETS)')

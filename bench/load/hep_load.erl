@@ -18,8 +18,8 @@ main() ->
     %% The listener warns of dropped datagrams; the tables say how many.
     ok = logger:set_primary_config(level, error),
     [Part, Folder | Numbers] = init:get_plain_arguments(),
-    [Seconds, Packets, Soak] = [list_to_integer(Number) || Number <- Numbers],
-    Config = #config{folder = Folder, seconds = Seconds, packets = Packets, soak = Soak},
+    [Seconds, Packets, Soak, Rate] = [list_to_integer(Number) || Number <- Numbers],
+    Config = #config{folder = Folder, seconds = Seconds, packets = Packets, soak = Soak, rate = Rate},
     try
         Checks = part(Part, Config),
         lists:all(fun(IsWell) -> IsWell end, [no_crash() | Checks])

@@ -30,7 +30,8 @@ start(Transport, Port, Folder, Options) ->
 -spec start(udp | tcp | tls, inet:port_number(), file:filename(), binary(), [{atom(), term()}]) -> generator().
 start(Transport, Port, Folder, Bytes, Options) ->
     Packet = filename:join(Folder, io_lib:format("packet-~8.16.0b.hep", [erlang:phash2(Bytes)])),
-    ok = file:write_file(Packet, Bytes),
+    %% Another generator may be reading it.
+    _ = file:read_file(Packet) =:= {ok, Bytes} orelse (ok = file:write_file(Packet, Bytes)),
     Arguments =
         [atom_to_list(Transport), "127.0.0.1:" ++ integer_to_list(Port), Packet] ++
             lists:append([argument(Option) || Option <- Options]),

@@ -12,17 +12,19 @@
 
 -export_type([count/0]).
 
--type count() :: packets | batches | out_of_order | errors | started.
+-type count() :: packets | batches | out_of_order | errors | started | forwarded | refused.
 
 -record(state, {
     counters :: counters:counters_ref(),
     %% The number that must come next; `any' where packets may overtake each other.
     next :: non_neg_integer() | any,
     %% Who wants to know how long packets were on their way, and how long, in microseconds.
-    delays :: {pid(), [integer()]} | undefined
+    delays :: {pid(), [integer()]} | undefined,
+    %% Who forwards the packets.
+    sender :: hep_sender:sender() | undefined
 }).
 
--define(COUNTS, #{packets => 1, batches => 2, out_of_order => 3, errors => 4, started => 5}).
+-define(COUNTS, #{packets => 1, batches => 2, out_of_order => 3, errors => 4, started => 5, forwarded => 6, refused => 7}).
 
 %% @doc What the handlers of one listener add up in.
 -spec new() -> counters:counters_ref().
@@ -30,7 +32,7 @@ new() ->
     counters:new(map_size(?COUNTS), [write_concurrency]).
 
 %% @doc How many there were: packets, calls with packets, packets that came out of order, calls with an error,
-%% handlers that were started.
+%% handlers that were started, packets that the sender took, and packets that it refused.
 -spec count(count(), counters:counters_ref()) -> integer().
 count(What, Counters) ->
     counters:get(Counters, map_get(What, ?COUNTS)).
@@ -40,16 +42,21 @@ count(What, Counters) ->
 add(What, Number, Counters) ->
     counters:add(Counters, map_get(What, ?COUNTS), Number).
 
-%% The task: `{count, First}', or `{report_delays, Pid}', which sends `{delays, Delays}' to it in the end.
+%% The task: `{count, First}'; or `{report_delays, Pid}', which sends `{delays, Delays}' to it in the end; or
+%% `{forward, Sender}'.
 init({Counters, {count, First}}) ->
     add(started, 1, Counters),
     {ok, #state{counters = Counters, next = First}};
 init({Counters, {report_delays, Pid}}) ->
-    {ok, #state{counters = Counters, next = any, delays = {Pid, []}}}.
+    {ok, #state{counters = Counters, next = any, delays = {Pid, []}}};
+init({Counters, {forward, Sender}}) ->
+    add(started, 1, Counters),
+    {ok, #state{counters = Counters, next = any, sender = Sender}}.
 
 handle_packets(Packets, #state{counters = Counters, next = Next} = State) ->
     add(batches, 1, Counters),
     add(packets, length(Packets), Counters),
+    forward(Packets, State),
     {ok, delays(Packets, State#state{next = in_order(Packets, Next, Counters)})}.
 
 handle_error(_Reason, _Raw, #state{counters = Counters} = State) ->
@@ -61,6 +68,19 @@ terminate(_Reason, #state{delays = {Pid, Delays}}) ->
     ok;
 terminate(_Reason, _State) ->
     ok.
+
+forward(_, #state{sender = undefined}) ->
+    ok;
+forward(Packets, #state{sender = Sender, counters = Counters}) ->
+    lists:foreach(
+        fun({Hep, _}) ->
+            case hep_sender:send(Sender, Hep) of
+                ok -> add(forwarded, 1, Counters);
+                {error, _} -> add(refused, 1, Counters)
+            end
+        end,
+        Packets
+    ).
 
 %% The generator writes the time into the packet.
 delays(_, #state{delays = undefined} = State) ->

@@ -5,7 +5,7 @@
 
 -export([listener/1, listener/2, bare/0, close/1]).
 -export([send/4, send/5, send/6, datagrams/2, nothing/2, sample/2]).
--export([count/2, info/2, arrived/1, lost/2, none_lost/2]).
+-export([port/1, count/2, info/2, arrived/1, lost/2, none_lost/2]).
 
 -export_type([run/0]).
 
@@ -67,6 +67,8 @@ close(#run{kind = listener, receiver = Listener}) ->
 close(#run{kind = bare, receiver = Loop}) ->
     exit(Loop, kill),
     receive {'EXIT', Loop, killed} -> ok end.
+
+port(#run{port = Port}) -> Port.
 
 count(packets, #run{kind = bare, receiver = Loop}) ->
     Loop ! {count, self()},

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts load on hep_listener: prints tables. `run.sh PARTS SECONDS PACKETS SOAK'; an empty argument is the default.
+# Puts load on hep_listener: prints tables. `run.sh PARTS SECONDS PACKETS SOAK RATE'; an empty argument is the default.
 # Linux only. Needs the library built (`make'). Leaves its own files in bench/.build and in Cargo's target.
 set -eu
 
@@ -7,6 +7,7 @@ parts=${1:-cpu,udp,delay,tcp,tls,attack,soak} # which, and in which order
 seconds=${2:-30}                 # how long the steady load on UDP lasts; the other runs on UDP are no longer
 packets=${3:-2000000}            # how many are sent over TCP, and over TLS
 soak=${4:-600}                   # how many seconds the soak lasts
+rate=${5:-20000}                 # how many datagrams a second it sends
 
 cd "$(dirname "$0")/../.."
 build=bench/.build
@@ -39,7 +40,8 @@ for part in $(echo "$parts" | tr ',' ' '); do
         *) flags= ;;
     esac
     # shellcheck disable=SC2086
-    erl $flags -noshell -pa ebin -pa "$build" -run hep_load main -extra "$part" "$build" "$seconds" "$packets" "$soak" ||
+    erl $flags -noshell -pa ebin -pa "$build" -run hep_load main -extra "$part" "$build" "$seconds" "$packets" "$soak" \
+        "$rate" ||
         failed="$failed $part"
 done
 [ -z "$failed" ] || { echo "load: failed:$failed" >&2; exit 1; }

@@ -9,7 +9,7 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
 use crate::packet::Template;
 
-/// Above what hep inflates unless told otherwise: 1 MiB.
+/// Far above what hep inflates by default.
 const INFLATED: usize = 4 * 1024 * 1024;
 
 /// How many packets of each kind were made.
