@@ -2,7 +2,7 @@ defmodule HEP do
   @moduledoc """
   HEP (Homer Encapsulation Protocol, also EEP), versions 1, 2 and 3.
 
-  `decode/1` turns a datagram of a capture agent into a `HEP.Packet`:
+  `decode/1` decodes a datagram into a `HEP.Packet`:
 
       iex> datagram =
       ...>   <<2, 28, 2, 17, 5060::16, 5080::16, 192, 0, 2, 1, 192, 0, 2, 2>> <>
@@ -17,7 +17,7 @@ defmodule HEP do
       iex> HEP.Packet.datetime(packet)
       ~U[2025-08-26 08:13:37.250000Z]
 
-  `encode/1` makes a datagram of a packet, and `to_json/1` and `from_json/1` lead to JSON and back:
+  `encode/1` encodes a packet; `to_json/1` and `from_json/1` convert packets to and from JSON:
 
       iex> packet = %HEP.Packet{version: 3, src_ip: {192, 0, 2, 1}, payload: "OPTIONS sip:b SIP/2.0"}
       iex> {:ok, datagram} = HEP.encode(packet)
@@ -27,10 +27,9 @@ defmodule HEP do
       iex> HEP.from_json!(json) == packet
       true
 
-  The modules of the original Erlang library have their counterparts: `HEP.MultiParser` gives a
-  packet as the list of its chunks, `HEP.Transform` gives it as property lists with readable names,
-  and `HEP.MultiDecoder` gives the record `#hep{}`. The Erlang module `:hep` reads and changes such
-  records.
+  The modules of the original Erlang library have counterparts here: `HEP.MultiParser` returns a
+  packet as a list of chunks, `HEP.Transform` as property lists with readable names, and
+  `HEP.MultiDecoder` as the record `#hep{}`. The Erlang module `:hep` reads and changes such records.
   """
   @moduledoc since: "1.0.0"
 
@@ -40,24 +39,23 @@ defmodule HEP do
   @encode_options [:v2_style, :compress, :auth_key]
 
   @typedoc """
-  How to read what senders disagree about:
+  How to decode fields that senders write differently:
 
     * `:header_length` - what to do with a header length of version 1 or 2 that no known sender
-      writes: `:strict` (default), an error; `:ignore`, it is not looked at
+      writes: `:strict` (default), an error; `:ignore`, it is not checked
     * `:v2_order` - the byte order of version 2's time header: `:auto` (default), found from the
       values, and from the clock where both orders are plausible; `:big`, as documented; `:little`,
       as C senders write it
-    * `:capture_id` - capture ids that came shifted left by 16 bits (sngrep, sipgrep, hep-c, old
-      captagents, reSIProcate and others): `:keep` (default); `:repair`, those whose lower half is
+    * `:capture_id` - capture ids that senders shift left by 16 bits (sngrep, sipgrep, hep-c, old
+      captagents, reSIProcate and others): `:keep` (default); `:repair`, ids whose lower half is
       zero are shifted back
     * `:timestamp` - times of version 3 that a sender wrote byte-swapped or counted from 1900:
-      `:repair` (default), if the microseconds, or a time more than a day ahead of the clock, show
-      it; `:keep`, they stay as they came
-    * `:lengths` - a total length, or a chunk's, of version 3 that does not hold: `:strict`
-      (default), an error; `:lenient`, whole chunks are kept, and the payload as far as it came: see
-      `decode/2`
-    * `:max_inflated` - the largest payload, in bytes, that a compressed one may inflate to: 256 KiB
-      by default. A packet in gzip may unpack to 65,535 bytes, and to no more than this
+      `:repair` (default), corrected where the microseconds, or a time more than a day ahead of the
+      clock, show it; `:keep`, unchanged
+    * `:lengths` - a wrong total length or chunk length in version 3: `:strict` (default), an error;
+      `:lenient`, complete chunks are kept, and the received part of the payload: see `decode/2`
+    * `:max_inflated` - the size limit, in bytes, of an inflated payload: 256 KiB by default. A packet
+      in gzip may unpack to 65,535 bytes, and no more than this limit
   """
   @typedoc since: "1.0.0"
   @type option ::
@@ -75,7 +73,7 @@ defmodule HEP do
       counting the whole header; `:c`: as receivers in C expect it, little-endian, with the header
       length of version 1; `:forks`: as the forks of the Erlang library write and read it,
       big-endian, with the header length of version 1
-    * `:compress` - how the payload of version 3 is packed: `:none` (default), `:zlib` or `:gzip`
+    * `:compress` - the compression of version 3's payload: `:none` (default), `:zlib` or `:gzip`
     * `:auth_key` - the authenticate key of version 3, a binary, in place of the packet's
   """
   @typedoc since: "1.0.0"
@@ -87,12 +85,12 @@ defmodule HEP do
   @doc """
   Decodes a packet of any version.
 
-  The payload and the chunks of the result are parts of the datagram and keep it alive:
-  `:binary.copy/1` what you store for long.
+  The payload and the chunks of the result are sub-binaries of the datagram and keep it in memory:
+  copy those that you store for long (`:binary.copy/1`).
 
-  `{:ok, packet, error}` is the answer under the option `lengths: :lenient` for a packet that is this
-  error under `:strict`: its lengths do not hold. Whole chunks are kept. A payload that is cut is kept
-  as far as it came; a compressed one, and any other chunk that is cut, is left out.
+  With `lengths: :lenient`, returns `{:ok, packet, error}` for a packet with wrong lengths; the error
+  is the one that `:strict` returns. Complete chunks are kept, and the received part of a truncated
+  payload. A truncated payload that is compressed is left out, and so is any other truncated chunk.
 
   Raises `FunctionClauseError` when the packet is not a binary or the options are not a list,
   `ArgumentError` when an option is unknown or has a wrong value.
@@ -114,7 +112,7 @@ defmodule HEP do
       {:ok, %HEP.Packet{payload: "pi"}, %HEP.DecodeError{reason: {:truncated, 14}}}
 
       iex> HEP.decode("HEP3", v2_order: :middle)
-      ** (ArgumentError) invalid value :middle for option :v2_order, wanted is :auto, :big or :little
+      ** (ArgumentError) invalid value :middle for option :v2_order, expected :auto, :big or :little
   """
   @doc since: "1.0.0"
   @spec decode(binary(), [option()]) ::
@@ -136,9 +134,9 @@ defmodule HEP do
   end
 
   @doc """
-  Decodes a packet of any version, raises `HEP.DecodeError` when it is none.
+  Decodes a packet of any version. Raises `HEP.DecodeError` if it is invalid.
 
-  Otherwise like `decode/2`; of a packet that is cut, it does not say so.
+  Otherwise like `decode/2`, but does not report that a packet was truncated.
 
   ## Examples
 
@@ -146,18 +144,18 @@ defmodule HEP do
       "ping"
 
       iex> HEP.decode!("HEP3")
-      ** (HEP.DecodeError) truncated: the packet ends at byte 4, before its header or its total length does
+      ** (HEP.DecodeError) truncated: the packet ends at byte 4, before the end of its header or its total length
   """
   @doc since: "1.0.0"
   @spec decode!(binary(), [option()]) :: Packet.t()
   def decode!(packet, options \\ []), do: bang(decode(packet, options))
 
   @doc """
-  Encodes a packet, in the version that it says.
+  Encodes a packet in the version of its `:version` field.
 
-  A packet without a time gets the time of encoding, one without a family that of its addresses. Family
-  and payload type are taken by name and by number. Values that cannot be written are errors that name
-  the field, see `HEP.EncodeError`.
+  A packet without a time gets the time of encoding; a packet without a family gets that of its
+  addresses. Family and payload type may be names or numbers. Invalid values are errors that name the
+  field, see `HEP.EncodeError`.
 
   Raises `FunctionClauseError` when the packet is not a `HEP.Packet` or the options are not a list,
   `ArgumentError` when an option is unknown or has a wrong value.
@@ -177,14 +175,14 @@ defmodule HEP do
       [{{0, 14}, "secret"}]
 
       iex> HEP.encode(%HEP.Packet{}, compress: :brotli)
-      ** (ArgumentError) invalid value :brotli for option :compress, wanted is :none, :zlib or :gzip
+      ** (ArgumentError) invalid value :brotli for option :compress, expected :none, :zlib or :gzip
   """
   @doc since: "1.0.0"
   @spec encode(Packet.t(), [encode_option()]) :: {:ok, binary()} | {:error, EncodeError.t()}
   def encode(packet, options \\ []), do: encoded(packet, options, :encode)
 
   @doc """
-  Encodes a packet, raises `HEP.EncodeError` when it cannot be written.
+  Encodes a packet. Raises `HEP.EncodeError` if it cannot be encoded.
 
   Otherwise like `encode/2`.
 
@@ -202,11 +200,10 @@ defmodule HEP do
   def encode!(packet, options \\ []), do: bang(encode(packet, options))
 
   @doc """
-  Encodes a packet without a copy of its payload.
+  Encodes a packet without copying its payload.
 
-  The result is iodata, ready for `:gen_udp.send/4`: the header, in one or more pieces, the packet's own
-  payload, and what stands behind it, if there is any. A compressed payload is a new binary. Otherwise
-  like `encode/2`.
+  The result is iodata, ready for `:gen_udp.send/4`: the header, in one or more pieces, the payload,
+  and the chunks after it, if any. A compressed payload is a new binary. Otherwise like `encode/2`.
 
   ## Examples
 
@@ -224,7 +221,7 @@ defmodule HEP do
   def encode_to_iodata(packet, options \\ []), do: encoded(packet, options, :encode_iolist)
 
   @doc """
-  Encodes a packet without a copy of its payload, raises `HEP.EncodeError` when it cannot be written.
+  Encodes a packet without copying its payload. Raises `HEP.EncodeError` if it cannot be encoded.
 
   Otherwise like `encode_to_iodata/2`.
 
@@ -239,14 +236,14 @@ defmodule HEP do
   def encode_to_iodata!(packet, options \\ []), do: bang(encode_to_iodata(packet, options))
 
   @doc """
-  Writes a packet as JSON, or a list of packets as an array. The bytes of a packet are decoded first.
+  Writes a packet as JSON, or a list of packets as an array. Raw packets are decoded first.
 
-  The Erlang module `:hep_json` has the representation. Binaries that are not UTF-8 go out as base64;
-  `from_json/1` reads all of it back.
+  The Erlang module `:hep_json` describes the representation. Binaries that are not UTF-8 are written
+  as base64; `from_json/1` restores them.
 
-  A value that cannot be written is an error that names the field, see `HEP.EncodeError`, bytes that are
-  not a packet are a `HEP.DecodeError`; of several packets, the first error. Raises
-  `FunctionClauseError` for anything else.
+  An invalid value is a `HEP.EncodeError` that names the field; an invalid raw packet is a
+  `HEP.DecodeError`. For a list, the first error is returned. Raises `FunctionClauseError` for anything
+  else.
 
   ## Examples
 
@@ -287,8 +284,8 @@ defmodule HEP do
   end
 
   @doc """
-  Writes a packet or a list of packets as JSON, raises `HEP.EncodeError` or `HEP.DecodeError` when that
-  cannot be done.
+  Writes a packet or a list of packets as JSON. Raises `HEP.EncodeError` or `HEP.DecodeError` on an
+  error.
 
   Otherwise like `to_json/1`.
 
@@ -298,7 +295,7 @@ defmodule HEP do
       [%HEP.Packet{payload: "ping"}]
 
       iex> HEP.to_json!(%HEP.Packet{payload: nil})
-      ** (HEP.EncodeError) payload cannot be written: nil
+      ** (HEP.EncodeError) invalid value for payload: nil
   """
   @doc since: "1.0.0"
   @spec to_json!(Packet.t() | binary() | [Packet.t() | binary()]) :: String.t()
@@ -329,7 +326,7 @@ defmodule HEP do
   end
 
   @doc """
-  Reads the JSON of a packet, or of an array of packets, raises `HEP.DecodeError` when it is none.
+  Reads the JSON of a packet, or of an array of packets. Raises `HEP.DecodeError` if it is invalid.
 
   ## Examples
 
@@ -382,7 +379,7 @@ defmodule HEP do
   defp wrong(options, kind) do
     {name, value} = :hep_options.first_wrong(kind, options)
     wanted = Map.fetch!(:hep_options.values(kind), name)
-    "invalid value #{inspect(value)} for option #{inspect(name)}, wanted is #{one_of(wanted)}"
+    "invalid value #{inspect(value)} for option #{inspect(name)}, expected #{one_of(wanted)}"
   end
 
   defp one_of([atom | _] = atoms) when is_atom(atom) do

@@ -12,14 +12,14 @@
 %%
 %% A decoded packet is a `#hep{}' record (`-include_lib("hep/include/hep.hrl")'); the functions below
 %% read and change it without the record's definition. {@link hep_multi_parser} gives the other view
-%% of a packet, the list of its chunks, which {@link get_version/1}, {@link get_chunk/3} and
-%% {@link get_chunks/1} read.
+%% of a packet: the list of its chunks, read by {@link get_version/1}, {@link get_chunk/3} and
+%% {@link get_chunks/1}.
 %%
-%% What is not a packet where one is asked for, and a value of another type than the specs say, raises
-%% `badarg'; a setter takes a number that does not fit, and {@link encode/1} names the field then.
+%% An argument of a type other than its spec's raises `badarg'. Setters accept numbers that are out of range;
+%% {@link encode/1} then returns an error that names the field.
 %%
-%% The payload and all other binaries of a decoded packet are parts of the datagram and keep it alive:
-%% `binary:copy/1' what you store for long.
+%% The payload and all other binaries of a decoded packet are sub-binaries of the datagram and keep it in memory:
+%% copy those that you store for long (`binary:copy/1').
 -module(hep).
 
 -include("hep.hrl").
@@ -27,7 +27,7 @@
 %% Called for each packet that is encoded.
 -compile({inline, [numbered/1]}).
 
-%% How deep a sentence goes into a term.
+%% The depth to which error messages print a term.
 -define(DEPTH, 12).
 
 %% A badarg names the function that was called, with its arguments.
@@ -53,7 +53,7 @@
 -export([payload_type/1, payload_type/2]).
 -export([payload/1, payload/2]).
 -export([vendor/1, vendor/2]).
-%% What the record keeps in `chunks'.
+%% Fields that the record keeps in `chunks'.
 -export([correlation_id/1, correlation_id/2]).
 -export([vlan_id/1, vlan_id/2]).
 -export([node_name/1, node_name/2]).
@@ -114,7 +114,7 @@
 %% The bytes of a chunk.
 
 -type chunk_value_length() :: uint16().
-%% How many they are.
+%% The number of its bytes.
 
 -opaque state() :: {hep, version(), [parsed_chunk()]}.
 %% A packet as the list of its chunks, see {@link hep_multi_parser:parse/1}.
@@ -123,7 +123,7 @@
 %% A packet with one field per fact.
 
 -type t() :: hep().
-%% The name that the accessor API has for {@link hep()}.
+%% The accessor API's name for {@link hep()}.
 
 -type protocol_family() :: hep_registry:protocol_family().
 %% `ipv4' or `ipv6'.
@@ -142,23 +142,23 @@
     lengths => strict | lenient,
     max_inflated => 0..16#ffffffffffffffff
 }.
-%% How to read what senders disagree about:
+%% How to decode fields that senders write differently:
 %% <dl>
 %% <dt>`header_length'</dt><dd>what to do with a header length of version 1 or 2 that no known sender
-%%   writes: `strict' (default), an error; `ignore', it is not looked at</dd>
+%%   writes: `strict' (default), an error; `ignore', it is not checked</dd>
 %% <dt>`v2_order'</dt><dd>the byte order of version 2's time header: `auto' (default), found from the
 %%   values, and from the clock where both orders are plausible; `big', as documented; `little', as C senders
 %%   write it</dd>
-%% <dt>`capture_id'</dt><dd>capture ids that came shifted left by 16 bits (sngrep, sipgrep, hep-c, old
-%%   captagents, reSIProcate and others): `keep' (default); `repair', those whose lower half is zero are shifted
+%% <dt>`capture_id'</dt><dd>capture ids that senders shift left by 16 bits (sngrep, sipgrep, hep-c, old
+%%   captagents, reSIProcate and others): `keep' (default); `repair', ids whose lower half is zero are shifted
 %%   back</dd>
 %% <dt>`timestamp'</dt><dd>times of version 3 that a sender wrote byte-swapped or counted from 1900: `repair'
-%%   (default), if the microseconds, or a time more than a day ahead of the clock, show it; `keep', they stay as
-%%   they came</dd>
-%% <dt>`lengths'</dt><dd>a total length, or a chunk's, of version 3 that does not hold: `strict' (default), an
-%%   error; `lenient', whole chunks are kept, and the payload as far as it came: see {@link decode/2}</dd>
-%% <dt>`max_inflated'</dt><dd>the largest payload, in bytes, that a compressed one may inflate to: 256 KiB
-%%   by default. A packet in gzip may unpack to 65,535 bytes, and to no more than this</dd>
+%%   (default), corrected where the microseconds, or a time more than a day ahead of the clock, show it; `keep',
+%%   unchanged</dd>
+%% <dt>`lengths'</dt><dd>a wrong total length or chunk length in version 3: `strict' (default), an
+%%   error; `lenient', complete chunks are kept, and the received part of the payload: see {@link decode/2}</dd>
+%% <dt>`max_inflated'</dt><dd>the size limit, in bytes, of an inflated payload: 256 KiB
+%%   by default. A packet in gzip may unpack to 65,535 bytes, and no more than this limit</dd>
 %% </dl>
 
 -type reason() ::
@@ -174,15 +174,15 @@
 %% Why bytes are not a HEP packet. Offsets count from the packet's first byte.
 %% <dl>
 %% <dt>`not_hep'</dt><dd>it begins with neither 1, 2, `HEP3' nor `EEP3'</dd>
-%% <dt>`{truncated, Offset}'</dt><dd>it ends at Offset, inside a header or before its total length</dd>
+%% <dt>`{truncated, Offset}'</dt><dd>it ends at Offset, inside a header or before its total length is reached</dd>
 %% <dt>`{unknown_protocol_family, Family}'</dt><dd>version 1 or 2, byte 2</dd>
 %% <dt>`{invalid_header_length, Length}'</dt><dd>version 1 or 2, byte 1: no sender writes it</dd>
 %% <dt>`{invalid_total_length, Length}'</dt><dd>version 3, bytes 4 and 5: below 6</dd>
-%% <dt>`{truncated_chunk, Offset}'</dt><dd>fewer than 6 bytes are left of the total length</dd>
+%% <dt>`{truncated_chunk, Offset}'</dt><dd>fewer than 6 bytes left of the total length</dd>
 %% <dt>`{invalid_chunk_length, Offset, Length}'</dt><dd>below 6 or beyond the total length</dd>
-%% <dt>`{invalid_chunk, VendorId, ChunkId, ValueLength, Value}'</dt><dd>a chunk with a field of its own and of a
-%%   wrong width, an unknown protocol family, a compressed payload that is broken or inflates beyond the limit</dd>
-%% <dt>`{invalid_gzip, Problem}'</dt><dd>a packet in gzip that cannot be unpacked: it is `truncated' or `corrupt',
+%% <dt>`{invalid_chunk, VendorId, ChunkId, ValueLength, Value}'</dt><dd>a chunk of a known field with a wrong
+%%   width, an unknown protocol family, or a compressed payload that is corrupt or inflates beyond the limit</dd>
+%% <dt>`{invalid_gzip, Problem}'</dt><dd>a packet in gzip that cannot be unpacked: it is `truncated', `corrupt',
 %%   or inflates beyond the limit (`too_large')</dd>
 %% </dl>
 
@@ -197,7 +197,7 @@
 %%   counting the whole header; `c': as receivers in C expect it, little-endian, with the header length of
 %%   version 1; `forks': as the forks of the Erlang library write and read it (Kazoo's among them), big-endian,
 %%   with the header length of version 1</dd>
-%% <dt>`compress'</dt><dd>how the payload of version 3 is packed: `none' (default), `zlib' or `gzip'</dd>
+%% <dt>`compress'</dt><dd>the compression of version 3's payload: `none' (default), `zlib' or `gzip'</dd>
 %% <dt>`auth_key'</dt><dd>the authenticate key of version 3, in place of the packet's</dd>
 %% </dl>
 
@@ -209,28 +209,28 @@
     | {unknown_protocol_family, term()}
     | {unsupported_payload_type, uint8()}
     | {packet_too_large, Size :: pos_integer()}.
-%% Why a packet cannot be written. Fields are named as in `#hep{}', options as in {@link encode_options()}.
+%% Why a packet cannot be encoded. Fields are named as in `#hep{}', options as in {@link encode_options()}.
 %% <dl>
-%% <dt>`{invalid_hep, Term}'</dt><dd>no `#hep{}' at all</dd>
-%% <dt>`{invalid_field, Field, Value}'</dt><dd>the value is out of the field's range, of another type, or an
-%%   address of the other family (in version 3 the destination may be of the other family than the source where
-%%   `protocol_family' is the source's, as decoding gives it); of `chunks' the value is the wrong element, or the `{VendorId, ChunkId}'
-%%   of a chunk that has a field of its own</dd>
-%% <dt>`{missing_field, Field}'</dt><dd>versions 1 and 2 need it</dd>
-%% <dt>`{unsupported_field, Field, Version}'</dt><dd>the version has no place for the field's value, or for
-%%   what the option asks</dd>
+%% <dt>`{invalid_hep, Term}'</dt><dd>Term is not a `#hep{}'</dd>
+%% <dt>`{invalid_field, Field, Value}'</dt><dd>the value is out of the field's range, of a wrong type, or an
+%%   address of the wrong family (in version 3 the destination's family may differ from the source's if
+%%   `protocol_family' is that of the source, as in decoded packets). For `chunks', Value is the wrong element, or
+%%   the `{VendorId, ChunkId}' of a chunk that belongs in a field</dd>
+%% <dt>`{missing_field, Field}'</dt><dd>versions 1 and 2 require it</dd>
+%% <dt>`{unsupported_field, Field, Version}'</dt><dd>the version cannot carry the field's value, or does not
+%%   support the option</dd>
 %% <dt>`{unknown_protocol_family, Family}'</dt><dd>neither IPv4 nor IPv6</dd>
 %% <dt>`{unsupported_payload_type, Type}'</dt><dd>versions 1 and 2 carry SIP only</dd>
-%% <dt>`{packet_too_large, Size}'</dt><dd>it would have at least Size bytes, more than 65535</dd>
+%% <dt>`{packet_too_large, Size}'</dt><dd>it would have at least Size bytes; the limit is 65535</dd>
 %% </dl>
 
 %%% Decoding and encoding
 
 %% @doc Decodes a packet of any version. Raises `badarg' when the argument is not a binary.
 %%
-%% What real senders do beyond the specification is read as they mean it. One thing is taken off: the 8 (IPv6:
-%% 32) NUL bytes that OpenSIPS appends to the payload of versions 1 and 2; {@link hep_multi_parser:parse/1} keeps
-%% them. A packet in gzip is unpacked first: offsets then count in what it holds.
+%% Known deviations of senders from the specification are decoded as the sender meant them. The 8 (IPv6:
+%% 32) NUL bytes that OpenSIPS appends to the payload of versions 1 and 2 are removed; {@link hep_multi_parser:parse/1}
+%% keeps them. A packet in gzip is unpacked first: offsets then count in the unpacked packet.
 -spec decode(Packet :: binary()) -> {ok, t()} | {error, reason()}.
 decode(Packet) when is_binary(Packet) ->
     hep_nif:decode(Packet, [], byte_size(Packet));
@@ -240,9 +240,9 @@ decode(Packet) ->
 %% @doc Decodes a packet of any version. Raises `badarg' when the packet is not a binary or an option
 %% is wrong.
 %%
-%% `{ok, Hep, Reason}' is the answer under the option `lengths => lenient' for a packet that is an error under
-%% `strict', for this reason: its lengths do not hold. Whole chunks are kept. A payload that is cut is kept as far as
-%% it came; a compressed one, and any other chunk that is cut, is left out.
+%% With `lengths => lenient', returns `{ok, Hep, Reason}' for a packet with wrong lengths; Reason is the error that
+%% `strict' returns. Complete chunks are kept, and the received part of a truncated payload. A truncated payload that is
+%% compressed is left out, and so is any other truncated chunk.
 -spec decode(Packet :: binary(), options()) ->
     {ok, t()} | {ok, t(), reason()} | {error, reason()}.
 decode(Packet, Options) ->
@@ -254,8 +254,8 @@ decode(Packet, Options) ->
 
 %% @doc Encodes a packet.
 %%
-%% A packet without a time gets the time of encoding. Versions, families and payload types are taken by
-%% name and by number. {@link encode_iolist/1} does not copy the payload.
+%% A packet without a time gets the time of encoding. Versions, families and payload types may be names or
+%% numbers. {@link encode_iolist/1} does not copy the payload.
 -spec encode(t()) -> {ok, binary()} | {error, encode_reason()}.
 encode(Hep) ->
     hep_nif:encode(numbered(Hep), [], hep_size:record(Hep)).
@@ -269,8 +269,8 @@ encode(Hep, Options) ->
         error:badarg -> erlang:error(badarg, [Hep, Options], [{error_info, #{}}])
     end.
 
-%% @doc Encodes a packet without a copy of its payload: the header, in one or more pieces, the packet's own payload,
-%% and what stands behind it, if there is any. A compressed payload is a new binary.
+%% @doc Encodes a packet without copying its payload. The iolist holds the header, in one or more pieces, the payload,
+%% and the chunks after it, if any. A compressed payload is a new binary.
 -spec encode_iolist(t()) -> {ok, iolist()} | {error, encode_reason()}.
 encode_iolist(Hep) ->
     hep_nif:encode_iolist(numbered(Hep), [], hep_size:record(Hep)).
@@ -293,7 +293,7 @@ encoded_size(Hep, Options) ->
 option_list(Options) when is_map(Options) -> maps:to_list(Options);
 option_list(_) -> erlang:error(badarg).
 
-%% @private The record with numbers in place of names. What is no name stays for the codec to refuse.
+%% @private Replaces names in the record by numbers. Unknown names stay, and the codec rejects them.
 -spec numbered(hep() | term()) -> hep() | term().
 numbered(#hep{version = Version, protocol_family = Family, payload_type = Type} = Hep) when
     is_atom(Version); is_atom(Family), Family =/= undefined; is_atom(Type)
@@ -310,20 +310,20 @@ numbered(#hep{version = Version, protocol_family = Family, payload_type = Type} 
 numbered(Hep) ->
     Hep.
 
-%% @doc A sentence about the reason of an error. Raises `badarg' for any other term.
+%% @doc Describes the reason of an error in a sentence. Raises `badarg' for any other term.
 -spec format_error(reason() | encode_reason() | hep_json:reason()) -> string().
 format_error(not_hep) ->
     "not a HEP packet: it begins with neither 1, 2, HEP3 nor EEP3";
 format_error({truncated, Offset}) ->
-    text("truncated: the packet ends at byte ~b, before its header or its total length does", [Offset]);
+    text("truncated: the packet ends at byte ~b, before the end of its header or its total length", [Offset]);
 format_error({unknown_protocol_family, Family}) ->
     text("unknown protocol family ~tp: neither IPv4 nor IPv6", [Family]);
 format_error({invalid_header_length, Length}) ->
-    text("invalid header length ~b at byte 1: no sender of HEP writes it", [Length]);
+    text("invalid header length ~b at byte 1: no known sender writes it", [Length]);
 format_error({invalid_total_length, Length}) ->
-    text("invalid total length ~b at byte 4: at least 6 is needed", [Length]);
+    text("invalid total length ~b at byte 4: the minimum is 6", [Length]);
 format_error({truncated_chunk, Offset}) ->
-    text("truncated chunk at byte ~b: fewer than 6 bytes are left of the total length", [Offset]);
+    text("truncated chunk at byte ~b: fewer than 6 bytes left of the total length", [Offset]);
 format_error({invalid_chunk_length, Offset, Length}) ->
     text(
         "invalid chunk length ~b of the chunk at byte ~b: below 6 or beyond the total length",
@@ -332,25 +332,25 @@ format_error({invalid_chunk_length, Offset, Length}) ->
 format_error({invalid_chunk, VendorId, ChunkId, Length, _Value}) ->
     text("invalid value of chunk 0x~4.16.0b of vendor ~b (~b bytes)", [ChunkId, VendorId, Length]);
 format_error({invalid_gzip, truncated}) ->
-    "invalid gzip around the packet: it is truncated";
+    "invalid gzip packet: truncated";
 format_error({invalid_gzip, corrupt}) ->
-    "invalid gzip around the packet: it is corrupt";
+    "invalid gzip packet: corrupt";
 format_error({invalid_gzip, too_large}) ->
-    "invalid gzip around the packet: it inflates beyond the limit";
+    "invalid gzip packet: inflates beyond the limit";
 format_error({invalid_hep, Term}) ->
     text("not a #hep{} record: ~tP", [Term, ?DEPTH]);
 format_error({invalid_field, Field, Value}) when (Field =:= src_ip orelse Field =:= dst_ip), not is_tuple(Value) ->
-    text("~ts cannot be written: ~tP is not a tuple, such as {192,0,2,1}", [Field, Value, ?DEPTH]);
+    text("invalid value for ~ts: ~tP is not a tuple such as {192,0,2,1}", [Field, Value, ?DEPTH]);
 format_error({invalid_field, Field, Value}) ->
-    text("~ts cannot be written: ~tP", [Field, Value, ?DEPTH]);
+    text("invalid value for ~ts: ~tP", [Field, Value, ?DEPTH]);
 format_error({missing_field, Field}) ->
-    text("~ts is missing: versions 1 and 2 need it", [Field]);
+    text("~ts is missing: versions 1 and 2 require it", [Field]);
 format_error({unsupported_field, Field, Version}) ->
-    text("version ~b has no place for this ~ts", [Version, Field]);
+    text("version ~b cannot carry this ~ts", [Version, Field]);
 format_error({unsupported_payload_type, Type}) ->
     text("payload type ~b: versions 1 and 2 carry SIP only", [Type]);
 format_error({packet_too_large, Size}) ->
-    text("the packet would have ~b bytes: 65535 at the most can be sent", [Size]);
+    text("the packet would have ~b bytes: the limit is 65535", [Size]);
 format_error({invalid_json, Line, Column, Message}) ->
     text("~ts at line ~b, column ~b", [Message, Line, Column]);
 format_error(_) ->
@@ -406,7 +406,7 @@ version_number(hep_v2) -> 2;
 version_number(hep_v3) -> 3;
 version_number(_) -> undefined.
 
-%% @doc The protocol family: `ipv4', `ipv6', or `undefined' when the packet does not say.
+%% @doc The protocol family: `ipv4', `ipv6', or `undefined' when the packet does not state it.
 -spec protocol_family(t()) -> protocol_family() | undefined.
 protocol_family(Hep) -> hep_registry:protocol_family_name(?NAMED(field(#hep.protocol_family, Hep), [Hep])).
 
@@ -456,8 +456,8 @@ dst_port(Hep) -> ?NAMED(field(#hep.dst_port, Hep), [Hep]).
 -spec dst_port(inet:port_number() | undefined, t()) -> t().
 dst_port(Port, Hep) -> ?NAMED(field(#hep.dst_port, Port, Hep), [Port, Hep]).
 
-%% @doc When the payload was captured. Version 1 carries no time: it is the time of decoding.
-%% A sender's microseconds may be a second or more.
+%% @doc The time of capture. Version 1 carries none: its packets get the time of decoding.
+%% The microseconds may exceed 999,999 where a sender wrote that.
 -spec timestamp(t()) -> erlang:timestamp() | undefined.
 timestamp(Hep) -> ?NAMED(field(#hep.timestamp, Hep), [Hep]).
 
@@ -477,7 +477,7 @@ node_id(Id, Hep) -> ?NAMED(field(#hep.node_id, Id, Hep), [Id, Hep]).
 -spec payload_type(t()) -> payload_type() | uint8().
 payload_type(Hep) -> hep_registry:payload_type_name(?NAMED(field(#hep.payload_type, Hep), [Hep])).
 
-%% @doc Sets what the payload is, by name or number.
+%% @doc Sets the payload type, by name or number.
 -spec payload_type(payload_type() | uint8(), t()) -> t().
 payload_type(Type, Hep) when Type =/= undefined ->
     Number = ?NAMED(number(Type, 0, 16#ff, fun hep_registry:payload_type_number/1), [Type, Hep]),
@@ -485,7 +485,7 @@ payload_type(Type, Hep) when Type =/= undefined ->
 payload_type(Type, Hep) ->
     erlang:error(badarg, [Type, Hep], [{error_info, #{}}]).
 
-%% @doc The captured payload, inflated where it came compressed.
+%% @doc The captured payload, inflated if it was compressed.
 -spec payload(t()) -> binary().
 payload(Hep) -> ?NAMED(field(#hep.payload, Hep), [Hep]).
 
@@ -493,8 +493,8 @@ payload(Hep) -> ?NAMED(field(#hep.payload, Hep), [Hep]).
 -spec payload(binary(), t()) -> t().
 payload(Payload, Hep) -> ?NAMED(field(#hep.payload, Payload, Hep), [Payload, Hep]).
 
-%% @doc The vendor of the packet's vendor chunks, the last one's where they differ; `unknown' when there
-%% are none, and `undefined' in versions 1 and 2, which have no chunks.
+%% @doc The vendor of the packet's vendor chunks, the last chunk's if they differ; `unknown' without vendor
+%% chunks, and `undefined' in versions 1 and 2, which have no chunks.
 -spec vendor(t()) -> vendor() | vendor_id() | undefined.
 vendor(Hep) ->
     case ?NAMED(field(#hep.version, Hep), [Hep]) of
@@ -505,8 +505,8 @@ vendor(Hep) ->
             undefined
     end.
 
-%% @doc Marks the packet as the vendor's, by name or number: with an empty chunk of the vendor, number 0,
-%% behind the others. The mark of another vendor is taken off; `unknown' and `undefined' leave none.
+%% @doc Marks the packet as the vendor's, by name or number: appends an empty chunk of the vendor with number 0.
+%% Removes the mark of another vendor; `unknown' and `undefined' only remove.
 -spec vendor(vendor() | vendor_id() | undefined, t()) -> t().
 vendor(Vendor, Hep) ->
     Number = ?NAMED(number(Vendor, 0, 16#ffff, fun hep_registry:vendor_number/1), [Vendor, Hep]),
@@ -520,7 +520,7 @@ is_mark(_) -> false.
 
 %%% Chunks of the record
 
-%% @doc The id that the packets of one call have in common.
+%% @doc The correlation id, shared by the packets of one call.
 -spec correlation_id(t()) -> binary() | undefined.
 correlation_id(Hep) -> ?NAMED(generic(correlation_id, Hep), [Hep]).
 
@@ -528,7 +528,7 @@ correlation_id(Hep) -> ?NAMED(generic(correlation_id, Hep), [Hep]).
 -spec correlation_id(binary() | undefined, t()) -> t().
 correlation_id(Id, Hep) -> ?NAMED(generic(correlation_id, Id, Hep), [Id, Hep]).
 
-%% @doc The VLAN that the payload was captured in; `undefined' where it does not fit 16 bits.
+%% @doc The VLAN id of the captured packet; `undefined' if it does not fit 16 bits.
 -spec vlan_id(t()) -> uint16() | undefined.
 vlan_id(Hep) ->
     unsigned(?NAMED(generic(vlan_id, Hep), [Hep]), 16#ffff).
@@ -539,7 +539,7 @@ vlan_id(undefined, Hep) -> ?NAMED(generic(vlan_id, undefined, Hep), [undefined, 
 vlan_id(Id, Hep) when is_integer(Id), Id >= 0, Id =< 16#ffff -> ?NAMED(generic(vlan_id, <<Id:16>>, Hep), [Id, Hep]);
 vlan_id(Id, Hep) -> erlang:error(badarg, [Id, Hep], [{error_info, #{}}]).
 
-%% @doc The name of the capture agent: bytes, mostly but not always UTF-8.
+%% @doc The name of the capture agent: a binary, usually UTF-8.
 -spec node_name(t()) -> binary() | undefined.
 node_name(Hep) -> ?NAMED(generic(node_name, Hep), [Hep]).
 
@@ -547,7 +547,7 @@ node_name(Hep) -> ?NAMED(generic(node_name, Hep), [Hep]).
 -spec node_name(binary() | undefined, t()) -> t().
 node_name(Name, Hep) -> ?NAMED(generic(node_name, Name, Hep), [Name, Hep]).
 
-%% @doc The key that the capture agent authenticates itself with.
+%% @doc The key by which the capture agent authenticates itself.
 -spec auth_key(t()) -> binary() | undefined.
 auth_key(Hep) -> ?NAMED(generic(auth_key, Hep), [Hep]).
 
@@ -555,7 +555,7 @@ auth_key(Hep) -> ?NAMED(generic(auth_key, Hep), [Hep]).
 -spec auth_key(binary() | undefined, t()) -> t().
 auth_key(Key, Hep) -> ?NAMED(generic(auth_key, Key, Hep), [Key, Hep]).
 
-%% @doc The value of a chunk without a field of its own; of several equal chunks the last one's.
+%% @doc The value of a chunk that has no record field; the last one's if there are several.
 -spec chunk(vendor_id(), chunk_id(), t()) -> binary() | undefined.
 chunk(VendorId, ChunkId, Hep) ->
     Chunks = ?NAMED(chunks(Hep), [VendorId, ChunkId, Hep]),
@@ -577,7 +577,7 @@ unsigned(_, _) ->
 generic(Name, Hep) ->
     chunk(0, hep_registry:chunk_id(Name), Hep).
 
-%% Sets a generic chunk where it stands, or behind the others.
+%% Replaces a generic chunk in place, or appends it.
 generic(Name, Value, Hep) when is_binary(Value); Value =:= undefined ->
     Key = {0, hep_registry:chunk_id(Name)},
     IsOther = fun(Chunk) -> not (is_tuple(Chunk) andalso element(1, Chunk) =:= Key) end,
@@ -587,7 +587,7 @@ generic(Name, Value, Hep) when is_binary(Value); Value =:= undefined ->
 generic(_, _, _) ->
     erlang:error(badarg).
 
-%%% Helpers: whatever a packet is not, or a field's value is not, is a badarg
+%%% Helpers: anything but a packet, or a value of the field's type, is a badarg
 
 field(Position, #hep{} = Hep) -> element(Position, Hep);
 field(_, _) -> erlang:error(badarg).
@@ -616,7 +616,7 @@ number(Name, _, _, NumberOf) ->
 get_version({hep, Version, _Chunks}) -> Version;
 get_version(State) -> erlang:error(badarg, [State], [{error_info, #{}}]).
 
-%% @doc The value of a parsed packet's chunk; of several equal chunks the first one's.
+%% @doc The value of a parsed packet's chunk; the first one's if there are several.
 -spec get_chunk(vendor_id(), chunk_id(), state()) -> {ok, binary()} | not_found.
 get_chunk(VendorId, ChunkId, State) ->
     Chunks = ?NAMED(get_chunks(State), [VendorId, ChunkId, State]),

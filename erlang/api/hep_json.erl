@@ -6,8 +6,8 @@
 %% 2> {ok, Hep} = hep_json:decode(Json).
 %% '''
 %%
-%% The representation is described by the JSON Schema `guides/packet.schema.json'. Text that is not UTF-8
-%% goes out as base64, and nothing is lost on the way there and back.
+%% The JSON Schema `guides/packet.schema.json' describes the representation. Binaries that are not UTF-8
+%% are written as base64. Nothing is lost in either direction.
 -module(hep_json).
 
 -include("hep.hrl").
@@ -20,14 +20,14 @@
 
 -type reason() ::
     {invalid_json, Line :: pos_integer(), Column :: pos_integer(), Message :: binary()}.
-%% Why text is not the JSON of packets. `hep:format_error/1' turns it into a sentence.
+%% Why a text is not the JSON of packets. `hep:format_error/1' describes it in a sentence.
 %%
-%% The place is the first byte of what is wrong: of a value, of the name of a field that there is not or that is
-%% given twice, of an object that lacks a field. In text that is no JSON it is the byte where that shows, the one
-%% behind the text where the text ends too early. Lines and columns count from 1, columns in bytes.
+%% Line and column are those of the first byte of the invalid value, of the name of an unknown or repeated field, or
+%% of the object in which a field is missing. For invalid JSON they are where the error shows; for incomplete JSON,
+%% just after its last byte. Lines and columns count from 1, columns in bytes.
 
-%% @doc The JSON of a decoded packet or of a parsed one, or the array of a list of them. Raises `badarg' for
-%% what is none.
+%% @doc Writes a decoded or parsed packet as JSON, or a list of packets as an array. Raises `badarg' for
+%% anything else.
 -spec encode(hep:hep() | hep:state() | [hep:hep() | hep:state()]) -> binary().
 encode(Packets) when length(Packets) >= 0 ->
     try
@@ -53,20 +53,20 @@ object(State) ->
     {ok, Json} = hep_nif:chunks_to_json(hep:get_version(State), Chunks, Size),
     Json.
 
-%% @private The JSON of a decoded packet, or why there is none.
+%% @private The JSON of a decoded packet, or the reason why it cannot be written.
 -spec encode_record(hep:hep()) -> {ok, binary()} | {error, hep:encode_reason()}.
 encode_record(Hep) ->
     hep_nif:record_to_json(hep:numbered(Hep), hep_size:record(Hep)).
 
-%% @doc The JSON of a packet as it came from the network, in one step.
+%% @doc Writes a raw packet as JSON, in one step.
 -spec from_packet(Packet :: binary()) ->
     {ok, binary()} | {ok, binary(), hep:reason()} | {error, hep:reason()}.
 from_packet(Packet) ->
     from_packet(Packet, #{}).
 
-%% @doc The JSON of a packet as it came from the network, in one step. Raises `badarg' when an option is wrong.
+%% @doc Writes a raw packet as JSON, in one step. Raises `badarg' when an option is wrong.
 %%
-%% `{ok, Json, Reason}' is the answer for a cut packet under the option `lengths => lenient', as of
+%% Returns `{ok, Json, Reason}' for a truncated packet with the option `lengths => lenient', like
 %% {@link hep:decode/2}.
 -spec from_packet(Packet :: binary(), hep:options()) ->
     {ok, binary()} | {ok, binary(), hep:reason()} | {error, hep:reason()}.
@@ -77,9 +77,9 @@ from_packet(Packet, Options) ->
         error:badarg -> erlang:error(badarg, [Packet, Options], [{error_info, #{module => hep}}])
     end.
 
-%% @doc Reads the JSON of a packet, or of an array of packets. Raises `badarg' for what is no binary.
+%% @doc Reads the JSON of a packet, or of an array of packets. Raises `badarg' for anything but a binary.
 %%
-%% Nothing is passed over: fields that there are not, fields given twice and times that disagree are errors.
+%% Reading is strict: unknown fields, repeated fields and contradictory times are errors.
 -spec decode(Json :: binary()) -> {ok, hep:hep() | [hep:hep()]} | {error, reason()}.
 decode(Json) when is_binary(Json) ->
     hep_nif:from_json(Json, byte_size(Json));

@@ -1,4 +1,4 @@
-%% @doc SIP at a glance: what a capture tool shows of a message, read in one call, without a copy.
+%% @doc Reads the parts of a SIP message that a capture tool shows, in one call and without copying.
 %%
 %% ```
 %% 1> {ok, Hep} = hep:decode(Packet).
@@ -7,13 +7,13 @@
 %% {ok,[<<"<sip:10.0.0.1;lr>">>]}
 %% '''
 %%
-%% The functions take a decoded packet or its payload. They follow RFC 3261 and are lenient, since a capture tool shows what
-%% was sent: compact header names, names in any case, folded headers, bare line feeds and bytes that are not UTF-8 are
-%% accepted. A message that was cut behind its first line is read as far as it goes. Header names are compared in any case, and
-%% a compact name is its long one.
+%% The functions take a decoded packet or its payload. They follow RFC 3261 and are lenient, since a capture tool shows
+%% what was sent: compact header names, names in any case, folded headers, bare line feeds and invalid UTF-8 are
+%% accepted. A message that is truncated after its first line is read up to its end. Header names are compared without
+%% regard to case; a compact name equals its long form.
 %%
-%% All binaries are parts of the payload and keep it alive: `binary:copy/1' what you store. A header that was folded
-%% over lines is a copy with single spaces in place of the line breaks.
+%% All binaries are sub-binaries of the payload and keep it in memory: copy those that you store (`binary:copy/1'). A
+%% folded header is a copy, with single spaces in place of the line breaks.
 -module(hep_sip).
 
 -include("hep.hrl").
@@ -37,9 +37,9 @@
     content_type => binary(),
     content_length => hep:uint32()
 }.
-%% A request has `method' and `uri', a response has `status' and `reason', which may be empty. The other keys are there when the
-%% message has the header; of several headers of one name the first counts. `via_branch' is the branch of the topmost
-%% Via. `user_agent' is the User-Agent header, or the Server header in a message without one.
+%% A request has `method' and `uri'; a response has `status' and `reason', which may be empty. The other keys are
+%% present when the message has the header; the first of several headers counts. `via_branch' is the branch of the
+%% topmost Via. `user_agent' is the User-Agent header, or else the Server header.
 
 -type address() :: #{
     uri := binary(),
@@ -49,29 +49,30 @@
     port => inet:port_number(),
     tag => binary()
 }.
-%% `user' is also the number of a `tel' URI. `host' is as it was written, an IPv6 address in its brackets. `display' has no
-%% quotation marks around it; escapes in it are left.
+%% `user' is also the number of a `tel' URI. `host' is as written; an IPv6 address keeps its brackets. `display' is
+%% without quotation marks; escapes in it stay.
 
 -type reason() :: empty | not_sip | truncated.
-%% `empty': nothing but line breaks, which some endpoints send as a keep-alive. `not_sip': the first line is neither a
+%% `empty': only line breaks, which some endpoints send as a keep-alive. `not_sip': the first line is neither a
 %% request line nor a status line. `truncated': the message ends inside its first line.
 
-%% @doc Reads the facts that a capture tool shows of a message. Raises `badarg' for anything but a packet or a binary.
+%% @doc Returns the fields that a capture tool shows of a message. Raises `badarg' for anything but a packet or a
+%% binary.
 -spec summary(hep:hep() | binary()) -> {ok, summary()} | {error, reason()}.
 summary(#hep{payload = Payload}) -> summary(Payload);
 summary(Payload) -> hep_nif:sip_summary(Payload, hep_size:binary(Payload)).
 
-%% @doc The values of all headers of a name, in order.
+%% @doc Returns the values of all headers with the name, in order.
 -spec header(Name :: binary(), hep:hep() | binary()) -> {ok, [binary()]} | {error, reason()}.
 header(Name, #hep{payload = Payload}) -> header(Name, Payload);
 header(Name, Payload) -> hep_nif:sip_header(Name, Payload, hep_size:binary(Payload) + hep_size:binary(Name)).
 
-%% @doc All headers, in order, with their names as they were written.
+%% @doc Returns all headers, in order, with their names as written.
 -spec headers(hep:hep() | binary()) -> {ok, [{Name :: binary(), Value :: binary()}]} | {error, reason()}.
 headers(#hep{payload = Payload}) -> headers(Payload);
 headers(Payload) -> hep_nif:sip_headers(Payload, hep_size:binary(Payload)).
 
-%% @doc A sentence about a reason. Raises `badarg' for any other term.
+%% @doc Describes a reason in a sentence. Raises `badarg' for any other term.
 -spec format_error(reason()) -> string().
 format_error(empty) -> "the message is empty";
 format_error(not_sip) -> "not a SIP message: the first line is neither a request line nor a status line";

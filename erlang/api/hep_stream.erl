@@ -1,4 +1,4 @@
-%% @doc Splits a stream (TCP, TLS) into packets: pure, without a process or a socket.
+%% @doc Splits a byte stream (TCP, TLS) into packets. Purely functional: no process, no socket.
 %%
 %% ```
 %% 1> Stream = hep_stream:new().
@@ -6,12 +6,12 @@
 %% 3> {ok, Hep} = hep:decode(Packet).
 %% '''
 %%
-%% The bytes may be cut anywhere. The total length of version 3 is the only framing, so the magic is checked first, as
-%% its bytes arrive. An incomplete packet is kept: 65,535 bytes at most. Versions 1 and 2 have no length: a stream of
-%% them is an error.
+%% The input may be cut anywhere. The total length of version 3 is the only framing, so each byte of the magic is
+%% checked as it arrives. An incomplete packet is buffered: at most 65,535 bytes. Packets of versions 1 and 2 state no
+%% length, so a stream of them is an error.
 %%
-%% heplify can send each packet as a gzip member of its own. A member is unpacked to 65,535 bytes at most, whatever is
-%% in it; at most 67,583 bytes of an incomplete one are kept, with what they unpack to. The line `HELLO HFP', with
+%% heplify can send each packet as a separate gzip member. A member is unpacked to at most 65,535 bytes. At most 67,583
+%% bytes of an incomplete member are buffered, and the data unpacked from them. The line `HELLO HFP', with
 %% which HEPfix proxies before 2023 begin a connection, is skipped.
 %%
 %% Errors are `{Offset, Reason}'; offsets count from the stream's first byte.
@@ -25,14 +25,14 @@
 
 -type options() :: #{resync => boolean(), max_errors => pos_integer() | infinity, copy => boolean()}.
 %% <dl>
-%% <dt>`resync'</dt><dd>what happens after an error: `false' (default), the stream has ended there, and each call of
-%%   {@link feed/2} returns the error again; `true', bytes are skipped to the next magic. A packet whose chunks do not
-%%   fit its length and which has a magic within was broken off there by its sender; after 8 such nested breaks
+%% <dt>`resync'</dt><dd>the reaction to an error: `false' (default), the stream ends, and each further call of
+%%   {@link feed/2} returns the error again; `true', bytes are skipped up to the next magic. If a packet's chunks do not
+%%   fit its length and it contains a magic, its sender broke it off there; after 8 such nested breaks
 %%   the whole span is skipped as not HEP</dd>
-%% <dt>`max_errors'</dt><dd>with `resync': so many errors are reported. The next one ends the stream as
+%% <dt>`max_errors'</dt><dd>with `resync': the number of errors that are reported. The next error ends the stream with
 %%   `too_many_errors'. `infinity' by default; {@link hep_listener} sets it</dd>
-%% <dt>`copy'</dt><dd>`true' (default): a packet that would keep a buffer of more than twice its size alive is
-%%   copied out of it; `false': packets are parts of what was fed</dd>
+%% <dt>`copy'</dt><dd>`true' (default): a packet is copied if it would otherwise keep a buffer of more than twice its
+%%   size in memory; `false': packets are sub-binaries of the input</dd>
 %% </dl>
 
 -type reason() ::
@@ -43,54 +43,54 @@
     | {truncated, Bytes :: pos_integer()}
     | {resync, Skipped :: pos_integer()}
     | {too_many_errors, Before :: pos_integer()}.
-%% What is at the offset:
+%% The error at the offset:
 %% <dl>
-%% <dt>`not_hep'</dt><dd>no magic where a packet should begin</dd>
-%% <dt>`{unframed_version, V}'</dt><dd>a stream that begins like version 1 or 2, which cannot be split</dd>
+%% <dt>`not_hep'</dt><dd>no magic where a packet must begin</dd>
+%% <dt>`{unframed_version, V}'</dt><dd>the stream begins like version 1 or 2, which have no length</dd>
 %% <dt>`{invalid_total_length, N}'</dt><dd>a packet whose total length is below 6</dd>
-%% <dt>`invalid_gzip'</dt><dd>a gzip member that is broken, or larger than a packet</dd>
-%% <dt>`{truncated, Bytes}'</dt><dd>a packet that breaks off after so many bytes: the stream ended, or (with
-%%   `resync') another packet begins within</dd>
-%% <dt>`{resync, Skipped}'</dt><dd>a packet again; so many bytes before it were skipped</dd>
+%% <dt>`invalid_gzip'</dt><dd>a gzip member that is corrupt or unpacks to more than a packet</dd>
+%% <dt>`{truncated, Bytes}'</dt><dd>a packet that ends after this many bytes: the stream ended, or (with
+%%   `resync') another packet begins inside it</dd>
+%% <dt>`{resync, Skipped}'</dt><dd>the next packet, after this many skipped bytes</dd>
 %% <dt>`{too_many_errors, N}'</dt><dd>an error after the N allowed by `max_errors'</dd>
 %% </dl>
 
 -type error() :: {Offset :: non_neg_integer(), reason()}.
-%% What is wrong, and where: the offset counts from the first byte of the stream.
+%% An error and its place: the offset counts from the first byte of the stream.
 
 -record(stream, {
     resync :: boolean(),
     copy :: boolean(),
-    %% How many more errors are reported.
+    %% The number of further errors that are reported.
     errors :: non_neg_integer() | infinity,
     max_errors :: pos_integer() | infinity,
-    %% The start of an incomplete packet. It is only appended to until it has `needed' bytes: the runtime system appends
-    %% in place while nobody matches, so that a packet that arrives byte by byte is not copied with each.
+    %% The start of an incomplete packet. Until it has `needed' bytes it is only appended to, not matched: the runtime
+    %% system then appends in place, so a packet that arrives byte by byte is not copied for each byte.
     buffer = <<>> :: binary(),
     needed = 1 :: pos_integer(),
     %% Of the buffer's first byte.
     offset = 0 :: non_neg_integer(),
-    %% What may precede the first packet: a greeting, the end of its line, nothing.
+    %% What may come before the first packet: a greeting, its line break, nothing.
     opening = greeting :: greeting | newline | none,
-    %% How often packets were broken off within the one that ends at the offset.
+    %% The number of packets broken off inside the one that ends at the offset.
     broken = {0, 0} :: {Until :: non_neg_integer(), Times :: non_neg_integer()},
     state = ok ::
         ok
         | {skipping, Since :: non_neg_integer()}
-        %% The buffer's bytes were all given to the member.
+        %% All bytes of the buffer were passed to the gzip member.
         | {member, reference(), Step :: non_neg_integer()}
         | {ended, error()}
 }).
 
 -opaque stream() :: #stream{}.
-%% A stream, and the bytes of a packet that is not complete.
+%% The state of a stream, with the bytes of an incomplete packet.
 
 %% In bytes: the magic; a header of a packet (magic, total length) and of a chunk (vendor id, chunk id, length); the
 %% largest packet.
 -define(MAGIC, 4).
 -define(HEADER, 6).
 -define(PACKET, 16#ffff).
-%% How often packets are taken for broken off within one: each time all of it is searched.
+%% The limit of nested breaks inside one packet: each break costs a search of all of it.
 -define(BROKEN, 8).
 %% RFC 1952: two bytes, and deflate, the only method.
 -define(GZIP, <<16#1f, 16#8b, 8>>).
@@ -101,7 +101,7 @@
 new() ->
     new(#{}).
 
-%% @doc As {@link new/0}, with options. Raises `badarg' when an option is wrong.
+%% @doc Like {@link new/0}, with options. Raises `badarg' when an option is wrong.
 -spec new(options()) -> stream().
 new(#{} = Options) ->
     case maps:merge(#{resync => false, max_errors => infinity, copy => true}, Options) of
@@ -116,15 +116,15 @@ new(#{} = Options) ->
 new(Options) ->
     erlang:error(badarg, [Options]).
 
-%% @doc Takes the next bytes of the stream. Returns the packets that are complete now and the errors, both in order.
+%% @doc Adds the next bytes of the stream. Returns the completed packets and the errors, both in order.
 -spec feed(stream(), binary()) -> {[Packet :: binary()], [error()], stream()}.
 feed(Stream, Bytes) ->
     {Packets, Errors, Next, done} = feed(Stream, Bytes, infinity),
     {Packets, Errors, Next}.
 
-%% @private As {@link feed/2}, but no gzip member is unpacked once fewer than 65,535 of the allowed bytes are left: then
-%% the answer ends with `packed', and the next call, with no bytes, goes on. (A member that was cut before is completed
-%% in any case.)
+%% @private Like {@link feed/2}, but unpacks no further gzip member when fewer than 65,535 of the allowed bytes are
+%% left: the result then ends with `packed', and the next call, with an empty binary, continues. (A member that was
+%% already begun is completed in any case.)
 -spec feed(stream(), binary(), Allowed :: non_neg_integer() | infinity) ->
     {[Packet :: binary()], [error()], stream(), done | packed}.
 feed(#stream{state = {ended, Error}} = Stream, Bytes, _) when is_binary(Bytes) ->
@@ -138,7 +138,7 @@ feed(#stream{state = {member, Member, Step}, buffer = Buffer} = Stream, Bytes, A
             frames(behind(Used, Bytes), Stream#stream{state = ok, offset = Offset}, Allowed, [Packet], []);
         invalid ->
             invalid(invalid_gzip, append(Buffer, Bytes), Stream#stream{state = ok}, Allowed, [], []);
-        %% This value of the stream was fed before: its member is unpacked from its first byte again.
+        %% This stream value was fed before: its gzip member is unpacked again from its first byte.
         stale ->
             frames(append(Buffer, Bytes), Stream#stream{state = ok}, Allowed, [], [])
     end;
@@ -153,11 +153,11 @@ feed(Stream, Bytes, _) ->
 append(<<>>, Bytes) -> Bytes;
 append(Buffer, Bytes) -> <<Buffer/binary, Bytes/binary>>.
 
-%% @private Whether an error ended it.
+%% @private Whether an error ended the stream.
 -spec is_ended(stream()) -> boolean().
 is_ended(#stream{state = State}) -> is_tuple(State) andalso element(1, State) =:= ended.
 
-%% @doc The errors of a stream that ends here.
+%% @doc Returns the errors of a stream that ends here.
 -spec finish(stream()) -> [error()].
 finish(#stream{state = {ended, Error}}) -> [Error];
 finish(#stream{state = {skipping, Since}, offset = Offset, buffer = Rest}) ->
@@ -166,11 +166,11 @@ finish(#stream{state = {skipping, Since}, offset = Offset, buffer = Rest}) ->
 finish(#stream{buffer = <<>>}) -> [];
 finish(#stream{offset = Offset, buffer = Rest}) -> [{Offset, {truncated, byte_size(Rest)}}].
 
-%% @doc How many bytes wait for the rest of their packet.
+%% @doc Returns the number of buffered bytes.
 -spec buffered(stream()) -> non_neg_integer().
 buffered(#stream{buffer = Buffer}) -> byte_size(Buffer).
 
-%% @doc A sentence about an error.
+%% @doc Describes an error in a sentence.
 -spec format_error(error()) -> unicode:chardata().
 format_error({Offset, Reason}) ->
     io_lib:format("offset ~b: ~ts", [Offset, sentence(Reason)]).
@@ -237,7 +237,7 @@ behind(Length, Bytes) ->
 allowed(infinity, _) -> infinity;
 allowed(Allowed, Size) -> Allowed - Size.
 
-%% What waits for more may wait long: it keeps no large buffer alive either.
+%% An incomplete packet may wait long, so it must not keep a large buffer in memory either.
 incomplete(Rest, Needed, Stream, More, Packets, Errors) ->
     Next = Stream#stream{buffer = keep(Rest, Stream), needed = Needed},
     {lists:reverse(Packets), lists:reverse(Errors), Next, More}.
@@ -245,7 +245,7 @@ incomplete(Rest, Needed, Stream, More, Packets, Errors) ->
 invalid(Reason, _, #stream{resync = false, offset = Offset} = Stream, _, Packets, Errors) ->
     ended({Offset, Reason}, Stream, Packets, Errors);
 invalid(Reason, Bytes, #stream{offset = Offset} = Stream, Allowed, Packets, Errors) ->
-    %% Not at its own first byte again.
+    %% Not at its first byte again.
     skipped(1, {Offset, Reason}, Bytes, Stream, Allowed, Packets, Errors).
 
 %% A sender that restarts breaks off a packet. An attacker sends many within each other.
@@ -276,11 +276,11 @@ ended(Error, Stream, Packets, Errors) ->
 
 %%% What the bytes begin with
 
-%% How much of it is no packet, and what may follow.
+%% The length of the greeting at the start, and what may follow it.
 opening(_, <<>>) ->
     {needed, 1};
 opening(greeting, Bytes) ->
-    case {is_begun(?GREETING, Bytes), byte_size(?GREETING)} of
+    case {is_prefix(?GREETING, Bytes), byte_size(?GREETING)} of
         {true, Length} when byte_size(Bytes) >= Length -> {Length, newline};
         {true, _} -> {needed, byte_size(Bytes) + 1};
         {false, _} -> {0, none}
@@ -303,7 +303,7 @@ packet(<<16#1f, 16#8b, _/binary>> = Bytes, _, _) ->
         invalid -> {error, invalid_gzip}
     end;
 packet(Bytes, Stream, _) when byte_size(Bytes) < ?MAGIC ->
-    case lists:any(fun(Magic) -> is_begun(Magic, Bytes) end, [?GZIP | hep_registry:magics()]) of
+    case lists:any(fun(Magic) -> is_prefix(Magic, Bytes) end, [?GZIP | hep_registry:magics()]) of
         true -> {needed, byte_size(Bytes) + 1};
         false -> {error, unknown(Bytes, Stream)}
     end;
@@ -322,7 +322,7 @@ frame(<<_:?MAGIC/binary, Length:16, _/binary>>, _) ->
 frame(_, _) ->
     {needed, ?HEADER}.
 
-is_begun(Magic, Bytes) ->
+is_prefix(Magic, Bytes) ->
     Length = min(byte_size(Magic), byte_size(Bytes)),
     binary:part(Magic, 0, Length) =:= binary:part(Bytes, 0, Length).
 
@@ -339,36 +339,36 @@ whole(Packet, #stream{resync = true}) ->
 whole(Packet, _) ->
     {packet, Packet, byte_size(Packet)}.
 
-%% Where the next packet begins within this one, which its sender broke off.
+%% The start of the next packet inside this one, which its sender broke off.
 interrupted(<<_:?HEADER/binary, Chunks/binary>> = Packet) ->
-    case is_divided(Chunks) orelse skip(Packet, 1, hep_registry:magics()) of
+    case is_chunks(Chunks) orelse skip(Packet, 1, hep_registry:magics()) of
         {Length, true} -> Length;
         _ -> false
     end.
 
-is_divided(<<_:32, Length:16, _:(Length - ?HEADER)/binary, Rest/binary>>) -> is_divided(Rest);
-is_divided(Rest) -> Rest =:= <<>>.
+is_chunks(<<_:32, Length:16, _:(Length - ?HEADER)/binary, Rest/binary>>) -> is_chunks(Rest);
+is_chunks(Rest) -> Rest =:= <<>>.
 
-%% Where the next magic is, from an offset on; without one, where it may begin.
+%% The next magic from an offset on; without one, the place where one may begin.
 skip(Bytes, From, Magics) ->
     case binary:match(Bytes, Magics, [{scope, {From, byte_size(Bytes) - From}}]) of
         {Position, _} -> {Position, true};
-        nomatch -> {begun(Bytes, max(From, byte_size(Bytes) - ?MAGIC + 1), Magics), false}
+        nomatch -> {partial_magic(Bytes, max(From, byte_size(Bytes) - ?MAGIC + 1), Magics), false}
     end.
 
-begun(Bytes, Position, _) when Position >= byte_size(Bytes) ->
+partial_magic(Bytes, Position, _) when Position >= byte_size(Bytes) ->
     byte_size(Bytes);
-begun(Bytes, Position, Magics) ->
+partial_magic(Bytes, Position, Magics) ->
     Tail = binary:part(Bytes, Position, byte_size(Bytes) - Position),
-    case lists:any(fun(Magic) -> is_begun(Magic, Tail) end, Magics) of
+    case lists:any(fun(Magic) -> is_prefix(Magic, Tail) end, Magics) of
         true -> Position;
-        false -> begun(Bytes, Position + 1, Magics)
+        false -> partial_magic(Bytes, Position + 1, Magics)
     end.
 
 keep(Packet, #stream{copy = true}) -> copy_if_wasteful(Packet);
 keep(Packet, _) -> Packet.
 
-%% A binary that keeps no more than twice its size alive.
+%% Copies a binary that would keep more than twice its size in memory.
 copy_if_wasteful(Bytes) ->
     case binary:referenced_byte_size(Bytes) > 2 * byte_size(Bytes) of
         true -> binary:copy(Bytes);

@@ -1,7 +1,7 @@
 %% @private The codec in Rust, as NIFs. Stubs and the loading of the library, nothing else, so that the
 %% module hardly ever changes: a NIF library cannot be loaded twice into a running VM.
 %%
-%% The last argument of what reads packets is the size of the binaries that it reads, see {@link hep_size}.
+%% The last argument of the functions that read packets is the size of the binaries to read, see {@link hep_size}.
 -module(hep_nif).
 
 -export([decode/3, parse/3, encode/3, encode_iolist/3]).
@@ -23,7 +23,7 @@
 -type datagram() :: {Source :: {inet:ip_address(), inet:port_number()}, binary()}.
 -type udp_error() :: atom() | {errno, integer()}.
 -type size() :: non_neg_integer().
-%% `hep_registry:names()' and `hep_registry:keys()': binaries that go into the answer as they are.
+%% `hep_registry:names()' and `hep_registry:keys()': binaries that become part of the result.
 %% A duplicate of a UDP socket's descriptor, with the memory to read from it.
 
 -spec decode(binary(), options(), size()) ->
@@ -60,7 +60,7 @@ chunks_to_json(_Version, _Chunks, _Size) ->
 from_json(_Json, _Size) ->
     not_loaded().
 
-%% `unmeasured': the size is needed.
+%% `unmeasured': the call needs the size.
 -spec transform([hep:parsed_chunk()], names(), keys(), size() | unmeasured) -> properties() | unmeasured.
 transform(_Chunks, _Names, _Keys, _Size) ->
     not_loaded().
@@ -99,15 +99,15 @@ udp_read(_Udp, _Datagrams, _Bytes) ->
 udp_close(_Udp) ->
     not_loaded().
 
-%% For a listener, before it decodes; of versions 1 and 2 it is the version alone that counts.
+%% For a listener, before it decodes. For versions 1 and 2 only the version is valid.
 -spec glance(binary(), strict | lenient, size()) ->
     {hep:version(), 0..255, AuthKey :: binary() | undefined, plain | compressed | keep_alive, Chunks :: non_neg_integer()}
     | {error, hep:reason()}.
 glance(_Packet, _Lengths, _Size) ->
     not_loaded().
 
-%% The gzip member that the bytes begin with: a packet, and how many bytes the member has; or what was inflated so far,
-%% for `unpack_more/3'.
+%% The gzip member at the start of the bytes: the packet and the size of the member, or the unfinished state for
+%% `unpack_more/3'.
 -spec unpack(binary()) ->
     {ok, Packet :: binary(), Used :: pos_integer()}
     | {partial, reference(), Step :: non_neg_integer()}
@@ -115,7 +115,7 @@ glance(_Packet, _Lengths, _Size) ->
 unpack(_Bytes) ->
     not_loaded().
 
-%% With the bytes that follow. `stale': bytes were given for this step before.
+%% Continues with the next bytes. `stale': this step was already taken.
 -spec unpack_more(reference(), Step :: non_neg_integer(), binary()) ->
     {ok, Packet :: binary(), Used :: pos_integer()}
     | {partial, reference(), Step :: non_neg_integer()}
@@ -124,8 +124,8 @@ unpack(_Bytes) ->
 unpack_more(_Member, _Step, _Bytes) ->
     not_loaded().
 
-%% Without the library each function says why, at the first load. A library that works is not replaced by one that does
-%% not load.
+%% If the library cannot be loaded, each function raises an error with the reason. An upgrade does not replace a working
+%% library by one that does not load.
 load() ->
     Result = hep_nif_path:load(fun(Path) -> erlang:load_nif(Path, 0) end),
     case {Result, erlang:module_loaded(?MODULE)} of

@@ -1,13 +1,13 @@
-%% @private Where native code lies: `priv' beside the `ebin' that this module was loaded from. The
-%% application's name does not matter, so any folder name will do, and a release and an escript too.
+%% @private Finds the native code: in `priv' next to the `ebin' from which this module was loaded. It does not use the
+%% application's name, so it works in folders of any name, in releases and in escripts.
 -module(hep_nif_path).
 
 -export([load/1, program/0, program_advice/2]).
 
 -type loader() :: fun((file:filename()) -> ok | {error, {atom(), string()}}).
 
-%% Loads `priv/hep_nif' with the loader, which gets a path without an extension. What goes wrong is
-%% logged too, since the code server cuts the reason that it reports short.
+%% Loads `priv/hep_nif' with the loader, which gets a path without an extension. Errors are also
+%% logged, since the code server truncates the reason in its report.
 -spec load(loader()) -> ok | {error, string()}.
 load(Loader) ->
     Path = filename:join(priv_dir(), "hep_nif"),
@@ -32,7 +32,7 @@ program() ->
         end,
     filename:join(priv_dir(), "hep_port" ++ Extension).
 
-%% What to do about a program that cannot be started.
+%% Advice for a program that cannot be started.
 -spec program_advice(file:filename_all(), Reason :: term()) -> string().
 program_advice(Program, Reason) ->
     case {Program =:= program(), archive(beam_dir())} of
@@ -53,13 +53,13 @@ try_load(Path, Loader) ->
         ok ->
             ok;
         {error, {Loaded, _}} when Loaded =:= reload; Loaded =:= upgrade ->
-            {error, "the native library is loaded already, and a VM cannot load it a second time"};
+            {error, "the native library is already loaded, and a VM cannot load it a second time"};
         {error, {Reason, Text}} ->
             {error, describe(Path, io_lib:format("~ts (~ts)", [Text, Reason]))}
     end.
 
-%% An escript's files lie in an archive, out of which no library can be loaded. Elixir's escripts have
-%% them all in one folder up to Elixir 1.14.
+%% The files of an escript are in an archive, from which no library can be loaded. Up to Elixir 1.14,
+%% Elixir's escripts have all files in one folder.
 load_from_archive(Path, Loader) ->
     Places = [Path, filename:join(beam_dir(), "hep_nif")],
     case [File || Place <- Places, {ok, File, _} <- [erl_prim_loader:get_file(Place ++ extension())]] of
@@ -68,7 +68,7 @@ load_from_archive(Path, Loader) ->
     end.
 
 missing(Path, none) ->
-    describe(Path, "there is no such file");
+    describe(Path, "no such file");
 missing(Path, Archive) ->
     text(
         "cannot load the native library ~ts~ts: the escript ~ts does not contain it. Name it in `escript_incl_priv'"
@@ -76,7 +76,7 @@ missing(Path, Archive) ->
         [Path, extension(), Archive]
     ).
 
-%% The file, if there is one, that the folder lies in: an escript.
+%% The file that contains the folder, if any: an escript.
 archive(Folder) ->
     case {filelib:is_regular(Folder), filename:dirname(Folder)} of
         {true, _} -> Folder;
@@ -96,12 +96,12 @@ load_copy(Path, Library, Loader) ->
             {error,
                 text(
                     "cannot load the native library ~ts~ts: it cannot be copied to ~ts: ~ts. Set TMPDIR to a folder"
-                    " that can be written to",
+                    " that is writable",
                     [Path, extension(), Copy, file:format_error(Reason)]
                 )}
     end.
 
-%% A file that is there already, or a link, is never written to.
+%% Never writes to an existing file or link.
 write_new(File, Library) ->
     case file:open(File, [write, exclusive, raw, binary]) of
         {ok, Device} ->

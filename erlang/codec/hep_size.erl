@@ -1,5 +1,5 @@
-%% @private How many bytes the binaries have that a call of the codec reads: `hep_nif' runs on a dirty scheduler where
-%% they are larger than a datagram. What is no binary counts nothing; it is for the codec to refuse.
+%% @private The total size of the binaries that a call of the codec reads: above the size of a datagram, `hep_nif' runs
+%% on a dirty scheduler. Other terms count as 0; the codec rejects them.
 -module(hep_size).
 
 -include("hep.hrl").
@@ -9,18 +9,18 @@
 %% Whatever the types of its fields.
 -define(IS_RECORD(Hep), element(1, Hep) =:= hep, tuple_size(Hep) >= #hep.chunks).
 
-%% Of a binary.
+%% The size of a binary.
 -spec binary(binary() | term()) -> non_neg_integer().
 binary(Value) -> size_of(Value).
 
-%% Of a packet that is to be written: its payload, and its chunks.
+%% The size of a packet to be encoded: its payload and its chunks.
 -spec record(hep:hep() | term()) -> non_neg_integer().
 record(Hep) when ?IS_RECORD(Hep) ->
     record_chunks(element(#hep.chunks, Hep), size_of(element(#hep.payload, Hep)));
 record(_) ->
     0.
 
-%% Of the chunks of a packet.
+%% The size of a packet's chunks.
 -spec record_chunks(hep:hep() | term()) -> non_neg_integer().
 record_chunks(Hep) when ?IS_RECORD(Hep) -> record_chunks(element(#hep.chunks, Hep), 0);
 record_chunks(_) -> 0.
@@ -34,7 +34,7 @@ record_chunks([_ | Chunks], Size) ->
 record_chunks(_, Size) ->
     Size.
 
-%% Of the chunks of a parsed packet.
+%% The size of a parsed packet's chunks.
 -spec parsed_chunks([hep:parsed_chunk()] | term()) -> non_neg_integer().
 parsed_chunks(Chunks) -> parsed_chunks(Chunks, 0).
 
@@ -47,7 +47,7 @@ parsed_chunks([_ | Chunks], Size) ->
 parsed_chunks(_, Size) ->
     Size.
 
-%% Of the options of encoding.
+%% The size of the encoding options.
 -spec options(hep:encode_options() | map()) -> non_neg_integer().
 options(#{auth_key := Key}) -> size_of(Key);
 options(_) -> 0.

@@ -1,5 +1,4 @@
-%% @private What the options of `hep', `hep_listener', `hep_sender' and `hep_port' have in common: their checks, and what
-%% is said about a wrong one.
+%% @private Checks and error messages shared by the options of `hep', `hep_listener', `hep_sender' and `hep_port'.
 -module(hep_options).
 
 -export([is_name/1, is_tls_versions/1, tls_versions/0, all/2]).
@@ -8,27 +7,27 @@
 
 -type kind() :: decode | encode.
 
-%% @doc Whether a process can be registered as this.
+%% @doc Whether the term is a name under which a process can be registered.
 -spec is_name(term()) -> boolean().
 is_name({local, Name}) -> is_atom(Name) andalso Name =/= undefined;
 is_name({global, _}) -> true;
 is_name({via, Module, _}) -> is_atom(Module);
 is_name(_) -> false.
 
-%% @doc Whether there is one at all: with none OTP 25 would look for a cipher suite for ever.
+%% @doc Whether the list of TLS versions is not empty: an empty list makes OTP 25 loop forever.
 -spec is_tls_versions(term()) -> boolean().
 is_tls_versions(Versions) -> Versions =/= [].
 
-%% @doc Those that are spoken where the user does not say.
+%% @doc The default TLS versions.
 -spec tls_versions() -> [ssl:protocol_version()].
 tls_versions() -> ['tlsv1.3', 'tlsv1.2'].
 
-%% @doc Of a proper list; anything else is none.
+%% @doc True for proper lists only.
 -spec all(fun((term()) -> boolean()), term()) -> boolean().
 all(Is, List) when length(List) >= 0 -> lists:all(Is, List);
 all(_, _) -> false.
 
-%% @doc What the options of decoding and encoding take: one of these atoms, or what the text says.
+%% @doc The valid values of the decoding and encoding options: a list of atoms, or a description.
 -spec values(kind()) -> #{atom() => [atom()] | string()}.
 values(decode) ->
     #{
@@ -46,7 +45,7 @@ values(encode) ->
         auth_key => "a binary"
     }.
 
-%% @doc The first option that is unknown or has a wrong value. The codec alone decides.
+%% @doc The first option that is unknown or has an invalid value. Only the codec decides which are valid.
 -spec first_wrong(kind(), map()) -> {term(), term()} | none.
 first_wrong(Kind, Options) ->
     case [Option || Option <- lists:sort(maps:to_list(Options)), not is_taken(Kind, Option)] of
@@ -67,16 +66,16 @@ is_taken(Kind, Option) ->
         error:badarg -> false
     end.
 
-%% @doc A sentence about wrong options of decoding or encoding.
+%% @doc Describes wrong decoding or encoding options in a sentence.
 -spec wrong(kind(), term()) -> string().
 wrong(Kind, Options) when is_map(Options) ->
     Values = values(Kind),
     case first_wrong(Kind, Options) of
-        {auth_key, _} -> say("the option auth_key is wrong: wanted is a binary", []);
+        {auth_key, _} -> say("the option auth_key is wrong: expected a binary", []);
         {Name, Value} when is_map_key(Name, Values) ->
-            say("the option ~ts is ~0tP: wanted is ~ts", [Name, Value, 12, one_of(maps:get(Name, Values))]);
+            say("the option ~ts is ~0tP: expected ~ts", [Name, Value, 12, one_of(maps:get(Name, Values))]);
         {Name, _} -> say("unknown option ~0tP: known are ~ts", [Name, 12, enumerated(maps:keys(Values), "and")]);
-        %% Then the other argument is wrong.
+        %% The other argument is wrong.
         none -> "no wrong option"
     end;
 wrong(Kind, _Options) ->
@@ -94,18 +93,18 @@ enumerated(Atoms, Last) ->
     Names = [atom_to_list(Atom) || Atom <- Atoms],
     lists:flatten([lists:join(", ", lists:droplast(Names)), $\s, Last, $\s, lists:last(Names)]).
 
-%% @doc A sentence about a `bad_option' of `start_link': `Wanted' says what each option takes. Nothing is said of the
-%% value of a secret.
+%% @doc Describes a `bad_option' of `start_link' in a sentence; `Wanted' describes each option's valid values. The
+%% value of a secret is not printed.
 -spec format_error({bad_option, term()}, #{atom() => string()}, Secrets :: [atom()]) -> string().
 format_error({bad_option, {Name, Value}}, Wanted, Secrets) ->
     case {Wanted, lists:member(Name, Secrets)} of
         {#{Name := Text}, _} when Value =:= missing -> say("the option ~p is missing: ~ts", [Name, Text]);
-        {#{Name := Text}, true} -> say("the option ~p is wrong: wanted is ~ts", [Name, Text]);
-        {#{Name := Text}, false} -> say("the option ~p is ~0tp: wanted is ~ts", [Name, Value, Text]);
+        {#{Name := Text}, true} -> say("the option ~p is wrong: expected ~ts", [Name, Text]);
+        {#{Name := Text}, false} -> say("the option ~p is ~0tp: expected ~ts", [Name, Value, Text]);
         _ -> say("unknown option ~0tp", [Name])
     end;
 format_error({bad_option, Options}, _, _) ->
-    say("the options are ~0tP: wanted is a map (in Elixir, a keyword list)", [Options, 12]).
+    say("the options are ~0tP: expected a map (in Elixir, a keyword list)", [Options, 12]).
 
 say(Format, Arguments) ->
     lists:flatten(io_lib:format(Format, Arguments)).

@@ -1,18 +1,18 @@
-%% @private Options that no log and no state of a process is to show: each in a function that gives it. A module of its
-%% own: the functions live as long as the supervisors whose child specifications hold them.
+%% @private Hides options from logs and process states: each is wrapped in a function that returns it. This module
+%% must change rarely: the functions live as long as the supervisors whose child specifications hold them.
 -module(hep_secret).
 
 -export([hide/1, hide/2, show/1]).
 -export_type([hidden/1]).
 
 -type hidden(Value) :: fun(() -> Value).
-%% The function that gives a hidden value.
+%% The function that returns a hidden value.
 
 -spec hide(term()) -> fun(() -> term()).
 hide(Hidden) when is_function(Hidden, 0) -> Hidden;
 hide(Value) -> fun() -> Value end.
 
-%% @doc Hides those of the options that have one of the names.
+%% @doc Hides the options with these names.
 -spec hide([atom()], Options) -> Options when Options :: term().
 hide(Names, Options) when is_map(Options) ->
     maps:merge(Options, maps:map(fun(_, Value) -> hide(Value) end, maps:with(Names, Options)));
@@ -24,7 +24,8 @@ hide(Names, [{Name, Value} = Option | Options]) ->
 hide(_, Options) ->
     Options.
 
-%% @doc What was hidden, or what never was. A function that raises is left for the options' check to refuse.
+%% @doc Returns the value, hidden or not. A function that raises is returned as it is; the check of the options
+%% rejects it.
 -spec show(term()) -> term().
 show(Hidden) when is_function(Hidden, 0) ->
     try Hidden()

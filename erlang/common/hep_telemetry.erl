@@ -1,4 +1,4 @@
-%% @private Events for the `telemetry' application, where the user has it loaded. `guides/telemetry.md' lists them.
+%% @private Events for the `telemetry' application, if the user has loaded it. `guides/telemetry.md' lists them.
 -module(hep_telemetry).
 
 -export([execute/3]).
@@ -7,7 +7,7 @@
 execute(Event, Measurements, Metadata) ->
     execute(telemetry, Event, Measurements, Metadata).
 
-%% hep does not depend on it: the module is a variable, so that nobody misses it.
+%% hep does not depend on telemetry: with the module in a variable, xref and Dialyzer do not miss it.
 execute(Module, Event, Measurements, Metadata) ->
     case erlang:function_exported(Module, execute, 3) of
         true -> Module:execute(Event, Measurements, Metadata);

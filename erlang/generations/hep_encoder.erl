@@ -1,5 +1,5 @@
-%% @private The encoders of one version, as the original library's second generation has them: they do not look
-%% at the record's version, leave out what their version has no place for, and have errors of their own.
+%% @private The encoders of one version, as in the original library's second generation: they ignore the record's
+%% version, leave out values that their version cannot carry, and return that generation's errors.
 -module(hep_encoder).
 
 -include("hep.hrl").

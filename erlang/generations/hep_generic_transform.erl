@@ -1,4 +1,4 @@
-%% @doc The transformation of the generic chunks (vendor 0): the behaviour {@link hep_transform}.
+%% @doc Transforms the generic chunks (vendor 0). Implements the behaviour {@link hep_transform}.
 -module(hep_generic_transform).
 
 -behaviour(hep_transform).
@@ -9,12 +9,12 @@
 -spec vendor_id() -> 0.
 vendor_id() -> 0.
 
-%% @doc The key of the generic chunks in the transformed view.
+%% @doc The key under which the transformed view lists the generic chunks.
 -spec namespace() -> binary().
 namespace() -> <<"generic">>.
 
-%% @doc A chunk's name and readable value: an integer, an address, or the bytes as they are. A chunk
-%% that is unknown or of a wrong width is `no_call'.
+%% @doc Returns a chunk's name and readable value: an integer, an address, or the unchanged bytes. Returns `no_call'
+%% for an unknown chunk, or one of a wrong width.
 -spec transform(hep:chunk_id(), binary()) -> {ok, binary(), term()} | no_call.
 transform(ChunkId, Value) when ChunkId >= 0, ChunkId =< 16#ffff ->
     case hep_transform:generic([{<<0:16, ChunkId:16>>, Value}]) of

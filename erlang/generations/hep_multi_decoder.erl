@@ -1,5 +1,5 @@
 %% @doc Decodes packets of any version into `#hep{}' records, with the errors of the original library's
-%% second generation. {@link hep:decode/1} does the same with more telling errors.
+%% second generation. {@link hep:decode/1} returns more precise errors.
 -module(hep_multi_decoder).
 
 -include("hep.hrl").
@@ -16,10 +16,10 @@
         invalid_packet
         | {invalid_chunk, 0, hep:chunk_id(), ValueLength :: hep:uint16(), Value :: binary()},
         Packet :: term()}.
-%% A decoded packet, or an error with the term that was given. Every reason of {@link hep:reason()} is `invalid_packet', but for an
-%% invalid generic chunk.
+%% A decoded packet, or an error with the argument. Every reason of {@link hep:reason()} is reported as
+%% `invalid_packet', except an invalid generic chunk.
 
-%% @doc Decodes a packet. Whatever else comes in is an error too.
+%% @doc Decodes a packet. Any other term is an error, too.
 -spec decode(Packet :: binary() | term()) -> result().
 decode(Packet) when is_binary(Packet) ->
     case hep:decode(Packet) of

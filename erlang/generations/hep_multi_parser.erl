@@ -1,4 +1,4 @@
-%% @doc Parses packets of any version into the chunk view: every chunk, in order, as it stood.
+%% @doc Parses packets of any version into the chunk view: every chunk, in order and unchanged.
 %%
 %% ```
 %% 1> {ok, State} = hep_multi_parser:parse(Packet).
@@ -8,8 +8,8 @@
 %% {ok,<<"INVITE sip:bob">>}
 %% '''
 %%
-%% A packet of version 1 or 2 becomes the chunks that a packet of version 3 would carry. Only lengths are
-%% looked at: see {@link hep:decode/1} for the view that reads the values.
+%% A packet of version 1 or 2 becomes the chunks of the equivalent packet of version 3. Only lengths are
+%% checked: see {@link hep:decode/1} for the view that reads the values.
 -module(hep_multi_parser).
 
 -export([parse/1]).

@@ -12,9 +12,8 @@
 %%      {<<"payload">>,<<"INVITE sip:bob">>}]}]}]
 %% '''
 %%
-%% The generic chunks are transformed by {@link hep_generic_transform}. Those of a vendor, and, for the vendor id 0,
-%% generic chunks with an unknown id, are transformed by a module of yours with this behaviour, in packets of
-%% version 3.
+%% {@link hep_generic_transform} transforms the generic chunks. Your modules with this behaviour transform the chunks of
+%% a vendor or, with vendor id 0, generic chunks with an unknown id. They are called for packets of version 3 only.
 -module(hep_transform).
 
 -include("hep.hrl").
@@ -29,7 +28,7 @@
 -export_type([transformed/0]).
 
 -callback vendor_id() -> hep:vendor_id().
-%% The vendor whose chunks the module transforms; 0 for the generic chunks that the library has no name for.
+%% The vendor whose chunks the module transforms; 0 for generic chunks unknown to the library.
 
 -callback namespace() -> binary().
 %% The name of the property list of these chunks.
@@ -48,9 +47,9 @@ transform(Packet) ->
 
 %% @doc Transforms the generic chunks of a parsed or decoded packet, and those of the modules' vendors.
 %%
-%% The order of the chunks is kept; a decoded packet's are in the order of their ids. A chunk without a
-%% module, or answered `no_call', is left out. Of several modules for one vendor the first is asked. The fields
-%% of a record that you made yourself are taken as they are; what is no packet raises `badarg'.
+%% Chunks keep their order; those of a decoded packet are ordered by id. A chunk is left out if no module transforms its
+%% vendor, or if the module returns `no_call'. If several modules have the same vendor, the first is called. The fields
+%% of a record that you built yourself are not checked. Anything but a packet raises `badarg'.
 -spec transform([module()], hep:state() | hep:hep()) -> transformed().
 transform(Modules, Packet) when is_list(Modules) ->
     nested(Modules, Packet, generic(Packet));
@@ -64,16 +63,16 @@ generic(#hep{} = Hep) ->
 generic(Chunks) when is_list(Chunks) ->
     {Names, Keys} = {hep_registry:names(), hep_registry:keys()},
     case hep_nif:transform(Chunks, Names, Keys, unmeasured) of
-        %% To count would take half as long as to transform: only chunks that were not parsed here are counted.
+        %% Counting takes half as long as transforming, so only chunks that were not parsed here are counted.
         unmeasured -> hep_nif:transform(Chunks, Names, Keys, hep_size:parsed_chunks(Chunks));
         Properties -> Properties
     end;
 generic(State) ->
     generic(hep:get_chunks(State)).
 
-%% @doc Parses a packet and transforms its generic chunks, in one step: what {@link transform/1} gives for
-%% {@link hep_multi_parser:parse/1}, faster, without a list of
-%% chunks in between. Whatever else comes in is an error too.
+%% @doc Parses a packet and transforms its generic chunks in one step. Returns the same as {@link transform/1} after
+%% {@link hep_multi_parser:parse/1}, but is faster: no list of chunks is built in between. Any other term is an error,
+%% too.
 -spec from_packet(Packet :: binary() | term()) ->
     {ok, transformed()} | {error, invalid_packet, term()}.
 from_packet(Packet) when is_binary(Packet) ->
@@ -85,7 +84,7 @@ from_packet(Other) ->
     {error, invalid_packet, Other}.
 
 %% @doc Parses a packet and transforms its generic chunks, and those of the modules' vendors: {@link
-%% transform/2} of {@link hep_multi_parser:parse/1}.
+%% hep_multi_parser:parse/1}, then {@link transform/2}.
 -spec from_packet([module()], Packet :: binary() | term()) ->
     {ok, transformed()} | {error, invalid_packet, term()}.
 from_packet([], Packet) ->
@@ -98,7 +97,7 @@ from_packet(Modules, Packet) when is_list(Modules) ->
 from_packet(_, _) ->
     erlang:error(badarg).
 
-%% @private The nested lists, around those of the generic chunks, which the codec makes.
+%% @private Builds the nested lists around the list of generic chunks that the codec returns.
 -spec nested([module()], hep:state() | hep:hep(), properties()) -> transformed().
 nested(Modules, Packet, Generic) ->
     case {version(Packet), Modules} of
@@ -126,7 +125,7 @@ chunks(#hep{chunks = Chunks}) ->
 chunks(State) ->
     [{Vendor, Id, Value} || {<<Vendor:16, Id:16>>, Value} <- hep:get_chunks(State)].
 
-%% Such a chunk is for the generic transform.
+%% Whether the generic transform handles the chunk.
 is_named({0, Id, _}) ->
     Names = hep_registry:names(),
     Id < tuple_size(Names) andalso element(Id + 1, Names) =/= <<>>;

@@ -1,5 +1,5 @@
-%% @doc Parts of timestamps (anything else raises `badarg'), and names and numbers, as the forks of the original library
-%% have them.
+%% @doc Helpers known from the forks of the original library: parts of timestamps (other terms raise `badarg'), and the
+%% names of numbers.
 -module(hep_util).
 
 -export([timestamp_secs/1, timestamp_microsecs/1]).
@@ -19,13 +19,13 @@ timestamp_secs(_) ->
 timestamp_microsecs({_MegaSecs, _Secs, MicroSecs}) -> MicroSecs;
 timestamp_microsecs(_) -> erlang:error(badarg).
 
-%% @doc The name of a payload type's number, the number of its name.
+%% @doc Returns the name of a payload type's number, or the number of its name.
 -spec payload_type(hep:uint8() | hep:payload_type() | term()) ->
     hep:payload_type() | hep:uint8() | {error, {invalid_protocol, term()}}.
 payload_type(Type) ->
     other(Type, fun hep_registry:payload_type_name/1, fun hep_registry:payload_type_number/1, invalid_protocol).
 
-%% @doc The name of a protocol family's number, the number of its name.
+%% @doc Returns the name of a protocol family's number, or the number of its name.
 -spec protocol_family(hep:uint8() | hep:protocol_family() | term()) ->
     hep:protocol_family() | hep:uint8() | {error, {invalid_protocol_family, term()}}.
 protocol_family(Family) ->

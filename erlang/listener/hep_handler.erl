@@ -1,18 +1,19 @@
-%% @doc Takes the packets that a {@link hep_listener} receives.
+%% @doc Handles the packets that a {@link hep_listener} receives.
 %%
 %% A handler is one of
 %% <ul>
-%% <li>a module of this behaviour, `Module' or `{Module, Args}'. Each process that receives (a UDP shard, a connection
-%%   of TCP or TLS) has its own handler state and calls the functions below.</li>
-%% <li>a function of one argument, called with the packets. Errors are only counted.</li>
-%% <li>a local process, which gets `{hep_packets, Listener, [{Packet, Meta}]}' and
-%%   `{hep_error, Listener, Reason, {Bytes, Meta}}'. The listener ends with it, and waits while it has more than 1000
-%%   messages, or so many that they may hold more than 8 MiB.</li>
+%% <li>a module with this behaviour, `Module' or `{Module, Args}'. Each receiving process (a UDP shard, a TCP or TLS
+%%   connection) has its own handler state and calls the callbacks below.</li>
+%% <li>a function of one argument, called with a list of packets. Errors are only counted.</li>
+%% <li>a local process, which receives the messages `{hep_packets, Listener, [{Packet, Meta}]}' and
+%%   `{hep_error, Listener, Reason, {Bytes, Meta}}'. The listener ends when the process ends. It pauses while more than
+%%   1000 messages are queued in the process, or when they may hold more than 8 MiB.</li>
 %% </ul>
 %%
 %% == Callbacks ==
 %% `init(Args)' and `handle_packets(Packets, State)' are required. `handle_error(Reason, {Bytes, Meta}, State)',
-%% `handle_info(Message, State)' and `terminate(Reason, State)' are optional. In the shell, `hcb(hep_handler)' describes them.
+%% `handle_info(Message, State)' and `terminate(Reason, State)' are optional. In the shell, `hcb(hep_handler)' lists
+%% them.
 %% ```
 %% init(Args) -> {ok, State} | {error, Reason}
 %% handle_packets([{Packet, Meta}], State) -> {ok, State}
@@ -22,20 +23,20 @@
 %% '''
 %%
 %% == Batches ==
-%% Packets come in batches, as they arrive: nothing waits for a batch to fill. A handler that raises is logged, counted,
-%% and restarted with `init/1'; the packets of that call are lost (and counted), those behind them are not.
+%% Packets are handled in batches, as they arrive: no packet waits for a batch to fill. A handler that raises is logged,
+%% counted, and restarted with `init/1'. The packets of that call are lost (and counted); later ones are not.
 %%
-%% <b>Which process it runs in, and what blocks what.</b> The callbacks are called in the process that reads the socket.
-%% While one of them works this socket is not read, and nothing else waits: not the other shards or connections, not
-%% `hep_listener:info/1'. Over UDP datagrams wait in the kernel's buffer meanwhile, and are dropped (and counted) when it
-%% is full; over TCP and TLS the sender is slowed down. Two things are shared by all: what a handler holds inflated
-%% payloads for counts against `inflate_budget' until it returns, and `hep_listener:stop/1' waits for it. After a batch
-%% with many inflated payloads the process collects its garbage: a large state belongs into an ETS table or another
-%% process. Payloads are parts of the datagram that they came in; keep a copy (`binary:copy/1') of a small part.
+%% <b>Processes and blocking.</b> The callbacks run in the process that reads the socket. While a callback runs, its
+%% socket is not read. Nothing else is blocked: neither the other shards and connections nor `hep_listener:info/1'. Over
+%% UDP, datagrams wait in the kernel's buffer and are dropped (and counted) when it is full; over TCP and TLS, the
+%% sender is slowed down. Two effects reach further: inflated payloads count against `inflate_budget' until the callback
+%% returns, and `hep_listener:stop/1' waits for it. After a batch with many inflated payloads the process collects its
+%% garbage, so keep a large state in an ETS table or in another process. Payloads are sub-binaries of their datagram; to
+%% keep a small part, copy it (`binary:copy/1').
 %%
-%% <b>Messages.</b> Other messages to the process (timers, replies, monitors) go to `handle_info/2' where the module
-%% exports it, and are dropped otherwise. An exit signal of a linked process ends it, as it has to when the listener
-%% stops.
+%% <b>Messages.</b> Other messages to the process (timers, replies, monitors) go to `handle_info/2' if the module
+%% exports it; otherwise they are dropped. An exit signal from a linked process ends the process, since this is how a
+%% listener stops.
 -module(hep_handler).
 
 -export([format_error/1]).
@@ -48,8 +49,8 @@
 %% A module, a function, or a process of this node.
 
 -type packet() :: hep:hep() | hep:state() | hep_transform:transformed() | binary().
-%% As the listener's `view' says: of `hep:decode/1', `hep_multi_parser:parse/1', `hep_transform:transform/1' or
-%% `hep_json:from_packet/1'.
+%% A packet in the listener's `view': the result of `hep:decode/1', `hep_multi_parser:parse/1',
+%% `hep_transform:transform/1' or `hep_json:from_packet/1'.
 
 -type meta() :: #{
     source := {inet:ip_address(), inet:port_number()},
@@ -61,41 +62,41 @@
     cut => hep:reason()
 }.
 %% <dl>
-%% <dt>`source'</dt><dd>address and port of the sender; under `proxy_protocol' those that the load balancer states</dd>
-%% <dt>`time'</dt><dd>when its batch was received: microseconds since the epoch</dd>
-%% <dt>`size'</dt><dd>bytes, as received; of a gzip member on a stream, or of several packets in one, unpacked</dd>
-%% <dt>`transport'</dt><dd>what it came over</dd>
+%% <dt>`source'</dt><dd>address and port of the sender; with `proxy_protocol', as stated by the load balancer</dd>
+%% <dt>`time'</dt><dd>when the batch was received: microseconds since the epoch</dd>
+%% <dt>`size'</dt><dd>received bytes; unpacked bytes for a gzip member on a stream, or for one with several packets</dd>
+%% <dt>`transport'</dt><dd>the transport that it arrived on</dd>
 %% <dt>`listener'</dt><dd>the listener's name (`Name' of `{local, Name}'), or its pid when it has none</dd>
-%% <dt>`local_port'</dt><dd>the port that it listens on</dd>
-%% <dt>`cut'</dt><dd>only of a packet that lacks something, under the decoding option `lengths => lenient': what is wrong
-%%   with its lengths</dd>
+%% <dt>`local_port'</dt><dd>the listener's port</dd>
+%% <dt>`cut'</dt><dd>only for an incomplete packet, with the decoding option `lengths => lenient': the error in its
+%%   lengths</dd>
 %% </dl>
 
 -type reason() :: hep:reason() | {stream, hep_stream:error()} | unauthenticated.
-%% Why bytes are not a packet for the handler: of decoding, of splitting a stream, or without one of the listener's
-%% `auth_keys'. {@link format_error/1} puts it into a sentence.
+%% Why bytes are not passed on as a packet: they cannot be decoded, the stream cannot be split, or the packet has none
+%% of the listener's `auth_keys'. {@link format_error/1} describes the reason in a sentence.
 
 -callback init(Args :: term()) -> {ok, State :: term()} | {error, Reason :: term()}.
-%% Called in each process that receives, before its first packet, and after a crash of the handler. `{error, Reason}' ends the
-%% process; of the first one, it is the result of {@link hep_listener:start_link/1}.
+%% Called in each receiving process before its first packet, and after a crash of the handler. `{error, Reason}' ends
+%% the process; from the first process, it is the result of {@link hep_listener:start_link/1}.
 
 -callback handle_packets([{packet(), meta()}], State) -> {ok, State}.
-%% Takes a batch of packets, in the order of their arrival.
+%% Handles a batch of packets, in the order of their arrival.
 
 -callback handle_error(reason(), {Bytes :: binary(), meta()}, State) -> {ok, State}.
-%% Optional. Takes an invalid packet, one without a key, or an error of a stream. `Bytes' are those that were received; for an
-%% error of a stream they are empty.
+%% Optional. Handles an invalid or unauthenticated packet, or an error of a stream. `Bytes' are the received bytes; they
+%% are empty for an error of a stream.
 
 -callback handle_info(Message :: term(), State) -> {ok, State}.
-%% Optional. Takes any message that is not the listener's own: timers, replies, monitors.
+%% Optional. Handles all messages that are not the listener's: timers, replies, monitors.
 
 -callback terminate(Reason :: term(), State :: term()) -> term().
-%% Optional. Called before the process ends, and before a restart of the handler after a crash.
+%% Optional. Called before the process ends, and before the handler is restarted after a crash.
 
 -optional_callbacks([handle_error/3, handle_info/2, terminate/2]).
 
-%% How many messages may wait in the process that is the handler, how many bytes they may hold if all are as large as the
-%% next one, and how often that is looked at, in milliseconds.
+%% Limits of a process as handler: queued messages, the bytes that they may hold if all are as large as the next one,
+%% and the interval of the check in milliseconds.
 -define(WAITING, 1000).
 -define(WAITING_BYTES, 8 * 1024 * 1024).
 -define(PAUSE, 1).
@@ -107,13 +108,13 @@
 }).
 
 -opaque started() :: #handler{}.
-%% A handler at work, for the listener.
+%% A running handler.
 -export_type([started/0]).
 
-%% @doc A sentence about a reason of `handle_error/3', or of `hep_error'. Raises `badarg' for any other term.
+%% @doc Describes a reason of `handle_error/3' or `hep_error' in a sentence. Raises `badarg' for any other term.
 -spec format_error(reason()) -> string().
 format_error({stream, Error}) -> lists:flatten(hep_stream:format_error(Error));
-format_error(unauthenticated) -> "none of the authenticate keys";
+format_error(unauthenticated) -> "no valid authenticate key";
 format_error(Reason) -> hep:format_error(Reason).
 
 %% @private
@@ -148,7 +149,7 @@ initialize(#handler{kind = {module, Module, Args}} = Handler) ->
 initialize(Handler) ->
     {ok, Handler}.
 
-%% @private With the size of all of them in memory.
+%% @private `Size' is the size of all packets in memory.
 -spec packets([{packet(), meta()}], Bytes :: non_neg_integer(), started()) ->
     {ok, started()} | {crashed, Reason :: term()}.
 packets([], _, Handler) ->
@@ -191,7 +192,7 @@ dropped(Message, Listener, Handler) ->
     logger:debug(#{what => hep_handler_dropped_message, listener => Listener, message => Message}),
     {ok, Handler}.
 
-%% @private With a new state. Where `init' fails too, the process ends, and its supervisor decides.
+%% @private Restarts the handler with a new state. If `init' fails too, the process ends, and its supervisor decides.
 -spec restart(Reason :: term(), started()) -> started().
 restart(Reason, #handler{kind = Kind, listener = Listener} = Handler) ->
     logger:error(#{what => hep_handler_crashed, handler => Kind, listener => Listener, reason => Reason}),
@@ -201,7 +202,7 @@ restart(Reason, #handler{kind = Kind, listener = Listener} = Handler) ->
         {error, Error} -> exit({handler, Error})
     end.
 
-%% @private What it raises is logged: the listener has a socket to close behind it.
+%% @private Exceptions are logged: the listener still has to close its socket.
 -spec stop(Reason :: term(), started()) -> ok.
 stop(Reason, #handler{kind = {module, Module, _} = Kind, listener = Listener, state = State}) ->
     try
@@ -223,7 +224,7 @@ guarded(Callback, Call, Handler) ->
         Class:Reason:Stack -> {crashed, {Class, Reason, Stack}}
     end.
 
-%% A process that does not keep up makes the listener wait, and with it the socket. Its supervisor need not wait.
+%% A process that does not keep up makes the listener pause, and with it the socket. Its supervisor need not wait.
 send_waiting(Pid, Message, Bytes) ->
     case erlang:process_info(Pid, message_queue_len) of
         {message_queue_len, Waiting} when Waiting < ?WAITING, Waiting * Bytes =< ?WAITING_BYTES ->

@@ -6,28 +6,29 @@
 %% #{received => 12,decoded => 12,dropped => 0,...}
 %% '''
 %%
-%% A listener is a supervisor. It belongs under one of yours ({@link child_spec/1}); the application `hep' starts
-%% nothing. {@link hep_handler} says what a handler is and gets.
+%% A listener is a supervisor. Start it under one of yours ({@link child_spec/1}); the application `hep' itself starts
+%% nothing. {@link hep_handler} describes handlers.
 %%
-%% <b>UDP.</b> One process per shard reads its socket, many datagrams in one call of the system, decodes and calls the
+%% <b>UDP.</b> One process per shard reads its socket, many datagrams in one system call, decodes them, calls the
 %% handler, and reads on when the handler returns. The handler gets all packets of a datagram; a datagram may also be a
-%% packet in gzip, as heplify sends it. With a slow handler datagrams wait in the kernel's buffer. What does not fit there
-%% the kernel drops, and {@link info/1} reports as `dropped'.
+%% packet in gzip, as heplify sends it. While the handler is busy, datagrams wait in the kernel's buffer. When it is
+%% full the kernel drops datagrams, which {@link info/1} reports as `dropped'.
 %%
-%% <b>TCP, TLS.</b> One process per connection, with `{active, N}'. {@link hep_stream} splits the stream; versions 1
-%% and 2 cannot be split and end the connection. So does what is not HEP, unless `resync' is set. The TLS handshake
-%% is in the connection's process, so that a stalled one delays nobody, and takes no place of `max_connections'. On
-%% Linux a connection whose other side has gone without a word is closed within two minutes, by TCP's keep-alive
-%% probes; elsewhere when the system's settings say so.
+%% <b>TCP, TLS.</b> One process per connection, with `{active, N}'. {@link hep_stream} splits the stream. Packets of
+%% versions 1 and 2 cannot be split and end the connection; so do bytes that are not HEP, unless `resync' is set. The
+%% TLS handshake runs in the connection's process, so a stalled handshake delays no other, and does not count towards
+%% `max_connections'. On Linux, TCP's keep-alive probes close a dead connection within two minutes; on other systems
+%% their settings decide.
 %%
-%% <b>Failures.</b> Each process of a listener is restarted when it ends, without a restart of the others. The port
-%% stays the same, also one that the system chose, and so do the counters. A handler that crashes closes neither socket
-%% nor connection. When the owner of the sockets is killed, connections stay open; datagrams in the kernel's buffer are
-%% lost. A listener that is killed whole leaves its port at once, even while a handler is busy: its restart succeeds.
-%% It gives up, and your supervisor decides, when one of its processes has ended more than 1000 times in 10 seconds.
+%% <b>Failures.</b> Each process of a listener is restarted when it ends; the others keep running. The port, even one
+%% chosen by the system, and the counters are kept. A crash of the handler closes neither socket nor connection. When
+%% the owner of the sockets is killed, connections stay open, but datagrams in the kernel's buffer are lost. When the
+%% whole listener is killed it frees its port at once, even while a handler is busy, so its restart succeeds. A
+%% listener gives up, and your supervisor decides, when one of its processes has ended more than 1000 times in 10
+%% seconds.
 %%
-%% <b>Stopping.</b> A handler that is at work has `shutdown' milliseconds to return and for its `terminate/2', 5000 by
-%% default; then it is killed. The packets of its call are lost, and not counted as lost.
+%% <b>Stopping.</b> A busy handler has `shutdown' milliseconds, 5000 by default, to return and to run `terminate/2';
+%% then it is killed. The packets of its call are lost, and not counted as lost.
 -module(hep_listener).
 
 -export([start_link/1, child_spec/1, stop/1, port/1, info/1, format_error/1]).
@@ -65,125 +66,126 @@
     shutdown => pos_integer() | infinity | brutal_kill,
     name => {local, atom()} | {global, term()} | {via, module(), term()}
 }.
-%% Options of another transport are checked, and have no effect otherwise.
+%% Options of another transport are checked but have no effect.
 %% <dl>
-%% <dt>`handler'</dt><dd>who gets the packets, see {@link hep_handler}; the only option without a default</dd>
+%% <dt>`handler'</dt><dd>the handler of the packets, see {@link hep_handler}; required</dd>
 %% <dt>`transport'</dt><dd>`udp' (default), `tcp' or `tls'</dd>
-%% <dt>`ip'</dt><dd>the address to listen on: by default `{0,0,0,0}', all of IPv4; `{0,0,0,0,0,0,0,0}' is all of
-%%   both families</dd>
-%% <dt>`port'</dt><dd>9060 by default; with 0 the system chooses, see {@link port/1}</dd>
-%% <dt>`view'</dt><dd>what the handler gets: `decode' (default), records; `parse', lists of chunks; `transform' or
-%%   `{transform, Modules}', readable lists; `json', the JSON text. A module that raises
-%%   loses the packet, is logged and counts as a handler's crash</dd>
+%% <dt>`ip'</dt><dd>the address to listen on: by default `{0,0,0,0}', all IPv4 addresses; `{0,0,0,0,0,0,0,0}' means all
+%%   addresses of both families</dd>
+%% <dt>`port'</dt><dd>9060 by default; for 0 the system chooses a port, see {@link port/1}</dd>
+%% <dt>`view'</dt><dd>the form of the packets: `decode' (default), records; `parse', lists of chunks; `transform' or
+%%   `{transform, Modules}', readable lists; `json', JSON text. When one of the modules raises, the packet is lost; this
+%%   is logged and counts as a crash of the handler</dd>
 %% <dt>`decode'</dt><dd>the options of `hep:decode/2', for the views `decode' and `json'</dd>
-%% <dt>`auth_keys'</dt><dd>packets without one of these authenticate keys are counted as `unauthenticated' and dropped,
-%%   before anything in them is inflated; versions 1 and 2 have none. By default all packets pass</dd>
-%% <dt>`shards'</dt><dd>UDP: the number of sockets on the port, each with a process; the system spreads the senders
-%%   over them. 1 by default</dd>
-%% <dt>`shared_port'</dt><dd>UDP: `true' allows other listeners on the same port, where the system spreads the senders
-%%   over all of them. `false' by default: a second listener is an error</dd>
-%% <dt>`multicast'</dt><dd>UDP: the groups to join, each `Group', or `{Group, Address}' for IPv4 and `{Group, Index}' for
-%%   IPv6 to say by which interface. None by default. With several shards the first one gets the packets of groups</dd>
-%% <dt>`max_delay'</dt><dd>UDP: while packets flow, how many milliseconds the first may wait for others, so that one call
-%%   of the system reads them all: 1 by default, which may become 2, and takes a fraction of the CPU time of 0, which
-%%   reads every packet at once. A packet after a silence never waits</dd>
-%% <dt>`batch_packets'</dt><dd>UDP: the most datagrams of one read and one call of the handler, 256 by default. They have
-%%   1 MiB at most</dd>
+%% <dt>`auth_keys'</dt><dd>the valid authenticate keys. Packets without one of them, and all packets of versions 1 and
+%%   2, are dropped before anything in them is inflated, and counted as `unauthenticated'. By default all packets
+%%   pass</dd>
+%% <dt>`shards'</dt><dd>UDP: the number of sockets on the port, each with a process; the system distributes the senders
+%%   among them. 1 by default</dd>
+%% <dt>`shared_port'</dt><dd>UDP: `true' allows other listeners on the same port; the system distributes the senders
+%%   among all of them. `false' by default: a second listener on the port fails to start</dd>
+%% <dt>`multicast'</dt><dd>UDP: the groups to join, each `Group', or with an interface `{Group, Address}' for IPv4 and
+%%   `{Group, Index}' for IPv6. None by default. With several shards, the first one receives the packets of groups</dd>
+%% <dt>`max_delay'</dt><dd>UDP: under load, how many milliseconds a packet may wait for others, so that one system call
+%%   reads them all: 1 by default, up to 2 in practice. 0 reads every packet at once, at several times the CPU time. The
+%%   first packet after a pause never waits</dd>
+%% <dt>`batch_packets'</dt><dd>UDP: the maximum number of datagrams per read and per call of the handler, 256 by
+%%   default. A read is also limited to 1 MiB</dd>
 %% <dt>`active'</dt><dd>TCP, TLS: the N of `{active, N}', 10 by default</dd>
-%% <dt>`recbuf'</dt><dd>the kernel's buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may give less,
-%%   see `recbuf' in {@link info/1}. Beside it each shard has 2 MiB for its reads</dd>
+%% <dt>`recbuf'</dt><dd>the kernel's receive buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may
+%%   grant less, see `recbuf' in {@link info/1}. Each shard has another 2 MiB for its reads</dd>
 %% <dt>`acceptors'</dt><dd>TCP, TLS: the number of processes that accept connections, 10 by default</dd>
-%% <dt>`max_connections'</dt><dd>TCP, TLS: the most open connections, 10,000 by default. Further ones are closed, and
-%%   counted as `refused'. A TLS connection counts from the end of its handshake on</dd>
-%% <dt>`max_handshakes'</dt><dd>TLS: the most handshakes at a time, 1000 by default. Further connections are closed, and
-%%   counted as `refused'</dd>
-%% <dt>`handshake_timeout'</dt><dd>TLS: the most milliseconds of a handshake, 10,000 by default</dd>
-%% <dt>`idle_timeout'</dt><dd>TCP, TLS: a connection without bytes for so many milliseconds is closed: a day by default,
-%%   86,400,000. No sender of SIP is silent for so long, since registrations are refreshed within an hour; Kamailio and
-%%   OpenSIPS close a connection themselves after two minutes without a packet; heplify, captagent and the modules of
-%%   Asterisk and FreeSWITCH keep theirs, silent or not</dd>
-%% <dt>`resync'</dt><dd>TCP, TLS: skip what is not HEP, see {@link hep_stream}: `false' by default</dd>
+%% <dt>`max_connections'</dt><dd>TCP, TLS: the maximum number of open connections, 10,000 by default. Further ones are
+%%   closed, and counted as `refused'. A TLS connection counts from the end of its handshake</dd>
+%% <dt>`max_handshakes'</dt><dd>TLS: the maximum number of concurrent handshakes, 1000 by default. Further connections
+%%   are closed, and counted as `refused'</dd>
+%% <dt>`handshake_timeout'</dt><dd>TLS: the timeout of a handshake in milliseconds, 10,000 by default</dd>
+%% <dt>`idle_timeout'</dt><dd>TCP, TLS: a connection that receives nothing for this many milliseconds is closed: by
+%%   default after a day, 86,400,000. SIP senders are never silent for so long, since registrations are refreshed within
+%%   an hour. Kamailio and OpenSIPS close a connection themselves after two minutes without a packet; heplify, captagent
+%%   and the modules of Asterisk and FreeSWITCH keep idle connections</dd>
+%% <dt>`resync'</dt><dd>TCP, TLS: `true' skips bytes that are not HEP, see {@link hep_stream}. `false' by default</dd>
 %% <dt>`max_errors'</dt><dd>TCP, TLS, with `resync': a stream with more errors is closed, and counted as
 %%   `errors_closed'. 100 by default; `infinity' allows any number</dd>
-%% <dt>`proxy_protocol'</dt><dd>TCP: `true' when a load balancer puts a header of the PROXY protocol, version 1 or 2, in
-%%   front of each connection. The `source' is the one that it states then. A connection with a malformed header, without
-%%   one, or with none within `handshake_timeout' is closed, and counted as `proxy_failed'. `false' by default. With
-%%   TLS it is an error: the balancer has to end TLS itself</dd>
-%% <dt>`batch_bytes'</dt><dd>the handler gets a batch when it takes so many bytes of memory, even if more could be read:
-%%   1 MiB by default. 100 packets of SIP take a third of that</dd>
-%% <dt>`inflate_budget'</dt><dd>how many bytes of inflated payloads, and of the JSON made of them, the listener holds at
-%%   a time, all connections and shards together: 64 MiB by default. A process that needs more gives its batch to the
-%%   handler, and waits, without reading its socket</dd>
-%% <dt>`tls'</dt><dd>TLS: the options of `ssl:listen/2' for a server, with a certificate; session tickets and ALPN among
-%%   them. By default TLS 1.2 and 1.3, and `{log_level, none}': failed handshakes are logged by the listener, each with
-%%   one line, at most 10 in a second</dd>
+%% <dt>`proxy_protocol'</dt><dd>TCP: `true' when a load balancer begins each connection with a header of the PROXY
+%%   protocol, version 1 or 2. `source' is then the address in that header. A connection with a malformed header,
+%%   without one, or with none within `handshake_timeout' is closed, and counted as `proxy_failed'. `false' by default.
+%%   Not allowed with TLS: the balancer must terminate TLS itself</dd>
+%% <dt>`batch_bytes'</dt><dd>a batch goes to the handler when it takes this many bytes of memory, even if more could be
+%%   read: 1 MiB by default. 100 SIP packets take a third of that</dd>
+%% <dt>`inflate_budget'</dt><dd>how many bytes of inflated payloads, and of the JSON made of them, the listener may hold
+%%   at a time, in all connections and shards together: 64 MiB by default. A process that needs more passes its batch to
+%%   the handler, then waits without reading its socket</dd>
+%% <dt>`tls'</dt><dd>TLS: the options of `ssl:listen/2' for a server, including a certificate; session tickets and ALPN
+%%   are possible. By default TLS 1.2 and 1.3, and `{log_level, none}': the listener itself logs failed handshakes, with
+%%   one line each and at most 10 lines per second</dd>
 %% <dt>`shutdown'</dt><dd>how many milliseconds a busy handler has to end when the listener stops, 5000 by default</dd>
-%% <dt>`name'</dt><dd>what the listener is registered as, as for `supervisor:start_link/3'</dd>
+%% <dt>`name'</dt><dd>the registered name, as for `supervisor:start_link/3'</dd>
 %% </dl>
-%% `auth_keys' and `tls' may be zero-arity functions, so that secrets stay out of logs. The listener itself keeps them so.
+%% `auth_keys' and `tls' may be zero-arity functions, which keeps secrets out of logs. The listener stores them as such.
 %%
-%% <b>Memory.</b> Whatever is sent to it, a listener takes no more than the sum of
+%% <b>Memory.</b> Whatever is sent to a listener, it uses at most the sum of
 %% <ul>
-%% <li>UDP, for each shard: the datagrams of a read, 1 MiB, and `batch_bytes'; beside it the kernel's `recbuf'</li>
-%% <li>TCP and TLS, for each of `max_connections': `active' times 64 KiB received and not yet taken, 64 KiB of a packet that
-%%   is not complete (176 KiB for a gzip member, with what it unpacks to), and `batch_bytes'</li>
-%% <li>for each shard and connection: 64 KiB of inflated payloads that wait for a garbage collection</li>
+%% <li>UDP, per shard: 1 MiB for the datagrams of a read, and `batch_bytes'; in the kernel, `recbuf'</li>
+%% <li>TCP and TLS, for each of `max_connections': `active' times 64 KiB of received data, 64 KiB of an incomplete
+%%   packet (176 KiB for a gzip member and its unpacked data), and `batch_bytes'</li>
+%% <li>per shard and connection: 64 KiB of inflated payloads not yet garbage collected</li>
 %% <li>`inflate_budget', once</li>
-%% <li>for each dirty scheduler: what it inflates at the moment, 3 times `max_inflated' of the option `decode', or 24 times
+%% <li>per dirty scheduler: the payload being inflated, 3 times `max_inflated' of the option `decode', or 24 times
 %%   that with the view `json'</li>
-%% <li>a process as handler: the messages that wait in it, at most 64 MiB</li>
+%% <li>with a process as handler: its queued messages, at most 64 MiB</li>
 %% </ul>
-%% beside what handlers keep. With the defaults this is 66 MiB for UDP, and 64 MiB and at most 2 MiB for each
-%% connection for TCP: lower `active', `batch_bytes' or `max_connections' where strangers can connect.
+%% and the data that handlers keep. With the defaults this is 66 MiB for UDP; for TCP, 64 MiB and up to 2 MiB per
+%% connection: lower `active', `batch_bytes' or `max_connections' if untrusted hosts can connect.
 
 -type listener() :: gen_server:server_ref().
-%% Its pid, or what it is registered as.
+%% The listener's pid or registered name.
 
 -type info() :: #{atom() => term()}.
-%% Beside `transport', `ip', `port', `view' and `shards':
+%% In addition to `transport', `ip', `port', `view' and `shards':
 %% <dl>
 %% <dt>`received', `bytes'</dt><dd>datagrams, packets of streams and errors of streams; `received' is the sum of
 %%   `decoded', `unauthenticated' and all of `rejected'</dd>
-%% <dt>`decoded', `versions', `payload_types'</dt><dd>what the handler got, and of which kinds</dd>
-%% <dt>`rejected'</dt><dd>invalid packets, by the reasons' names</dd>
+%% <dt>`decoded', `versions', `payload_types'</dt><dd>packets passed to the handler: in total, by version, by payload
+%%   type</dd>
+%% <dt>`rejected'</dt><dd>invalid packets, by reason</dd>
 %% <dt>`unauthenticated'</dt><dd>packets without one of the `auth_keys'</dd>
-%% <dt>`cut'</dt><dd>decoded packets that lack something, under the decoding option `lengths => lenient'</dd>
-%% <dt>`keepalives'</dt><dd>keep-alives of heplify among the decoded packets</dd>
-%% <dt>`trailing', `trailing_bytes'</dt><dd>datagrams, and gzip members of a stream, with bytes behind their last packet,
-%%   and how many</dd>
-%% <dt>`dropped'</dt><dd>UDP: datagrams that the kernel had no room for; `undefined' where it does not report them</dd>
-%% <dt>`recbuf'</dt><dd>UDP: the kernel's buffer of each socket, in bytes, as the kernel counts</dd>
-%% <dt>`connections', `handshakes'</dt><dd>TCP, TLS: how many are open now, how many TLS handshakes go on</dd>
-%% <dt>`accepted', `refused'</dt><dd>TCP, TLS: connections that were accepted, connections closed for `max_connections'
-%%   or `max_handshakes'. One that is refused behind its handshake is in both</dd>
-%% <dt>`handshakes_failed', `idle_closed', `accept_errors'</dt><dd>TCP, TLS: connections that ended in the TLS handshake,
-%%   connections closed for `idle_timeout', connections that could not be accepted because the system had no
-%%   descriptor or memory left</dd>
-%% <dt>`errors_closed', `proxy_failed'</dt><dd>TCP, TLS: connections closed for `max_errors', and for a header of the
-%%   PROXY protocol that is missing or malformed</dd>
-%% <dt>`resyncs', `skipped_bytes'</dt><dd>how often, and over how many bytes, a stream was resynchronised</dd>
-%% <dt>`handler_crashes', `handler_lost'</dt><dd>how often a handler, or a module of
-%%   `{transform, Modules}', raised, and how many packets it had in hand; these are in `decoded', too</dd>
+%% <dt>`cut'</dt><dd>incomplete packets that were decoded with the decoding option `lengths => lenient'</dd>
+%% <dt>`keepalives'</dt><dd>keep-alives of heplify, also included in `decoded'</dd>
+%% <dt>`trailing', `trailing_bytes'</dt><dd>datagrams, and gzip members of a stream, with bytes after their last
+%%   packet, and the number of these bytes</dd>
+%% <dt>`dropped'</dt><dd>UDP: datagrams dropped by the kernel; `undefined' on systems that do not report them</dd>
+%% <dt>`recbuf'</dt><dd>UDP: the receive buffer of each socket, in bytes, as reported by the kernel</dd>
+%% <dt>`connections', `handshakes'</dt><dd>TCP, TLS: open connections, TLS handshakes in progress</dd>
+%% <dt>`accepted', `refused'</dt><dd>TCP, TLS: accepted connections, connections closed due to `max_connections'
+%%   or `max_handshakes'. A connection that is refused after its handshake counts as both</dd>
+%% <dt>`handshakes_failed', `idle_closed', `accept_errors'</dt><dd>TCP, TLS: connections whose TLS handshake failed,
+%%   connections closed due to `idle_timeout', connections that could not be accepted for lack of descriptors or
+%%   memory</dd>
+%% <dt>`errors_closed', `proxy_failed'</dt><dd>TCP, TLS: connections closed due to `max_errors', and due to a missing or
+%%   malformed header of the PROXY protocol</dd>
+%% <dt>`resyncs', `skipped_bytes'</dt><dd>how often streams were resynchronised, and the bytes skipped by that</dd>
+%% <dt>`handler_crashes', `handler_lost'</dt><dd>crashes of handlers and of modules of
+%%   `{transform, Modules}', and the packets lost by them, which are also included in `decoded'</dd>
 %% </dl>
 
 -type start_error() ::
     hep_listener_options:error()
     | {listen, udp | tcp | tls, Reason :: term()}
     | {handler, Reason :: term()}.
-%% A wrong, unknown or missing option is `{bad_option, {Name, Value}}', and what is no map `{bad_option, Options}'.
-%% `{listen, Transport, Reason}': the port cannot be opened. `{handler, Reason}': the handler's `init/1' returned it, or raised
-%% `{Class, Reason, Stacktrace}'.
-%% `{cannot_start, Application, Reason}': `crypto' or `ssl', which `auth_keys' or TLS needs, cannot be started.
-%% {@link format_error/1} puts them into a sentence.
+%% `{bad_option, {Name, Value}}': an option is wrong, unknown or missing. `{bad_option, Options}': the options are not a
+%% map. `{listen, Transport, Reason}': the port cannot be opened. `{handler, Reason}': the handler's `init/1' returned
+%% Reason, or raised it as `{Class, Reason, Stacktrace}'. `{cannot_start, Application, Reason}': `crypto' or `ssl',
+%% required by `auth_keys' or TLS, cannot be started. {@link format_error/1} describes these errors in a sentence.
 
 %%% The API
 
-%% @doc Opens the port and listens.
+%% @doc Starts a listener: opens the port and receives packets.
 -spec start_link(options()) -> {ok, pid()} | {error, start_error() | {already_started, pid()}}.
 start_link(Options) ->
     start_link(Options, none).
 
-%% @private With a module that says in its language's terms what the handler gets: `packet/1', `error/1'.
+%% @private With an adapter module that converts the handler's arguments for its language: `packet/1', `error/1'.
 -spec start_link(options(), Adapter :: module() | none) ->
     {ok, pid()} | {error, start_error() | {already_started, pid()}}.
 start_link(Options, Adapter) ->
@@ -195,8 +197,8 @@ start_link(Options, Adapter) ->
             Error
     end.
 
-%% @doc For a supervisor. Listeners of one supervisor have ids of their own by `name', or by transport, address and port.
-%% The supervisor's reports do not show `auth_keys' and `tls'.
+%% @doc Returns a child specification. The id contains the name, or the transport, address and port, so several
+%% listeners fit one supervisor. The supervisor's reports do not show `auth_keys' and `tls'.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     Where = [maps:get(Option, Options, default) || Option <- [transport, ip, port]],
@@ -207,17 +209,17 @@ child_spec(Options) ->
         type => supervisor
     }.
 
-%% @doc Closes the port and all connections.
+%% @doc Stops the listener: closes the port and all connections.
 -spec stop(listener()) -> ok.
 stop(Listener) ->
     gen_server:stop(Listener).
 
-%% @doc The port that is listened on.
+%% @doc Returns the port that the listener is bound to.
 -spec port(listener()) -> inet:port_number().
 port(Listener) ->
     hep_listener_owner:call(owner(Listener), port).
 
-%% @doc What it is and what it has counted.
+%% @doc Returns the listener's settings and counters.
 -spec info(listener()) -> info().
 info(Listener) ->
     hep_listener_owner:call(owner(Listener), info).
@@ -225,7 +227,7 @@ info(Listener) ->
 owner(Listener) ->
     fun() -> hep_listener_sup:child(Listener, owner) end.
 
-%% @doc A sentence about an error of {@link start_link/1}. Raises `badarg' for any other term.
+%% @doc Describes an error of {@link start_link/1} in a sentence. Raises `badarg' for any other term.
 -spec format_error(start_error()) -> string().
 format_error(Error) ->
     hep_listener_options:format_error(Error).

@@ -1,11 +1,11 @@
-%% @private Accepts connections of a {@link hep_listener} and starts a process for each, where its TLS handshake is, so
-%% that none waits for another. Several of these take turns at one listening socket.
+%% @private Accepts connections of a {@link hep_listener} and starts a process for each. The TLS handshake runs in that
+%% process, so no connection waits for another. Several acceptors share one listening socket.
 -module(hep_listener_acceptor).
 
 -export([start_link/1]).
 -export([loop/1]).
 
-%% How long to wait, in milliseconds, when the listening socket has gone, and when a connection cannot be accepted.
+%% Waiting times, in milliseconds: after the listening socket was closed, and after a failed accept.
 -define(REOPENED, 10).
 -define(PAUSE, 100).
 
@@ -13,7 +13,7 @@
 start_link(Shared) ->
     {ok, proc_lib:spawn_link(?MODULE, loop, [Shared])}.
 
-%% @private With the listening socket of the present owner.
+%% @private Gets the listening socket of the current owner.
 -spec loop(hep_listener_batch:shared()) -> no_return().
 loop(#{table := Table} = Shared) ->
     {ok, Socket} = hep_listener_table:get(sockets, Table),
@@ -27,7 +27,7 @@ accept(Listening, #{transport := Transport} = Shared) ->
         {error, closed} ->
             pause(?REOPENED),
             ?MODULE:loop(Shared);
-        %% It was closed before it was accepted.
+        %% The connection was closed before it was accepted.
         {error, econnaborted} ->
             accept(Listening, Shared);
         %% No descriptor, no memory, or an error of the network: the next one may be accepted.
@@ -37,13 +37,13 @@ accept(Listening, #{transport := Transport} = Shared) ->
             ?MODULE:loop(Shared)
     end.
 
-%% Without `timer', which cannot be loaded when there is no descriptor.
+%% Without the module `timer', which cannot be loaded when no descriptor is left.
 pause(Time) ->
     receive after Time -> ok end.
 
 connected(Socket, #{transport := Transport, table := Table}) ->
     {ok, Connections} = hep_listener_table:get(connections, Table),
     {ok, Connection} = supervisor:start_child(Connections, [Socket]),
-    %% A connection that is closed already ends there.
+    %% If the connection is already closed, its process ends there.
     _ = hep_listener_transport:handover(Transport, Socket, Connection),
     hep_listener_connection:start(Connection).

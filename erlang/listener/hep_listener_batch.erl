@@ -1,8 +1,8 @@
-%% @private From received bytes to the calls of the handler, the same for all transports: the packets of a datagram,
-%% batches and their bounds, counting.
+%% @private Turns received bytes into calls of the handler, for all transports: splits datagrams into packets, collects
+%% batches within their limits, counts.
 %%
-%% A batch is what was read at a time. The handler gets it when all of it is there, or before, when it has grown to
-%% `batch_bytes', or when more has to be inflated than the process may at the moment.
+%% A batch holds the packets of one read. It goes to the handler when the read is complete; earlier if it has grown to
+%% `batch_bytes', or if the process must wait for more of the inflate budget.
 -module(hep_listener_batch).
 
 -export([start/1, new/1, datagram/3, packet/3, stream_error/3, info/2, flush/1, stop/2]).
@@ -12,7 +12,7 @@
 -export_type([options/0, shared/0, batch/0, source/0]).
 
 -type options() :: #{transport := udp | tcp | tls, adapter := module() | none, name => term(), atom() => term()}.
-%% Those of the listener, checked and completed.
+%% The listener's options, checked and completed.
 
 -type shared() :: #{
     listener := pid(),
@@ -29,39 +29,39 @@
     adapter := module() | none,
     atom() => term()
 }.
-%% What all processes of a listener share: the options and what they find each other by.
+%% Shared by all processes of a listener: the options, and the means to find each other.
 
 -type source() :: {inet:ip_address(), inet:port_number()}.
 
-%% Beside its bytes, a packet and its `Meta' take about so much memory, and a chunk of it so much.
+%% The approximate memory of a packet with its `Meta', and of a chunk, without their bytes.
 -define(PACKET, 512).
 -define(CHUNK, 128).
-%% What was inflated may wait for a garbage collection until it is so many bytes: it is not worth one for each batch.
+%% Inflated bytes that do not yet trigger a garbage collection: one per batch would be too expensive.
 -define(GARBAGE, 64 * 1024).
-%% The most that a gzip member unpacks to, and the members of a datagram together: SIP takes a third of its size in gzip.
+%% The largest unpacked gzip member, and the total for the members of a datagram: SIP takes a third of its size in gzip.
 -define(MEMBER, 16#ffff).
 -define(UNPACKED, 4 * ?MEMBER).
 
 -record(batch, {
     shared :: shared(),
     handler :: hep_handler:started(),
-    %% What is the same of each packet.
+    %% The part of `Meta' that all packets share.
     meta :: #{transport := udp | tcp | tls, listener := term(), local_port := inet:port_number()},
-    %% The batch, in reverse, and what it sums up to.
+    %% The batch, in reverse, and its totals.
     packets = [] :: [{hep_handler:packet(), hep_handler:meta()}],
     errors = [] :: [{hep_handler:reason(), {binary(), hep_handler:meta()}}],
     received = 0 :: non_neg_integer(),
     decoded = 0 :: non_neg_integer(),
     bytes = 0 :: non_neg_integer(),
-    %% The memory that it takes.
+    %% Its memory.
     size = 0 :: non_neg_integer(),
-    %% How much the process has of the budget, how much of that is inflated, and how much was in batches before.
+    %% Bytes taken from the budget, bytes of these that are inflated, and inflated bytes of earlier batches.
     lease = 0 :: non_neg_integer(),
     inflated = 0 :: non_neg_integer(),
     garbage = 0 :: non_neg_integer(),
-    %% Packets of one version and type that follow each other are counted together.
+    %% Consecutive packets of one version and type are counted together.
     alike = {3, 1, 0} :: {hep:version(), 0..255, non_neg_integer()},
-    %% When the batch began.
+    %% The start time of the batch.
     time = 0 :: integer()
 }).
 
@@ -82,7 +82,7 @@ name(#{name := {local, Name}}) -> Name;
 name(#{name := Name}) -> Name;
 name(#{listener := Listener}) -> Listener.
 
-%% @doc Empty, of this moment: the time of its packets.
+%% @doc Starts an empty batch. The current time becomes that of its packets.
 -spec new(batch()) -> batch().
 new(Batch) ->
     Batch#batch{time = erlang:system_time(microsecond)}.
@@ -90,12 +90,9 @@ new(Batch) ->
 meta(Source, Size, #batch{time = Time, meta = Meta}) ->
     Meta#{source => Source, time => Time, size => Size}.
 
-%%% Taking in
+%%% Adding
 
-%% @doc Takes a datagram into the batch: all packets that are in it, in order. What follows them and is none is counted.
-%%
-%% A gzip member within a member is never unpacked, and no more members are once they had `?UNPACKED' bytes together: a
-%% datagram of 600 bytes could unpack to terabytes.
+%% The largest unpacked gzip member, and the total for the members of a datagram: SIP takes a third of its size in gzip.
 -spec datagram(binary(), source(), batch()) -> batch().
 datagram(Bytes, Source, Batch) ->
     datagram(Bytes, ?UNPACKED, Source, Batch).
@@ -113,7 +110,7 @@ datagram(<<16#1f, 16#8b, _/binary>> = Bytes, Left, Source, Batch) ->
                 false -> trailing(byte_size(Rest), Source, packets(Packets, byte_size(Bytes), 0, Source, Unpacked))
             end;
         _ ->
-            %% Decoding says why.
+            %% Decoding returns the reason.
             {error, Reason} = hep:decode(Bytes),
             Size = byte_size(Bytes),
             rejected(Reason, Bytes, meta(Source, Size, Ready), received(Size, Ready))
@@ -121,15 +118,7 @@ datagram(<<16#1f, 16#8b, _/binary>> = Bytes, Left, Source, Batch) ->
 datagram(Bytes, Left, Source, Batch) ->
     packets(Bytes, byte_size(Bytes), Left, Source, Batch).
 
-%% So many bytes were received. Only version 3 says where it ends.
-packets(<<Magic:4/binary, Length:16, _/binary>> = Bytes, Received, Left, Source, Batch) when
-    (Magic =:= <<"HEP3">> orelse Magic =:= <<"EEP3">>), Length >= 6, Length < byte_size(Bytes)
-->
-    <<Packet:Length/binary, Rest/binary>> = Bytes,
-    case is_packet(Rest, Left) of
-        true -> datagram(Rest, Left, Source, one(Packet, Length, Source, Batch));
-        %% Decoding leaves it alone, unless it is lenient about lengths.
-        false -> trailing(byte_size(Rest), Source, one(Bytes, Received, Source, Batch))
+%% The largest unpacked gzip member, and the total for the members of a datagram: SIP takes a third of its size in gzip.
     end;
 packets(Bytes, Received, _, Source, Batch) ->
     one(Bytes, Received, Source, Batch).
@@ -147,7 +136,7 @@ trailing(Bytes, Source, #batch{shared = #{counters := Counters} = Shared} = Batc
     event(trailing, #{bytes => Bytes}, #{source => Source}, Shared),
     Batch.
 
-%% @doc Takes a packet of a stream into the batch. A gzip member may hold several.
+%% The largest unpacked gzip member, and the total for the members of a datagram: SIP takes a third of its size in gzip.
 -spec packet(binary(), source(), batch()) -> batch().
 packet(Bytes, Source, Batch) ->
     packets(Bytes, byte_size(Bytes), 0, Source, Batch).
@@ -196,7 +185,7 @@ decoded(#{version := Version, type := Type, payload := Payload}, #batch{decoded 
 count_alike(#batch{alike = {Version, Type, Count}, shared = #{counters := Counters}}) ->
     hep_listener_counters:packets(Version, Type, Count, Counters).
 
-%% @doc Takes an error of a stream into the batch.
+%% @doc Adds an error of a stream to the batch.
 -spec stream_error(hep_stream:error(), source(), batch()) -> batch().
 stream_error({_, {resync, Skipped}} = Error, Source, #batch{shared = #{counters := Counters} = Shared} = Batch) ->
     hep_listener_counters:add(resyncs, 1, Counters),
@@ -235,8 +224,8 @@ full(#batch{size = Size, shared = #{batch_bytes := Most}} = Batch) when Size >= 
 full(Batch) ->
     Batch.
 
-%% @doc So many bytes are about to be inflated. Where the process may not have them, the handler gets the batch first,
-%% and then the process waits: without anything inflated.
+%% @doc Reserves bytes of the budget before they are inflated. If they are not available, passes the batch to the
+%% handler first and then waits, so that a waiting process holds nothing inflated.
 -spec unpacking(non_neg_integer(), batch()) -> batch().
 unpacking(0, Batch) ->
     Batch;
@@ -244,17 +233,17 @@ unpacking(Need, #batch{lease = Lease, inflated = Inflated} = Batch) when Lease -
     Batch;
 unpacking(Need, Batch) ->
     #batch{shared = #{batch_bytes := More, inflate_budget := All}} = Flushed = flush(Batch),
-    %% For all of a batch, as a rule.
+    %% Usually enough for the whole batch.
     Lease = min(Need + More, All),
     ok = hep_listener_budget:take(Lease, budget(Flushed)),
     Flushed#batch{lease = Lease}.
 
-%% @doc So many bytes were inflated.
+%% @doc Records bytes that were inflated.
 -spec unpacked(non_neg_integer(), batch()) -> batch().
 unpacked(Bytes, #batch{inflated = Inflated} = Batch) ->
     Batch#batch{inflated = Inflated + Bytes}.
 
-%% The handler has returned: what it does not keep is garbage.
+%% The handler has returned: whatever it did not keep is garbage.
 released(#batch{inflated = 0, lease = 0} = Batch) ->
     Batch;
 released(#batch{inflated = Inflated, garbage = Garbage} = Batch) when Inflated + Garbage =< ?GARBAGE ->
@@ -277,13 +266,13 @@ budget(#batch{shared = #{table := Table}}) ->
 
 %%% The handler
 
-%% @doc Gives the batch to the handler: its packets, then what was wrong.
+%% @doc Passes the batch to the handler: its packets, then its errors.
 -spec flush(batch()) -> batch().
 flush(#batch{received = 0, errors = []} = Batch) ->
     released(Batch);
 flush(#batch{shared = #{counters := Counters} = Shared, handler = Handler} = Batch) ->
     #batch{received = Received, bytes = Bytes, decoded = Decoded, size = Size, alike = {Version, Type, _}} = Batch,
-    %% Before the handler is called, which may end the process.
+    %% Counted before the call, since the handler may end the process.
     count_alike(Batch),
     hep_listener_counters:add(bytes, Bytes, Counters),
     event(packets, #{received => Received, decoded => Decoded, bytes => Bytes}, #{}, Shared),
@@ -315,12 +304,12 @@ adapted_errors(#batch{errors = Errors, shared = #{adapter := none}}) ->
 adapted_errors(#batch{errors = Errors, shared = #{adapter := Adapter}}) ->
     [{Adapter:error(Reason), Raw} || {Reason, Raw} <- lists:reverse(Errors)].
 
-%% @doc Gives a message that is not the listener's own to the handler. Nothing is in the batch then.
+%% @doc Passes a message that is not the listener's to the handler. The batch must be empty.
 -spec info(Message :: term(), batch()) -> batch().
 info(Message, #batch{shared = Shared, handler = Handler} = Batch) ->
     Batch#batch{handler = handled(hep_handler:info(Message, Handler), 0, Handler, Shared)}.
 
-%% Counted first: a handler that cannot be restarted ends the process.
+%% Counts first: if the handler cannot be restarted, the process ends.
 handled({ok, Handler}, _, _, _) ->
     Handler;
 handled({crashed, Reason}, Lost, Handler, Shared) ->
@@ -336,7 +325,7 @@ crashed(Lost, #{counters := Counters} = Shared) ->
 stop(Reason, #batch{handler = Handler}) ->
     hep_handler:stop(Reason, Handler).
 
-%%% What belongs to no packet
+%%% Helpers
 
 -spec handshake_failed(Reason :: term(), source(), shared()) -> ok.
 handshake_failed(Reason, Source, #{counters := Counters, listener := Listener, limits := Limits} = Shared) ->
@@ -359,7 +348,7 @@ accept_failed(Reason, #{counters := Counters, listener := Listener, limits := Li
     hep_listener_log:warning(accept_failed, Report, Limits),
     event(accept_failed, #{count => 1}, #{reason => Reason}, Shared).
 
-%% @doc IPv4 on a socket of both families is IPv4.
+%% @doc Converts IPv4-mapped addresses, as on a socket of both families, to IPv4.
 -spec ip(inet:ip_address()) -> inet:ip_address().
 ip({0, 0, 0, 0, 0, 16#ffff, High, Low}) -> {High bsr 8, High band 255, Low bsr 8, Low band 255};
 ip(Ip) -> Ip.

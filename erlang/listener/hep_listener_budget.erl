@@ -1,8 +1,8 @@
-%% @private How much the processes of a {@link hep_listener} may have inflated at a time, all together.
+%% @private The total of inflated bytes that the processes of a {@link hep_listener} may hold at a time.
 %%
-%% A process takes bytes of the budget before it inflates, and waits, without reading its socket, while there are not
-%% enough. It gives them back when its handler has returned and the garbage is collected. Whoever waits has none, so
-%% that those who have some can always go on. A process that ends leaves nothing behind: all of them are monitored.
+%% A process takes bytes from the budget before it inflates, and waits, without reading its socket, until enough are
+%% free. It returns them after its handler has returned and the garbage is collected. A waiting process holds none, so
+%% there is no deadlock. All processes are monitored: the bytes of a process that ends are returned.
 -module(hep_listener_budget).
 
 -behaviour(gen_server).
@@ -13,26 +13,26 @@
 -export_type([budget/0]).
 
 -type budget() :: fun(() -> pid() | undefined).
-%% Finds the process, which may just be restarting.
+%% Finds the budget process, which may be restarting.
 
-%% How long to wait for a restart, in milliseconds.
+%% The waiting time for a restart, in milliseconds.
 -define(RESTART, 10).
 
 -record(state, {
     free :: non_neg_integer(),
-    %% What each process has; a monitored one stays until it ends.
+    %% The bytes of each process. Entries stay until the process ends.
     taken = #{} :: #{pid() => non_neg_integer()},
-    %% Who waits, first come, first served.
+    %% Waiting processes: first come, first served.
     waiting = queue:new() :: queue:queue({pid(), reference(), pos_integer()})
 }).
 
-%% @doc With so many bytes. The function makes the process known.
+%% @doc Starts a budget of `Bytes'. The function publishes the process's pid.
 -spec start_link(Bytes :: pos_integer(), fun((pid()) -> ok)) -> gen_server:start_ret().
 start_link(Bytes, Register) ->
     gen_server:start_link(?MODULE, {Bytes, Register}, []).
 
-%% @doc Takes bytes for the calling process, which must have none. Waits until they are there; ends with the exit signal
-%% of a supervisor meanwhile.
+%% @doc Takes bytes for the calling process, which must hold none. Waits until they are free; an exit signal from a
+%% supervisor ends the wait and the process.
 -spec take(pos_integer(), budget()) -> ok.
 take(Bytes, Budget) ->
     case Budget() of
@@ -53,7 +53,7 @@ take(Bytes, Budget) ->
             end
     end.
 
-%% @doc All that the calling process has taken.
+%% @doc Returns all bytes that the calling process has taken.
 -spec give_back(budget()) -> ok.
 give_back(Budget) ->
     case Budget() of
@@ -86,7 +86,7 @@ monitored(Pid, #state{taken = Taken} = State) ->
     _ = monitor(process, Pid),
     State#state{taken = Taken#{Pid => 0}}.
 
-%% A budget that was restarted does not know what was taken before.
+%% After a restart, the budget does not know about bytes taken earlier.
 given_back(Pid, #state{free = Free, taken = Taken} = State) when is_map_key(Pid, Taken) ->
     State#state{free = Free + map_get(Pid, Taken), taken = Taken#{Pid := 0}};
 given_back(_, State) ->

@@ -1,4 +1,4 @@
-%% @private A connection of a {@link hep_listener} over TCP or TLS, with its own stream and its own handler.
+%% @private A TCP or TLS connection of a {@link hep_listener}, with its own stream and handler.
 -module(hep_listener_connection).
 
 -behaviour(gen_server).
@@ -6,25 +6,25 @@
 -export([start_link/2, start/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
-%% How long the acceptor may take to hand the connection over, in milliseconds.
+%% The timeout for the acceptor's handover of the connection, in milliseconds.
 -define(HANDOVER, 10_000).
-%% How long the other side of TLS may take to answer that the connection is closed, in milliseconds.
+%% The timeout for the peer's close_notify in TLS, in milliseconds.
 -define(CLOSE, 100).
-%% Hibernates after so many milliseconds of silence, which frees what was received and delivered.
+%% The process hibernates after this many milliseconds of silence, which frees handled packets.
 -define(REST, 1000).
-%% The most that a gzip member unpacks to.
+%% The largest unpacked gzip member.
 -define(MEMBER, 16#ffff).
 
 -record(state, {
     shared :: hep_listener_batch:shared(),
     socket :: hep_listener_transport:socket(),
     source = unknown :: unknown | hep_listener_batch:source(),
-    %% What has come of the header of the PROXY protocol; `none' behind it, and where none is expected.
+    %% Received bytes of the PROXY header; `none' after it, and if none is expected.
     proxy :: binary() | none,
     stream :: hep_stream:stream(),
-    %% When bytes were received and delivered last, in milliseconds.
+    %% When bytes were last received and handled, in milliseconds.
     heard = 0 :: integer(),
-    %% None before the connection is handed over, the handshake is done and there is a place.
+    %% Undefined until the connection is handed over, the handshake is done and a place is taken.
     batch :: hep_listener_batch:batch() | undefined
 }).
 
@@ -33,7 +33,7 @@ start_link(Shared, Socket) ->
     Spawn = [{fullsweep_after, 20}],
     gen_server:start_link(?MODULE, {Shared, Socket}, [{spawn_opt, Spawn}, {hibernate_after, ?REST}]).
 
-%% @doc When the process owns its socket.
+%% @doc Tells the process that it owns its socket now.
 -spec start(pid()) -> ok.
 start(Connection) ->
     gen_server:cast(Connection, start).
@@ -74,7 +74,7 @@ handshake(#{transport := Transport, handshake_timeout := Timeout} = Shared, #sta
 entered(true, State) -> opened(State);
 entered(false, State) -> {stop, {shutdown, refused}, State}.
 
-%% From here on the end waits for the handler; a handshake is just broken off.
+%% From here on, termination waits for the handler. During a handshake it is immediate.
 opened(#state{shared = Shared} = State) ->
     process_flag(trap_exit, true),
     case hep_listener_batch:start(Shared) of
@@ -94,7 +94,7 @@ proxy_from_now(#state{shared = #{handshake_timeout := Timeout}} = State) ->
     _ = erlang:send_after(Timeout, self(), {?MODULE, proxy}),
     State.
 
-%% Only bytes put the end off, and no other message.
+%% Only received bytes postpone the idle timeout, not other messages.
 idle_from_now(#state{shared = #{idle_timeout := infinity}} = State) ->
     State;
 idle_from_now(#state{shared = #{idle_timeout := Timeout}} = State) ->
@@ -125,7 +125,7 @@ handle_info({?MODULE, idle}, #state{shared = #{idle_timeout := Timeout, counters
             hep_listener_counters:add(idle_closed, 1, Counters),
             closed(idle_timeout, State)
     end;
-%% The acceptor was killed meanwhile.
+%% The acceptor was killed during the handover.
 handle_info(timeout, #state{batch = undefined} = State) ->
     {stop, {shutdown, abandoned}, State};
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
@@ -159,7 +159,7 @@ proxy_failed(Reason, #state{source = Source, shared = Shared} = State) ->
     hep_listener_batch:proxy_failed(Reason, Source, Shared),
     {stop, {shutdown, {proxy, Reason}}, State}.
 
-%% Gzip members are unpacked one by one, each with the leave of the budget.
+%% Gzip members are unpacked one by one, each after taking its bytes from the budget.
 fed(Bytes, Allowed, #state{stream = Stream, batch = Before, source = Source} = State) ->
     {Packets, Errors, Next, More} = hep_stream:feed(Stream, Bytes, Allowed),
     Unpacked = hep_listener_batch:unpacked(min(Allowed, iolist_size(Packets)), Before),

@@ -1,4 +1,4 @@
-%% @private What a listener counts. The processes that receive add to the same counters, without messages.
+%% @private The counters of a listener. The receiving processes share them and need no messages to count.
 -module(hep_listener_counters).
 
 -export([new/0, add/3, get/2, packets/4, rejected/2, all/1, split/1]).
@@ -27,7 +27,7 @@
     | keepalives
     | cut.
 
-%% The index of each, from 1 to 32.
+%% The indexes of the counters, from 1 to 32.
 -define(COUNTERS, #{
     bytes => 1,
     unauthenticated => 2,
@@ -48,7 +48,7 @@
     keepalives => 17,
     cut => 18
 }).
-%% What was rejected, by the names of hep:reason() and hep_stream:reason(): from 33 to 64.
+%% Rejected packets, by the names of hep:reason() and hep_stream:reason(): from 33 to 64.
 -define(REASONS, #{
     not_hep => 33,
     truncated => 34,
@@ -62,12 +62,12 @@
     invalid_gzip => 42,
     too_many_errors => 43
 }).
-%% Version 1 is behind it.
+%% The index before that of version 1.
 -define(VERSION, 64).
 %% Payload type 0.
 -define(TYPE, 68).
 -define(SIZE, (?TYPE + 255)).
-%% What is counted elsewhere: the sums of all/1, and the places of connections.
+%% Values from elsewhere: the totals of all/1, and the places of connections.
 -define(OTHERS, [received, decoded, connections, handshakes]).
 
 -spec new() -> counters().
@@ -82,7 +82,7 @@ add(Counter, Number, Counters) ->
 get(Counter, Counters) ->
     counters:get(Counters, map_get(Counter, ?COUNTERS)).
 
-%% @doc Counts packets that the handler gets.
+%% @doc Counts packets passed to the handler.
 -spec packets(hep:version(), 0..255, non_neg_integer(), counters()) -> ok.
 packets(Version, Type, Count, Counters) ->
     counters:add(Counters, ?VERSION + Version, Count),
@@ -92,8 +92,8 @@ packets(Version, Type, Count, Counters) ->
 rejected(Reason, Counters) when is_tuple(Reason) -> rejected(element(1, Reason), Counters);
 rejected(Reason, Counters) -> counters:add(Counters, map_get(Reason, ?REASONS), 1).
 
-%% @doc All of them. Reasons and payload types that did not occur are left out. What was received is the sum of its
-%% parts, whenever it is looked at.
+%% @doc Returns all counters, without the reasons and payload types that did not occur. `received' is computed as the
+%% sum of its parts, so they always agree.
 -spec all(counters()) -> #{atom() => non_neg_integer() | #{term() => non_neg_integer()}}.
 all(Counters) ->
     Count = fun(_, Position) -> counters:get(Counters, Position) end,
@@ -110,7 +110,7 @@ all(Counters) ->
         rejected => maps:filter(fun(_, Number) -> Number > 0 end, Rejected)
     }.
 
-%% @doc The numbers that an event measures, and the rest.
+%% @doc Separates the measurements of an event from the rest.
 -spec split(#{atom() => term()}) -> {#{atom() => number()}, #{atom() => term()}}.
 split(Info) ->
     Names = maps:keys(?COUNTERS) ++ ?OTHERS,
@@ -125,7 +125,7 @@ split(Info) ->
         Info
     ).
 
-%% By name, where it has one. More than one number may have the same.
+%% By name, if the number has one. Several numbers may share a name.
 type(_, 0, Counts) ->
     Counts;
 type(Number, Count, Counts) ->

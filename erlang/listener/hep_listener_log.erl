@@ -1,5 +1,5 @@
-%% @private Log lines that a sender, or a lack of resources, can cause again and again: so many of a kind in a time, and
-%% the next one says how many were left out.
+%% @private Rate-limits log lines that a sender or a lack of resources can cause repeatedly. The first line after a
+%% pause states how many were suppressed.
 -module(hep_listener_log).
 
 -export([new/0, notice/3, warning/3]).
@@ -10,10 +10,10 @@
 
 -type kind() :: handshake_failed | accept_failed | proxy_failed.
 
-%% Of each kind, its place, how many lines, and in how many milliseconds.
+%% For each kind: its index, the number of lines, and the period in milliseconds.
 -define(KINDS, #{handshake_failed => {1, 10, 1000}, accept_failed => {4, 1, 60_000}, proxy_failed => {7, 10, 1000}}).
 
-%% Of each kind: when its present time began, how many lines it has had, how many were left out.
+%% For each kind: the start of the current period, its logged lines, the suppressed lines.
 -spec new() -> limits().
 new() ->
     Limits = atomics:new(3 * map_size(?KINDS), []),
@@ -36,7 +36,7 @@ log(Level, Kind, Report, Limits) ->
         false -> atomics:add(Limits, Place + 2, 1)
     end.
 
-%% One of the processes that find the time over begins the next one.
+%% Of the processes that find the period expired, one starts the next.
 restart(Place, Time, Limits) ->
     Now = erlang:monotonic_time(millisecond),
     Began = atomics:get(Limits, Place),

@@ -1,4 +1,4 @@
-%% @private The options of {@link hep_listener}, looked at before anything is opened.
+%% @private The options of {@link hep_listener}, checked before anything is opened.
 -module(hep_listener_options).
 
 -export([check/1, secrets/0, format_error/1]).
@@ -31,7 +31,7 @@
     inflate_budget => 64 * 1024 * 1024,
     tls => []
 }).
-%% For people.
+%% For error messages.
 -define(WANTED, #{
     handler => "a module with init/1 and handle_packets/2, {Module, Argument}, a function of one argument or a local pid",
     transport => "udp, tcp or tls",
@@ -70,7 +70,7 @@
 -type error() :: {bad_option, {atom(), term()} | term()} | {cannot_start, crypto | ssl, Reason :: term()}.
 -export_type([error/0]).
 
-%% @doc With the defaults, or which one is wrong, or which application of OTP is not there.
+%% @doc Returns the options with defaults, or an error that names the wrong option or the missing application.
 -spec check(term()) -> {ok, map()} | {error, error()}.
 check(#{} = Options) ->
     Secrets = maps:with(secrets(), Options),
@@ -90,7 +90,7 @@ checked(All, Options) ->
         {[], true} -> {ok, completed(All)}
     end.
 
-%% @doc A sentence about an error of `hep_listener:start_link/1'.
+%% @doc Describes an error of `hep_listener:start_link/1' in a sentence.
 -spec format_error(hep_listener:start_error()) -> string().
 format_error({bad_option, _} = Error) ->
     hep_options:format_error(Error, ?WANTED, secrets());
@@ -99,7 +99,7 @@ format_error({cannot_start, Application, Reason}) ->
 format_error({listen, Transport, Reason}) ->
     say("the ~p port cannot be opened: ~ts", [Transport, posix(Reason)]);
 format_error({handler, noproc}) ->
-    "the process that is the handler has ended";
+    "the handler process has ended";
 format_error({handler, Reason}) ->
     say("the handler did not start: ~0p", [Reason]);
 format_error(Error) ->
@@ -116,7 +116,7 @@ posix(Reason) when is_atom(Reason) ->
 posix(Reason) ->
     say("~0p", [Reason]).
 
-%% @doc What nobody is to read in a log.
+%% @doc The options that must not appear in logs.
 -spec secrets() -> [atom()].
 secrets() -> [auth_keys, tls].
 
@@ -153,7 +153,7 @@ is_right(tls, Options, _) -> Options =:= [];
 is_right(name, Name, _) -> hep_options:is_name(Name);
 is_right(_, _, _) -> false.
 
-%% Where other options are wrong they say so themselves.
+%% Other wrong options are reported by their own check.
 needed_bytes(#{decode := Decode, view := View}) ->
     case is_decode(Decode) of
         true -> max(16#ffff, hep_listener_view:need(#{view => View, decode => Decode}));
@@ -182,7 +182,7 @@ is_transform(Module) ->
             [{vendor_id, 0}, {namespace, 0}, {transform, 2}]
         ).
 
-%% What decoding takes.
+%% The options of decoding.
 is_decode(Options) ->
     try hep:decode(<<>>, Options) of
         _ -> true
@@ -192,13 +192,13 @@ is_decode(Options) ->
 
 is_key(Key) -> is_binary(Key) andalso Key =/= <<>>.
 
-%% A server's certificate, in one of the forms that `ssl' takes, and nothing that `ssl' does not take.
+%% The options contain a server certificate in one of the forms that `ssl' accepts, and nothing that `ssl' rejects.
 is_tls(Options) ->
     hep_options:all(fun is_tls_option/1, Options) andalso
         lists:any(fun(Name) -> proplists:is_defined(Name, Options) end, [cert, certfile, certs_keys, sni_hosts, sni_fun]) andalso
         is_taken(Options).
 
-%% The connection reads the socket as it must.
+%% The connection sets these options itself.
 is_tls_option({Name, _}) when Name =:= active; Name =:= handshake; Name =:= header; Name =:= mode; Name =:= packet ->
     false;
 is_tls_option({versions, Versions}) ->
@@ -225,7 +225,7 @@ is_certificate(Der) ->
         error:_ -> false
     end.
 
-%% `ssl' looks at its options when it listens.
+%% `ssl' checks its options when it listens.
 is_taken(Options) ->
     try ssl:listen(0, [{ip, {127, 0, 0, 1}} | Options]) of
         {ok, Socket} -> ok =:= ssl:close(Socket);
@@ -235,7 +235,7 @@ is_taken(Options) ->
         _:_ -> false
     end.
 
-%% What compares keys, and what looks at TLS options.
+%% `crypto' compares keys, `ssl' checks TLS options.
 needed(#{transport := Transport, auth_keys := Keys}) ->
     [crypto || Keys =/= []] ++ [ssl || Transport =:= tls].
 
@@ -252,7 +252,7 @@ completed(#{transport := udp} = Options) ->
 completed(#{transport := tcp} = Options) ->
     Options;
 completed(#{transport := tls, tls := Tls} = Options) ->
-    %% A failed handshake is logged by the listener, in a line.
+    %% The listener logs failed handshakes itself, in one line each.
     Defaults = [{versions, hep_options:tls_versions()}, {log_level, none}],
     Missing = [Default || {Name, _} = Default <- Defaults, not proplists:is_defined(Name, Tls)],
     Options#{tls := Missing ++ Tls}.

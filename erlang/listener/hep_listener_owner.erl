@@ -1,8 +1,8 @@
-%% @private Owns the sockets of a {@link hep_listener} and answers for it: the listening socket of TCP and TLS, or the
-%% sockets of UDP, which the shards read. It runs none of the user's code, so that it ends at once when it has to, and
-%% the port is free then, whatever a handler is at.
+%% @private Owns the sockets of a {@link hep_listener} and answers its calls: the listening socket of TCP and TLS, or
+%% the sockets of UDP, which the shards read. It runs no user code, so it can always end at once and free the port, even
+%% while a handler is busy.
 %%
-%% It also gives out the places of connections. It monitors who has one: a killed connection leaves its place.
+%% It also assigns the places of connections. It monitors their processes, so a killed connection frees its place.
 -module(hep_listener_owner).
 
 -behaviour(gen_server).
@@ -10,19 +10,19 @@
 -export([start_link/1, call/2, info/1, enter/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
-%% How often a port that is in use is tried, and how many milliseconds are between: what was killed may still have it.
+%% Attempts to open a port that is in use, and the milliseconds between them: a killed owner may still hold it.
 -define(ATTEMPTS, 50).
 -define(ATTEMPT, 20).
-%% How long the owner may be away, in attempts and milliseconds.
+%% How long callers wait for a restarting owner, in attempts and milliseconds.
 -define(RESTARTS, 500).
 -define(RESTART, 10).
 
 -record(state, {
     shared :: hep_listener_batch:shared(),
-    %% In a function: the socket of TLS holds its options.
+    %% In a function, to hide it from logs: a TLS socket contains its options.
     sockets :: fun(() -> [hep_listener_socket:socket()] | hep_listener_transport:listening()),
     port :: inet:port_number(),
-    %% What the kernel said when it was asked last, of each socket of UDP.
+    %% The kernel's last drop count of each UDP socket.
     drops = [] :: [non_neg_integer() | undefined],
     handshakes = #{} :: #{pid() => reference()},
     connections = #{} :: #{pid() => reference()}
@@ -32,7 +32,7 @@
 start_link(Shared) ->
     gen_server:start_link(?MODULE, Shared, []).
 
-%% @doc Asks the owner, and waits while it is being restarted.
+%% @doc Calls the owner; waits while it is being restarted.
 -spec call(fun(() -> pid() | undefined), term()) -> term().
 call(Owner, Request) ->
     call(Owner, Request, ?RESTARTS).
@@ -46,13 +46,13 @@ call(Owner, Request, Attempts) ->
             call(Owner, Request, Attempts - 1)
     end.
 
-%% @doc As `hep_listener:info/1', for the processes below.
+%% @doc Like `hep_listener:info/1', for the listener's own processes.
 -spec info(hep_listener_batch:shared()) -> hep_listener:info().
 info(#{table := Table}) ->
     call(fun() -> pid(owner, Table) end, info).
 
-%% @doc A place for the calling process, while its TLS handshake goes on or when its connection is open; `false' when
-%% all are taken.
+%% @doc Takes a place for the calling process, for its TLS handshake or its open connection; `false' if all are
+%% taken.
 -spec enter(handshake | open, hep_listener_batch:shared()) -> boolean().
 enter(Phase, #{table := Table}) ->
     call(fun() -> pid(owner, Table) end, {enter, Phase}).
@@ -86,7 +86,7 @@ opened(Sockets, Port, #{table := Table} = Shared) ->
     State = #state{shared = Shared, sockets = hep_secret:hide(Sockets), port = Port},
     State#state{drops = drops(State), connections = connections(pid(connections, Table))}.
 
-%% Those of the owner before this one. Which of them are in the handshake is not known: they enter again.
+%% Connections that survived the previous owner. Those in a handshake are not known: they take a place again.
 connections(undefined) ->
     #{};
 connections(Supervisor) ->
@@ -141,7 +141,7 @@ entered(open, Pid, #state{connections = Some, shared = #{max_connections := Most
     Entered = State#state{connections = Some#{Pid => monitor(process, Pid)}},
     case State#state.shared of
         #{transport := tcp} -> {true, count(accepted, Entered)};
-        %% Counted when its handshake began.
+        %% Already counted at the start of its handshake.
         #{transport := tls} -> {true, Entered}
     end;
 entered(_, _, State) ->
@@ -165,7 +165,7 @@ removed(Pid, Places) ->
 
 %%% Sockets
 
-%% On the port that the owner before this one had.
+%% Opens the port of the previous owner.
 open(#{table := Table} = Shared) ->
     case hep_listener_table:get(port, Table) of
         {ok, Port} -> listen(Shared#{port := Port});
@@ -187,7 +187,7 @@ retry(Open, Attempts) ->
 close(udp, Sockets) -> lists:foreach(fun hep_listener_socket:close/1, Sockets);
 close(Transport, Socket) -> hep_listener_transport:close(Transport, Socket).
 
-%%% What info/1 says
+%%% The result of info/1
 
 all(#state{shared = #{counters := Counters} = Shared, port = Port} = State) ->
     Always = maps:merge(maps:with([transport, ip, view], Shared), hep_listener_counters:all(Counters)),
@@ -202,7 +202,7 @@ own(Always, #state{shared = #{transport := udp}, sockets = Sockets, drops = Drop
 own(Always, #state{handshakes = Handshakes, connections = Connections}) ->
     (maps:remove(dropped, Always))#{handshakes => map_size(Handshakes), connections => map_size(Connections)}.
 
-%% Counts what the kernel has dropped since it was asked last.
+%% Counts the kernel's drops since the last call.
 poll_drops(#state{drops = Before} = State) ->
     Now = drops(State),
     New = lists:sum([hep_listener_socket:new_drops(Old, Count) || {Old, Count} <- lists:zip(Before, Now)]),

@@ -1,5 +1,5 @@
-%% @private The header of the PROXY protocol, versions 1 and 2, which a load balancer puts in front of a connection:
-%% where the connection really comes from. After HAProxy's document "The PROXY protocol".
+%% @private Reads the header of the PROXY protocol, versions 1 and 2: a load balancer begins a connection with it to
+%% state the original source. See HAProxy's document "The PROXY protocol".
 -module(hep_listener_proxy).
 
 -export([read/1]).
@@ -7,25 +7,25 @@
 -export_type([error/0]).
 
 -type error() :: missing | invalid | truncated | timeout.
-%% The connection begins with something else; the header is malformed; the connection ended within it; it has not come
+%% The connection begins with something else; the header is malformed; the connection ended inside it; it did not arrive
 %% in time.
 
 %% Version 1: the longest line, with its end.
 -define(MAX_LINE, 107).
 -define(SIGNATURE, <<"\r\n\r\n", 0, "\r\nQUIT\n">>).
 
-%% @doc The source that the header states, `unknown' where it states none (a health check of the balancer itself, or
-%% a connection that is not over IP), and how many bytes the header has; `more' while it is incomplete.
+%% @doc Returns the source that the header states, or `unknown' if it states none (a health check of the balancer, or
+%% a connection not over IP), with the size of the header; `more' while it is incomplete.
 -spec read(binary()) ->
     {ok, {inet:ip_address(), inet:port_number()} | unknown, Used :: pos_integer()} | more | {error, missing | invalid}.
 read(Bytes) ->
-    case {is_begun(<<"PROXY ">>, Bytes), is_begun(?SIGNATURE, Bytes)} of
+    case {is_prefix(<<"PROXY ">>, Bytes), is_prefix(?SIGNATURE, Bytes)} of
         {false, false} -> {error, missing};
         {true, _} -> line(Bytes);
         {_, true} -> block(Bytes)
     end.
 
-is_begun(Start, Bytes) ->
+is_prefix(Start, Bytes) ->
     Length = min(byte_size(Start), byte_size(Bytes)),
     binary:part(Start, 0, Length) =:= binary:part(Bytes, 0, Length).
 
@@ -38,7 +38,7 @@ line(Bytes) ->
         nomatch -> {error, invalid}
     end.
 
-%% Whatever follows UNKNOWN is to be ignored.
+%% The rest of the line after UNKNOWN must be ignored.
 fields([<<"PROXY">>, <<"UNKNOWN">> | _], Used) ->
     {ok, unknown, Used};
 fields([<<"PROXY">>, Family, Source, Destination, SourcePort, DestinationPort], Used) ->
@@ -56,7 +56,7 @@ address(<<"TCP4">>, Text) -> parsed(inet:parse_ipv4strict_address(binary_to_list
 address(<<"TCP6">>, Text) -> parsed(inet:parse_ipv6strict_address(binary_to_list(Text)));
 address(_, _) -> invalid.
 
-%% A scope is no part of an address here.
+%% Addresses with a scope id are not valid here.
 parsed({ok, {_, _, _, _} = Ip}) -> Ip;
 parsed({ok, {_, _, _, _, _, _, _, _} = Ip}) -> Ip;
 parsed(_) -> invalid.
@@ -80,7 +80,7 @@ port(Text) ->
 block(<<_:12/binary, Version:4, _:4, _/binary>>) when Version =/= 2 ->
     {error, invalid};
 block(<<_:12/binary, _:4, Command:4, Family, Length:16, Rest/binary>>) when byte_size(Rest) >= Length ->
-    %% Behind the addresses there are only TLVs.
+    %% Only TLVs follow the addresses.
     case source(Command, Family, binary:part(Rest, 0, Length)) of
         invalid -> {error, invalid};
         Source -> {ok, Source, 16 + Length}

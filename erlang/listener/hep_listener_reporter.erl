@@ -1,4 +1,4 @@
-%% @private Every 10 seconds, the counters of a {@link hep_listener} as an event, and what the kernel has dropped as an
+%% @private Reports every 10 seconds: the counters of a {@link hep_listener} as an event, and the kernel's drops as an
 %% event and a log line.
 -module(hep_listener_reporter).
 
@@ -18,7 +18,7 @@
 start_link(Shared) ->
     gen_server:start_link(?MODULE, Shared, []).
 
-%% What was reported by the process before this one is not reported again.
+%% Drops that the previous process reported are not reported again.
 init(#{counters := Counters} = Shared) ->
     {ok, scheduled(#state{shared = Shared, dropped = hep_listener_counters:get(dropped, Counters)})}.
 

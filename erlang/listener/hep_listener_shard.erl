@@ -1,12 +1,12 @@
-%% @private Receives the datagrams of one socket of a {@link hep_listener}, and gives them to its handler.
+%% @private Receives the datagrams of one socket of a {@link hep_listener}, and passes them to its handler.
 %%
-%% The socket is the owner's: this process only reads it, so that nothing that the kernel holds is lost with it, and the
-%% port is free as soon as the owner has ended, whatever the handler is at here. It reads on when the handler has
-%% returned: what comes meanwhile waits in the kernel.
+%% The socket belongs to the owner; this process only reads it. So datagrams in the kernel survive a crash of this
+%% process, and the port is free as soon as the owner has ended, even while a handler is busy here. The process reads on
+%% when the handler has returned; meanwhile, datagrams wait in the kernel.
 %%
-%% To be woken for each datagram costs far more than to read it. While datagrams flow, this process pauses for
-%% `max_delay' between its reads, and takes all that came meanwhile in one. It waits to be woken when too few come for
-%% a pause to pay, and when so many come that the kernel's buffer could overflow in a pause. The first datagram after
+%% Waking up for a datagram costs far more than reading it. Under load, this process sleeps for `max_delay' between its
+%% reads, then reads everything that has arrived. It waits for the socket's message instead when too few datagrams
+%% arrive for a pause to pay, or so many that the kernel's buffer could overflow in a pause. The first datagram after
 %% a silence is read at once.
 -module(hep_listener_shard).
 
@@ -15,17 +15,17 @@
 -export([start_link/2]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
-%% What a network may report to a socket that never sends: no reason to end.
+%% Errors that a network may report to a socket that never sends: the shard goes on.
 -define(TRANSIENT, [econnrefused, ehostunreach, enetunreach]).
-%% How often the table is looked at while the owner opens the port again, in milliseconds.
+%% The interval for polling the table while the owner reopens the port, in milliseconds.
 -define(REOPENED, 10).
-%% How long it waits when the system has no memory to read, in milliseconds.
+%% The waiting time, in milliseconds, when the system lacks memory to read.
 -define(NO_MEMORY, 100).
-%% The most bytes of one read.
+%% The maximum size of one read.
 -define(BYTES, 1_048_576).
-%% With fewer datagrams in a pause it is cheaper to be woken for each (`make load', part cpu).
+%% With fewer datagrams per pause, waking up for each is cheaper (`make load', part cpu).
 -define(LEAST, 4).
-%% The bytes of the kernel's buffer that a datagram below 1.3 KB takes on Linux; the part that a pause may fill.
+%% The buffer space that a datagram below 1.3 KB takes on Linux; the part of the buffer that a pause may fill.
 -define(KERNEL_SIZE, 2304).
 -define(PART, 4).
 %% In words: room for a batch and its datagrams, so that no garbage collection runs while a batch is processed.
@@ -36,14 +36,14 @@
     shard :: pos_integer(),
     socket :: hep_listener_socket:socket() | undefined,
     batch :: hep_listener_batch:batch(),
-    %% When it reads next, in milliseconds, or the message that it waits for.
+    %% The time of the next read, in milliseconds, or the message to wait for.
     next = woken :: integer() | woken,
     wait :: hep_listener_socket:wait() | undefined,
-    %% Too few datagrams for pauses, pauses, too many for them. How many came since when, in microseconds.
+    %% Too few datagrams for pauses, pauses, too many for pauses. The datagrams since a time, in microseconds.
     flow = few :: few | some | many,
     count = 0 :: non_neg_integer(),
     since = 0 :: integer(),
-    %% The most datagrams of a pause that the kernel's buffer is sure to hold.
+    %% The number of datagrams per pause that is sure to fit the kernel's buffer.
     most = 0 :: non_neg_integer()
 }).
 
@@ -58,7 +58,7 @@ init({Shared, Shard}) ->
         {error, Reason} -> {stop, {handler, Reason}}
     end.
 
-%% The socket of the present owner.
+%% Gets the socket of the current owner.
 handle_continue(attach, #state{shared = #{table := Table}, shard = Shard} = State) ->
     {ok, Sockets} = hep_listener_table:get(sockets, Table),
     Socket = lists:nth(Shard, Sockets),
@@ -87,7 +87,7 @@ handle_info(Message, #state{socket = Socket, wait = Wait} = State) ->
         other -> other(Message, State)
     end.
 
-%% Of a socket that was closed, or no longer awaited.
+%% A message of a closed socket, or one that is no longer awaited.
 other({'$socket', _, _, _}, State) -> go_on(State);
 other(Message, #state{batch = Batch} = State) -> go_on(State#state{batch = hep_listener_batch:info(Message, Batch)}).
 
@@ -96,7 +96,7 @@ terminate(Reason, #state{batch = Batch}) ->
 
 %%% When to read
 
-%% Messages are handled before the next read, too, however many datagrams there are.
+%% Messages are handled before each read, so that a flood of datagrams cannot starve them.
 go_on(#state{next = woken} = State) ->
     {noreply, State};
 go_on(#state{next = Next} = State) ->
@@ -134,12 +134,12 @@ read(all, New, #state{shared = #{max_delay := Delay}, count = Before, since = Si
     Pause = Delay * 1000,
     case Now - Since of
         Passed when Passed >= Pause -> flows(flow(Count * Pause div Passed, State), New, Now, State);
-        %% Enough for a pause before it would be over.
+        %% Enough for a full pause before its end.
         _ when State#state.flow =:= few, Count >= ?LEAST -> flows(flow(Count, State), New, Now, State);
         _ -> wait(State#state{count = Count})
     end.
 
-%% With so many in a pause.
+%% The mode for this number of datagrams per pause.
 flow(Count, _) when Count < ?LEAST -> few;
 flow(Count, #state{most = Most}) when Count > Most -> many;
 flow(_, _) -> some.

@@ -1,7 +1,7 @@
-%% @private A UDP socket of a {@link hep_listener}, read with many datagrams a call.
+%% @private A UDP socket of a {@link hep_listener}, which reads many datagrams per call.
 %%
-%% OTP's `socket' opens it, owns it and says when it is readable; {@link hep_nif} reads it through a duplicate of its
-%% descriptor. Both end with the process that opened it. Any process may wait and read.
+%% OTP's `socket' opens it, owns it and reports when it is readable; {@link hep_nif} reads it through a duplicate of its
+%% descriptor. Both are closed when the opening process ends. Any process may wait and read.
 -module(hep_listener_socket).
 
 -export([open/1, close/1]).
@@ -24,8 +24,8 @@
     inet:ip_address()
     | {inet:ip4_address(), Interface :: inet:ip4_address()}
     | {inet:ip6_address(), Interface :: non_neg_integer()}.
-%% A multicast group, and the interface to join it on: an address of it for IPv4, its index for IPv6. Without one the
-%% system chooses.
+%% A multicast group, and the interface on which to join it: one of its addresses for IPv4, its index for IPv6. Without
+%% one the system chooses.
 
 -record(udp, {socket :: socket:socket(), reader :: hep_nif:udp()}).
 
@@ -33,7 +33,7 @@
 
 -opaque wait() :: socket:select_handle().
 
-%% Room for one datagram: no system refuses so much.
+%% Space for one datagram: every system grants this.
 -define(LEAST_RECBUF, 65_536).
 
 %% Linux: `IPV6_MULTICAST_ALL', and `SO_MEMINFO' with its size and the bytes before the drops, the ninth word.
@@ -42,11 +42,11 @@
 -define(MEMINFO_SIZE, 36).
 -define(BEFORE_DROPS, 32).
 
-%% @doc Opens a socket for each shard, all of them on one port, and says which.
+%% @doc Opens a socket for each shard, all on one port, and returns the port.
 %%
-%% The first binds the port alone, so that a port of another listener is `eaddrinuse'. `SO_REUSEPORT' comes after it:
-%% for the first one to let the others in. A process of the same user that asks for a shared port can then join, as
-%% can another listener with `shared_port'.
+%% The first socket binds the port exclusively, so a port of another listener is `eaddrinuse'. It gets `SO_REUSEPORT'
+%% afterwards, which lets the other sockets bind. From then on, a process of the same user that asks for a shared port
+%% can bind it too, for example another listener with `shared_port'.
 %%
 %% Every member of a multicast group gets each of its datagrams: only the first socket joins.
 -spec open(options()) -> {ok, [socket(), ...], inet:port_number()} | {error, Reason :: term()}.
@@ -117,7 +117,7 @@ attach(Socket) ->
 family(Ip) when tuple_size(Ip) =:= 4 -> inet;
 family(_) -> inet6.
 
-%% IPv4 comes to the address of all hosts, and to an address that is one of IPv4.
+%% IPv4 datagrams arrive on the unspecified address and on IPv4-mapped addresses.
 families(Socket, #{ip := {0, 0, 0, 0, 0, Part, _, _} = Ip}) when Part =:= 16#ffff; Ip =:= {0, 0, 0, 0, 0, 0, 0, 0} ->
     socket:setopt(Socket, {ipv6, v6only}, false);
 families(Socket, #{ip := Ip}) when tuple_size(Ip) =:= 8 ->
@@ -125,7 +125,7 @@ families(Socket, #{ip := Ip}) when tuple_size(Ip) =:= 8 ->
 families(_, _) ->
     ok.
 
-%% Some systems refuse what is too much for them, others give less.
+%% Some systems reject sizes above their limit, others grant less.
 recbuf(Socket, #{recbuf := Size}) ->
     case socket:setopt(Socket, {socket, rcvbuf}, Size) of
         {error, enobufs} when Size > ?LEAST_RECBUF ->
@@ -134,7 +134,7 @@ recbuf(Socket, #{recbuf := Size}) ->
             Result
     end.
 
-%% Linux gives a socket on all addresses the groups of other sockets, too, unless told not to.
+%% By default Linux also delivers the groups of other sockets to a socket on all addresses.
 only_own_groups(Socket) ->
     case os:type() of
         {unix, linux} ->
@@ -178,7 +178,7 @@ port(#udp{socket = Socket}) ->
     {ok, #{port := Port}} = socket:sockname(Socket),
     Port.
 
-%% @doc By the process that opened it. The port is free when this returns.
+%% @doc Closes the socket; only for the process that opened it. The port is free afterwards.
 -spec close(socket()) -> ok.
 close(#udp{socket = Socket, reader = Reader}) ->
     ok = hep_nif:udp_close(Reader),
@@ -187,33 +187,33 @@ close(#udp{socket = Socket, reader = Reader}) ->
 
 %%% Reading
 
-%% @doc Whether there is something to read; if not, a message says so as soon as there is.
+%% @doc Whether the socket is readable; if not, a message follows as soon as it is.
 -spec wait(socket()) -> ready | {wait, wait()} | {error, Reason :: term()}.
 wait(#udp{socket = Socket}) ->
-    %% An empty datagram is something to read, too.
+    %% An empty datagram counts as readable, too.
     case socket:recvfrom(Socket, 1, [peek], nowait) of
         {ok, _} -> ready;
         {select, {select_info, _, Wait}} -> {wait, Wait};
         {error, _} = Error -> Error
     end.
 
-%% @doc Whether a message is what `wait/1' promised.
+%% @doc Whether a message is the one announced by `wait/1'.
 -spec awaited(Message :: term(), {wait(), socket()}) -> ready | {error, Reason :: term()} | other.
 awaited({'$socket', Socket, select, Wait}, {Wait, #udp{socket = Socket}}) -> ready;
 awaited({'$socket', Socket, abort, {Wait, Reason}}, {Wait, #udp{socket = Socket}}) -> {error, Reason};
 awaited(_, _) -> other.
 
-%% @doc Datagrams in the order of their arrival, each a binary of its own; `more' when a limit ended the call.
+%% @doc Reads datagrams in the order of their arrival, each as a separate binary; `more' if a limit ended the call.
 %%
-%% Does not wait, and takes less than a millisecond: 256 datagrams and 1 MiB at the most, whatever the limits are.
+%% Does not wait, and takes less than a millisecond: it reads at most 256 datagrams and 1 MiB, whatever the limits.
 -spec read(socket(), Datagrams :: pos_integer(), Bytes :: pos_integer()) ->
     {all | more, [hep_nif:datagram()]} | {error, Reason :: term()}.
 read(#udp{reader = Reader}, Datagrams, Bytes) ->
     hep_nif:udp_read(Reader, Datagrams, Bytes).
 
-%%% What the system tells
+%%% Statistics of the system
 
-%% @doc The size of the kernel's buffer, as the kernel counts.
+%% @doc Returns the size of the receive buffer, as reported by the kernel.
 -spec recbuf(socket()) -> non_neg_integer() | undefined.
 recbuf(#udp{socket = Socket}) ->
     case socket:getopt(Socket, {socket, rcvbuf}) of
@@ -221,7 +221,7 @@ recbuf(#udp{socket = Socket}) ->
         {error, _} -> undefined
     end.
 
-%% @doc How many datagrams the kernel had no room for since the socket was opened, where it says so (Linux).
+%% @doc Returns how many datagrams the kernel has dropped since the socket was opened, if it reports that (Linux).
 -spec drops(socket()) -> non_neg_integer() | undefined.
 drops(#udp{socket = Socket}) ->
     case os:type() =:= {unix, linux} andalso socket:getopt_native(Socket, {socket, ?SO_MEMINFO}, ?MEMINFO_SIZE) of
@@ -229,7 +229,7 @@ drops(#udp{socket = Socket}) ->
         _ -> undefined
     end.
 
-%% @doc Between two results of `drops/1'. The kernel's counter has 32 bits.
+%% @doc The drops between two results of `drops/1'. The kernel's counter has 32 bits.
 -spec new_drops(non_neg_integer() | undefined, non_neg_integer() | undefined) -> non_neg_integer().
 new_drops(Before, Now) when is_integer(Before), is_integer(Now) -> (Now - Before) band 16#ffffffff;
 new_drops(_, _) -> 0.

@@ -10,12 +10,12 @@
 %%  '- reporter      events and log lines every 10 seconds            UDP, TCP, TLS
 %% '''
 %%
-%% The strategy is one_for_one because no child keeps what a restart of another makes stale: they find each other in a
-%% table ({@link hep_listener_table}) that belongs to the listener. A killed owner is replaced at once, and need not
-%% wait until a slow handler of a shard or connection has ended, as it would with rest_for_one. Connections outlive it.
+%% The strategy is one_for_one because no child holds a reference that becomes stale when another restarts: they find
+%% each other in a table ({@link hep_listener_table}) that belongs to the listener. A killed owner is replaced at once;
+%% with rest_for_one it would have to wait for slow handlers of shards and connections. Connections survive it.
 %%
-%% The order is that of starting; stopping goes the other way. A listener of TCP closes its port before it ends the
-%% connections, one of UDP ends the shards before it closes their sockets.
+%% The list shows the order of starting; stopping is in reverse. A TCP listener closes its port before it ends the
+%% connections; a UDP listener ends the shards before it closes their sockets.
 -module(hep_listener_sup).
 
 -behaviour(supervisor).
@@ -23,15 +23,15 @@
 -export([start_link/1, start_link/2, stop/1, child/2]).
 -export([init/1]).
 
-%% So many restarts below a supervisor, in so many seconds, before it gives up: far more than kills one by one need,
-%% and soon passed when a process cannot start at all.
+%% The restart intensity and period: far above what single crashes reach, and soon exceeded when a process cannot start
+%% at all.
 -define(INTENSITY, 1000).
 -define(PERIOD, 10).
 
-%% @doc A listener and all below it.
+%% @doc Starts a listener and all its processes.
 %%
-%% The children are started from here and not by the supervisor's `init/1': an error is a result then, without an exit
-%% signal to the caller beside it.
+%% The children are started here and not by the supervisor's `init/1', so that an error is only returned: `init/1' would
+%% also send the caller an exit signal.
 -spec start_link(hep_listener_batch:options()) -> {ok, pid()} | {error, Reason :: term()}.
 start_link(Options) ->
     Tag = make_ref(),
@@ -69,17 +69,17 @@ start_children(Listener, [Child | Others]) ->
         exit:Reason -> {error, Reason}
     end.
 
-%% Without what supervisors add to it.
+%% Removes the supervisor's wrapping from the reason.
 reason({Reason, Child}) when element(1, Child) =:= child -> reason(Reason);
 reason({shutdown, {failed_to_start_child, _, Reason}}) -> reason(Reason);
 reason(Reason) -> Reason.
 
-%% @doc A supervisor below a listener.
+%% @doc Starts a supervisor below a listener.
 -spec start_link(shards | connections | acceptors, hep_listener_batch:shared()) -> supervisor:startlink_ret().
 start_link(Kind, Shared) ->
     supervisor:start_link(?MODULE, {Kind, Shared}).
 
-%% @doc By the process that started it.
+%% @doc Stops the listener. For the process that started it.
 -spec stop(pid()) -> ok.
 stop(Supervisor) ->
     Monitor = monitor(process, Supervisor),
@@ -88,7 +88,7 @@ stop(Supervisor) ->
         {'DOWN', Monitor, process, Supervisor, _} -> ok
     end.
 
-%% @doc One of the children of a listener, unless it is being restarted.
+%% @doc Finds a child of a listener, unless it is being restarted.
 -spec child(hep_listener:listener(), owner | shards | connections | acceptors | reporter) -> pid() | undefined.
 child(Listener, Id) ->
     case lists:keyfind(Id, 1, supervisor:which_children(Listener)) of
@@ -101,7 +101,7 @@ children(#{transport := udp} = Shared) ->
 children(Shared) ->
     [budget(Shared), supervisor(connections, Shared), owner(Shared), supervisor(acceptors, Shared), reporter(Shared)].
 
-%% It ends, and the listener with it, when the process that is the handler has ended.
+%% Ends, and the listener with it, when the handler process has ended.
 owner(Shared) ->
     #{id => owner, start => {hep_listener_owner, start_link, [Shared]}, restart => transient, significant => true}.
 

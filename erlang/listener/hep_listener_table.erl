@@ -1,5 +1,5 @@
-%% @private Where the processes of a {@link hep_listener} find each other. The table belongs to the listener's
-%% supervisor, and so outlives each of them.
+%% @private The table in which the processes of a {@link hep_listener} find each other. It belongs to the listener's
+%% supervisor, so it survives their restarts.
 -module(hep_listener_table).
 
 -export([new/0, put/3, get/2]).
@@ -12,7 +12,7 @@
 %% The owner's pid, the listening socket or the sockets of UDP, the port (which stays when the owner is restarted),
 %% the pid of the connections' supervisor, and that of the budget.
 
-%% @doc By the process that it belongs to.
+%% @doc Creates the table, owned by the calling process.
 -spec new() -> table().
 new() ->
     ets:new(?MODULE, [public, {read_concurrency, true}]).
@@ -22,7 +22,7 @@ put(Key, Value, Table) ->
     true = ets:insert(Table, {Key, Value}),
     ok.
 
-%% @doc Exits when the listener has ended.
+%% @doc Looks up an entry. Exits if the listener has ended.
 -spec get(key(), table()) -> {ok, Value :: term()} | undefined.
 get(Key, Table) ->
     try ets:lookup(Table, Key) of

@@ -1,6 +1,6 @@
 %% @private The sockets of a {@link hep_listener} over TCP and TLS.
 %%
-%% TLS is `ssl' from the listening socket on, which keeps what its connections share: session tickets, for one.
+%% TLS uses `ssl' for the listening socket, too: it holds state shared by its connections, such as session tickets.
 -module(hep_listener_transport).
 
 -export([listen/1, accept/2, handover/3, peername/2, handshake/3, setopts/3, close/2, close/3]).
@@ -11,10 +11,10 @@
 -type listening() :: gen_tcp:socket() | ssl:sslsocket().
 -type socket() :: gen_tcp:socket() | ssl:sslsocket().
 
-%% How many connections may wait to be accepted.
+%% The backlog of connections to accept.
 -define(BACKLOG, 1024).
-%% A silent connection is asked whether its other side still lives after so many seconds, so many times with so many
-%% seconds between. By the system's defaults it would be two hours.
+%% TCP keep-alive: idle seconds before the first probe, number of probes, seconds between them. The system's default is
+%% two hours.
 -define(KEEPALIVE, #{idle => 60, interval => 15, count => 4}).
 
 -spec listen(#{transport := transport(), atom() => term()}) ->
@@ -43,7 +43,7 @@ listen(tls, Port, Tcp, #{tls := Tls}) -> ssl:listen(Port, Tcp ++ Tls()).
 family(Ip) when tuple_size(Ip) =:= 4 -> [inet];
 family(_) -> [inet6, {ipv6_v6only, false}].
 
-%% Accepted sockets have what the listening one has. IPPROTO_TCP with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT.
+%% Accepted sockets inherit these options. IPPROTO_TCP with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT.
 keepalive({unix, linux}) ->
     #{idle := Idle, interval := Interval, count := Count} = ?KEEPALIVE,
     [{keepalive, true} | [{raw, 6, Option, <<Value:32/native>>} || {Option, Value} <- [{4, Idle}, {5, Interval}, {6, Count}]]];
@@ -53,12 +53,12 @@ keepalive(_) ->
 sockname(tcp, Socket) -> inet:sockname(Socket);
 sockname(tls, Socket) -> ssl:sockname(Socket).
 
-%% @doc The next connection; of TLS, before its handshake.
+%% @doc Accepts a connection; with TLS, before its handshake.
 -spec accept(transport(), listening()) -> {ok, socket()} | {error, Reason :: term()}.
 accept(tcp, Socket) -> gen_tcp:accept(Socket);
 accept(tls, Socket) -> ssl:transport_accept(Socket).
 
-%% @doc Makes another process the owner of a socket that belongs to the calling one.
+%% @doc Transfers a socket from the calling process to another one.
 -spec handover(transport(), socket(), pid()) -> ok | {error, Reason :: term()}.
 handover(tcp, Socket, Pid) -> gen_tcp:controlling_process(Socket, Pid);
 handover(tls, Socket, Pid) -> ssl:controlling_process(Socket, Pid).
@@ -79,7 +79,7 @@ setopts(tls, Socket, Options) -> ssl:setopts(Socket, Options).
 close(tcp, Socket) -> gen_tcp:close(Socket);
 close(tls, Socket) -> _ = ssl:close(Socket), ok.
 
-%% @doc Waits so long for the other side of TLS to answer that the connection is closed.
+%% @doc Closes the socket. With TLS, waits up to the timeout for the peer's close_notify.
 -spec close(transport(), socket(), timeout()) -> ok.
 close(tcp, Socket, _) -> gen_tcp:close(Socket);
 close(tls, Socket, Timeout) -> _ = ssl:close(Socket, Timeout), ok.

@@ -1,5 +1,5 @@
-%% @private What a {@link hep_listener} makes of a packet: whose it is, which is asked before anything is inflated, and
-%% what the handler gets.
+%% @private Checks and decodes the packets of a {@link hep_listener}: checks the authenticate key before anything is
+%% inflated, and builds the handler's view.
 -module(hep_listener_view).
 
 -include("hep.hrl").
@@ -14,12 +14,12 @@
     payload := plain | compressed | keep_alive,
     chunks := non_neg_integer()
 }.
-%% What is known of a packet that has not been read.
+%% The facts about a packet before it is decoded.
 
-%% JSON of an inflated payload takes up to 6 bytes for each of its bytes, beside the payload.
+%% The JSON of an inflated payload takes up to 6 bytes per byte, in addition to the payload.
 -define(JSON, 8).
 
-%% @doc Walks over the packet, and compares its key.
+%% @doc Scans the packet and checks its key.
 -spec glance(binary(), hep_listener_batch:shared()) -> {ok, glance()} | unauthenticated | {error, hep:reason()}.
 glance(Bytes, #{auth_keys := Keys} = Shared) ->
     case hep_nif:glance(Bytes, lengths(Shared), byte_size(Bytes)) of
@@ -33,19 +33,19 @@ glance(Bytes, #{auth_keys := Keys} = Shared) ->
             Error
     end.
 
-%% The other views have no options of decoding.
+%% The other views have no decoding options.
 lengths(#{view := View, decode := #{lengths := Lengths}}) when View =:= decode; View =:= json -> Lengths;
 lengths(_) -> strict.
 
 is_authenticated([], _) -> true;
 is_authenticated(_, undefined) -> false;
-%% All are compared, so that the time does not tell which.
+%% Compares with all keys, so that the time does not reveal which one matches.
 is_authenticated(Keys, Key) -> lists:foldl(fun(Wanted, Found) -> is_equal(Wanted, Key) or Found end, false, Keys).
 
 is_equal(Wanted, Key) ->
     byte_size(Wanted) =:= byte_size(Key) andalso crypto:hash_equals(Wanted, Key).
 
-%% Versions 1 and 2 have no key. What only begins like one of them is invalid.
+%% Versions 1 and 2 have no key. Bytes that only begin like them are invalid.
 unauthenticated(3, _, _) ->
     unauthenticated;
 unauthenticated(_, Bytes, #{decode := Options}) ->
@@ -54,12 +54,12 @@ unauthenticated(_, Bytes, #{decode := Options}) ->
         _ -> unauthenticated
     end.
 
-%% @doc How many bytes reading the packet may inflate, with what is made of them.
+%% @doc How many bytes decoding the packet may inflate, with the terms made of them.
 -spec need(glance(), hep_listener_batch:shared()) -> non_neg_integer().
 need(#{payload := compressed}, Shared) -> need(Shared);
 need(_, _) -> 0.
 
-%% @doc The same of any compressed packet.
+%% @doc The same for any compressed packet.
 -spec need(#{view := term(), decode := hep:options(), atom() => term()}) -> non_neg_integer().
 need(#{view := decode, decode := Options}) -> max_inflated(Options);
 need(#{view := json, decode := Options}) -> ?JSON * max_inflated(Options);
@@ -68,7 +68,8 @@ need(_) -> 0.
 max_inflated(#{max_inflated := Max}) -> Max;
 max_inflated(_) -> hep_registry:max_inflated().
 
-%% @doc What the handler gets, and how many bytes of it are not in the packet; why it was cut, if it was.
+%% @doc Returns the packet in the listener's view, the bytes of it that are not part of the received packet, and the
+%% reason if it was cut.
 -spec read(binary(), glance(), hep_listener_batch:shared()) ->
     {ok, hep_handler:packet(), Bytes :: non_neg_integer()}
     | {cut, hep_handler:packet(), Bytes :: non_neg_integer(), hep:reason()}
@@ -89,7 +90,7 @@ read(Bytes, _, #{view := json, decode := Options}) ->
 read(Bytes, _, #{view := View}) ->
     case hep_multi_parser:parse(Bytes) of
         {ok, State} -> viewed(View, State);
-        %% Decoding says why.
+        %% Decoding returns the reason.
         {error, invalid_packet, _} -> {error, _} = hep:decode(Bytes)
     end.
 
@@ -103,7 +104,7 @@ viewed(parse, State) ->
     {ok, State, 0};
 viewed(transform, State) ->
     {ok, hep_transform:transform(State), 0};
-%% The modules are the user's, as the handler is.
+%% The modules are user code, like the handler.
 viewed({transform, Modules}, State) ->
     try
         {ok, hep_transform:transform(Modules, State), 0}

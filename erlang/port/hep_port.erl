@@ -1,5 +1,5 @@
-%% @doc The codec in an operating-system process of its own, for those who will not load native code into their
-%% VM: a crash of it is a restart, and not the VM's.
+%% @doc The codec in a separate operating-system process, for users who do not want native code in their VM: if it
+%% crashes, the program is restarted and the VM keeps running.
 %%
 %% ```
 %% 1> {ok, Port} = hep_port:start_link(#{}).
@@ -7,28 +7,28 @@
 %% 3> [{ok, _}, {error, not_hep}] = hep_port:batch(Port, [{decode, Packet}, {decode, <<"x">>}]).
 %% '''
 %%
-%% The answers are those of `hep:decode/1', `hep_multi_parser:parse/1', `hep:encode/1',
-%% `hep_transform:transform/1' and `hep_json', term for term; no NIF is loaded for them. Beside these a call
-%% answers one of {@link failure()}. Terms that are nested more deeply than any packet are a `badarg'. Requests of many
-%% processes are under way at once; {@link batch/2} is the fastest way for many packets.
+%% The results are exactly those of `hep:decode/1', `hep_multi_parser:parse/1', `hep:encode/1',
+%% `hep_transform:transform/1' and `hep_json'; no NIF is loaded for them. In addition, a call may return one of {@link
+%% failure()}. Terms nested more deeply than any packet are a `badarg'. Many processes may call at the same time; for
+%% many packets, {@link batch/2} is the fastest way.
 %%
-%% == What a program may do ==
-%% The program is ended and started again, and requests under way are answered with `port_restarted', when it
+%% == Failures of the program ==
+%% The program is killed and restarted, and pending requests are answered with `port_restarted', when it
 %% <ul>
 %% <li>ends, or closes its input or output;</li>
-%% <li>is asked and stays silent for twice the timeout;</li>
-%% <li>writes a frame that was not asked for, or one longer than `max_frame';</li>
-%% <li>answers with an invalid term, with one that contains new atoms, or with one that the call cannot return.</li>
+%% <li>does not answer a request within twice the timeout;</li>
+%% <li>writes an unsolicited frame, or one longer than `max_frame';</li>
+%% <li>answers with an invalid term, with a term that contains new atoms, or with one that the call cannot return.</li>
 %% </ul>
-%% After five ends in ten seconds the server itself ends with `{program_ends, Reason}'. {@link stop/1} closes the
-%% program's input, upon which it ends; one that has not ended after a second is killed. (With the `kill' of Unix;
-%% elsewhere only its input is closed.)
+%% If the program ends five times in ten seconds, the server ends with `{program_ends, Reason}'. {@link stop/1} closes
+%% the program's input, which ends it; if it has not ended after a second, it is killed (on Unix; elsewhere only its
+%% input is closed).
 %%
 %% == Memory ==
-%% Requests under way have four times `max_frame' together at the most, others are `overloaded'. The server
-%% keeps one unfinished frame, of `max_frame' bytes at the most. The program keeps one frame of requests, the terms
-%% of one of them, and the answers to that frame. It serves one request at a time, so that only one payload is inflated at a time:
-%% to `max_inflated' bytes of the request's options, 256 KiB by default, whose JSON is up to six times as long.
+%% Pending requests take at most four times `max_frame' in total; further ones are `overloaded'. The server
+%% buffers one incomplete frame of at most `max_frame' bytes. The program holds one frame of requests, the terms
+%% of one of them, and the answers to that frame. It handles one request at a time, so only one payload is inflated at a
+%% time: to the request's option `max_inflated', 256 KiB by default. Its JSON is up to six times as long.
 -module(hep_port).
 
 -export([start_link/1, child_spec/1, stop/1, format_error/1]).
@@ -43,15 +43,15 @@
     max_frame => pos_integer()
 }.
 %% <dl>
-%% <dt>`name'</dt><dd>what the server is registered as, as for `gen_server:start_link/4'</dd>
-%% <dt>`program'</dt><dd>the path of the program; by default that of hep's own `priv'</dd>
-%% <dt>`timeout'</dt><dd>how long a request may take, in milliseconds: 5000 by default</dd>
-%% <dt>`max_frame'</dt><dd>how many bytes a frame of requests or of answers may have: 64 MiB by default, 128 KiB to
-%%   2 GiB - 1. A call is a frame, and so is a batch</dd>
+%% <dt>`name'</dt><dd>the registered name, as for `gen_server:start_link/4'</dd>
+%% <dt>`program'</dt><dd>the path of the program; by default the one in hep's `priv'</dd>
+%% <dt>`timeout'</dt><dd>the timeout of a request in milliseconds: 5000 by default</dd>
+%% <dt>`max_frame'</dt><dd>the maximum size of a frame of requests or answers in bytes: 64 MiB by default, 128 KiB to
+%%   2 GiB - 1. A call is one frame, and so is a batch</dd>
 %% </dl>
 
 -type server() :: gen_server:server_ref().
-%% The server's pid, or what it is registered as.
+%% The server's pid or registered name.
 
 -type request() ::
     {parse, binary()}
@@ -62,16 +62,16 @@
     | {transform, hep:state() | hep:hep()}
     | {to_json, binary() | hep:state() | hep:hep()}
     | {from_json, binary()}.
-%% What {@link batch/2} takes: the calls of this module without the server.
+%% A request of {@link batch/2}: a call of this module without the server.
 
 -type failure() :: timeout | port_restarted | overloaded | {too_large, Bytes :: pos_integer()}.
-%% Why there is no answer.
+%% Why a call has no result.
 %% <dl>
-%% <dt>`timeout'</dt><dd>the option `timeout' has passed</dd>
-%% <dt>`port_restarted'</dt><dd>the program has ended, or was ended, before it answered</dd>
-%% <dt>`overloaded'</dt><dd>too many bytes of requests are under way</dd>
-%% <dt>`{too_large, Bytes}'</dt><dd>the request has so many bytes, or its answer has at least as many, and the frame
-%%   has no room for them</dd>
+%% <dt>`timeout'</dt><dd>no answer within the option `timeout'</dd>
+%% <dt>`port_restarted'</dt><dd>the program ended, or was killed, before it answered</dd>
+%% <dt>`overloaded'</dt><dd>too many bytes of requests are pending</dd>
+%% <dt>`{too_large, Bytes}'</dt><dd>the request of this size, or its answer of at least this size, does not fit into the
+%%   frame</dd>
 %% </dl>
 
 -define(TIMEOUT, 5000).
@@ -80,7 +80,7 @@
 -define(LEAST_FRAME, 128 * 1024).
 -define(MOST_FRAME, 16#7fffffff).
 
-%% For people.
+%% For error messages.
 -define(WANTED, #{
     name => "{local, Atom}, {global, Term} or {via, Module, Term}",
     program => "the path of the program, a string or a binary",
@@ -90,9 +90,9 @@
 
 %%% The server
 
-%% @doc Starts the program and the process that owns it.
+%% @doc Starts the server and its program.
 %%
-%% A wrong or unknown option is `{bad_option, {Name, Value}}', and what is no map `{bad_option, Options}'.
+%% `{bad_option, {Name, Value}}': an option is wrong or unknown. `{bad_option, Options}': the options are not a map.
 -spec start_link(options()) ->
     gen_server:start_ret() | {error, {bad_option, {atom(), term()} | term()}}.
 start_link(Options) ->
@@ -102,12 +102,12 @@ start_link(Options) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc For a supervisor.
+%% @doc Returns a child specification.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     #{id => maps:get(name, Options, ?MODULE), start => {?MODULE, start_link, [Options]}}.
 
-%% @doc Ends the process and the program.
+%% @doc Stops the server and the program.
 -spec stop(server()) -> ok.
 stop(Server) ->
     gen_server:stop(Server).
@@ -120,19 +120,19 @@ check(#{} = Options) ->
 check(Options) ->
     {error, {bad_option, Options}}.
 
-%% @doc A sentence about an error of {@link start_link/1}, or about a reason of one of the calls. Raises `badarg' for what
-%% is neither.
+%% @doc A sentence about an error of {@link start_link/1}, or about a reason of one of the calls. Raises `badarg' for
+%% what is neither.
 -spec format_error({bad_option, term()} | failure() | hep:reason() | hep:encode_reason() | hep_json:reason()) -> string().
 format_error({bad_option, _} = Error) ->
     hep_options:format_error(Error, ?WANTED, []);
 format_error(timeout) ->
     "the program did not answer in time";
 format_error(port_restarted) ->
-    "the program has ended before it answered";
+    "the program ended before it answered";
 format_error(overloaded) ->
-    "too many bytes of requests are under way";
+    "too many bytes of requests are pending";
 format_error({too_large, Bytes}) ->
-    lists:flatten(io_lib:format("the request or its answer has ~b bytes or more: max_frame allows fewer", [Bytes]));
+    lists:flatten(io_lib:format("the request or its answer has ~b bytes or more, which exceeds max_frame", [Bytes]));
 format_error(Reason) ->
     hep:format_error(Reason).
 
@@ -147,51 +147,50 @@ is_right(_) -> false.
 
 %%% Calls
 
-%% @doc As `hep_multi_parser:parse/1'.
+%% @doc Like `hep_multi_parser:parse/1'.
 -spec parse(server(), Packet :: binary() | term()) ->
     {ok, hep:state()} | {error, invalid_packet, term()} | {error, failure()}.
 parse(Server, Packet) -> one(Server, {parse, Packet}).
 
-%% @doc As `hep:decode/1'.
+%% @doc Like `hep:decode/1'.
 -spec decode(server(), Packet :: binary()) -> {ok, hep:hep()} | {error, hep:reason() | failure()}.
 decode(Server, Packet) -> one(Server, {decode, Packet}).
 
-%% @doc As `hep:decode/2'.
+%% @doc Like `hep:decode/2'.
 -spec decode(server(), Packet :: binary(), hep:options()) ->
     {ok, hep:hep()} | {ok, hep:hep(), hep:reason()} | {error, hep:reason() | failure()}.
 decode(Server, Packet, Options) -> one(Server, {decode, Packet, Options}).
 
-%% @doc As `hep:encode/1'.
+%% @doc Like `hep:encode/1'.
 -spec encode(server(), hep:hep()) -> {ok, binary()} | {error, hep:encode_reason() | failure()}.
 encode(Server, Hep) -> one(Server, {encode, Hep}).
 
-%% @doc As `hep:encode/2'.
+%% @doc Like `hep:encode/2'.
 -spec encode(server(), hep:hep(), hep:encode_options()) ->
     {ok, binary()} | {error, hep:encode_reason() | failure()}.
 encode(Server, Hep, Options) -> one(Server, {encode, Hep, Options}).
 
-%% @doc As `hep_transform:transform/1'.
+%% @doc Like `hep_transform:transform/1'.
 -spec transform(server(), hep:state() | hep:hep()) -> hep_transform:transformed() | {error, failure()}.
 transform(Server, Packet) -> one(Server, {transform, Packet}).
 
-%% @doc The JSON of a packet as it came from the network, of a decoded or of a parsed one; as `hep_json'.
+%% @doc Writes a raw, decoded or parsed packet as JSON, like `hep_json'.
 -spec to_json(server(), binary() | hep:state() | hep:hep()) ->
     {ok, binary()} | {error, hep:reason() | failure()}.
 to_json(Server, Packet) -> one(Server, {to_json, Packet}).
 
-%% @doc As `hep_json:decode/1'.
+%% @doc Like `hep_json:decode/1'.
 -spec from_json(server(), binary()) ->
     {ok, hep:hep() | [hep:hep()]} | {error, hep_json:reason() | failure()}.
 from_json(Server, Json) -> one(Server, {from_json, Json}).
 
-%% @doc Many requests in one frame; the answers are in the order of the requests, each by itself. A request for which
-%% the call would raise `badarg' is answered with `{error, badarg}', one that is too large, or whose answer is, with
-%% `{error, {too_large, Bytes}}'.
+%% @doc Sends many requests in one frame. Returns their results in order. Where the call would raise `badarg', the
+%% result is `{error, badarg}'; where the request or its answer is too large, it is `{error, {too_large, Bytes}}'.
 %%
 %% The answers have one frame together, `max_frame'. Each may fill it except for the room that is kept back
 %% for the requests behind it: eight times their bytes and 512 bytes for each, but no more than their share of the
-%% frame. So packets that inflate a thousandfold only take room from each other. When all requests together are larger than a
-%% frame, nothing is answered but `{error, {too_large, Bytes}}'.
+%% frame. So packets that inflate a thousandfold only take room from each other. When all requests together are larger
+%% than a frame, nothing is answered but `{error, {too_large, Bytes}}'.
 -spec batch(server(), [request()]) -> [term()] | {error, failure()}.
 batch(Server, Requests) when length(Requests) >= 0 ->
     Wired = [{Request, hep_port_term:request(Request)} || Request <- Requests],
@@ -209,7 +208,7 @@ one(Server, Request) ->
         {error, _} = Error -> Error
     end.
 
-%% Terms are written and read by the caller, so that the server only hands them on.
+%% The caller encodes and decodes the terms, so the server only passes binaries on.
 ask(Server, Wired) ->
     case [Bytes || {_, {ok, Bytes}} <- Wired] of
         [] -> read(<<>>, Wired);
@@ -225,7 +224,7 @@ answers({answers, Port, Frame}, Server, Wired) ->
             {error, port_restarted}
     end;
 answers({too_large, Size, Longest}, Server, Wired) ->
-    %% Without those that are too large alone, if there are any.
+    %% Without requests that are too large by themselves.
     Fitting = [fitting(W, Longest) || W <- Wired],
     case Fitting =:= Wired of
         true -> {error, {too_large, Size}};

@@ -1,22 +1,22 @@
 %% @private
 %% The frames between `hep_port' and its program: a length of 32 bits, a number of 64 bits, and items, each a length of
-%% 32 bits and a term. The port delivers bytes as they come; a frame is put together here, so that a length that the
-%% program claims allocates nothing.
+%% 32 bits and a term. The port delivers a byte stream; frames are assembled here, so that a length stated by the
+%% program allocates nothing.
 -module(hep_port_frames).
 
 -export([new/1, add/2, frame/2, size/1, items/1]).
 
 -export_type([frames/0]).
 
-%% The bytes of a frame's number, and of a length.
+%% The sizes of a frame's number and of a length field.
 -define(NUMBER, 8).
 -define(LENGTH, 4).
-%% What the program keeps for an answer at the least, so that it can always say that one is too large.
+%% The minimum that the program reserves for an answer, so that an error always fits.
 -define(LEAST, 40).
 
 -record(frames, {
     longest :: pos_integer(),
-    %% How many bytes to wait for, how many have come, and these, the last first.
+    %% The number of expected bytes, of received bytes, and these in reverse.
     wanted = ?LENGTH :: pos_integer(),
     size = 0 :: non_neg_integer(),
     parts = [] :: [binary()]
@@ -28,7 +28,7 @@
 new(Longest) ->
     #frames{longest = Longest}.
 
-%% Adds what the program wrote, and takes the frames that are complete.
+%% Adds bytes written by the program, and returns the complete frames.
 -spec add(binary(), frames()) -> {ok, [{Number :: non_neg_integer(), Items :: binary()}], frames()} | error.
 add(Bytes, #frames{wanted = Wanted, size = Size, parts = Parts} = Frames) ->
     case Size + byte_size(Bytes) of
@@ -48,18 +48,18 @@ split(<<Length:32, _/binary>> = Rest, Found, Frames) ->
 split(Rest, Found, Frames) ->
     rest(Rest, ?LENGTH, Found, Frames).
 
-%% A copy: the frames before it need not stay in memory.
+%% A copy, so that earlier frames can be garbage collected.
 rest(Rest, Wanted, Found, Frames) ->
     Parts = [binary:copy(Rest) || Rest =/= <<>>],
     {ok, lists:reverse(Found), Frames#frames{wanted = Wanted, size = byte_size(Rest), parts = Parts}}.
 
-%% A frame of requests, as it is written.
+%% Encodes a frame of requests.
 -spec frame(non_neg_integer(), [binary()]) -> iodata().
 frame(Number, Items) ->
     Length = lists:sum([?LENGTH + byte_size(Item) || Item <- Items]),
     [<<(?NUMBER + Length):32, Number:64>> | [[<<(byte_size(Item)):32>>, Item] || Item <- Items]].
 
-%% The size of such a frame. Each item counts as what its answer needs at the least.
+%% The size of such a frame. Each item counts at least the minimum size of its answer.
 -spec size([binary()]) -> pos_integer().
 size(Items) ->
     lists:sum([?NUMBER | [max(?LENGTH + byte_size(Item), ?LEAST) || Item <- Items]]).

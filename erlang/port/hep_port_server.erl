@@ -1,6 +1,5 @@
 %% @private
-%% The process of `hep_port' that owns the program: starts it, passes on requests and answers, ends it and starts it
-%% again.
+%% The process of `hep_port' that owns the program: starts, kills and restarts it, and passes on requests and answers.
 -module(hep_port_server).
 
 -behaviour(gen_server).
@@ -10,13 +9,13 @@
 -export([start_link/1, start_link/2, ask/2, broken/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
-%% The bytes of requests that may be under way, in longest frames. A program that does not read must not fill the
+%% The limit of pending requests, as a multiple of the longest frame: a program that does not read must not exhaust the
 %% VM's memory.
 -define(UNDER_WAY, 4).
-%% More ends of the program within the period, in milliseconds, and the server gives up: its supervisor decides.
+%% If the program ends more often within the period, in milliseconds, the server gives up: its supervisor decides.
 -define(INTENSITY, 5).
 -define(PERIOD, 10000).
-%% How long the program may take to end when its input ends, in milliseconds, and how often that is checked.
+%% The timeout for the program to end after its input is closed, and the interval of the check, in milliseconds.
 -define(GRACE, 1000).
 -define(CHECK, 10).
 
@@ -25,19 +24,19 @@
     longest :: pos_integer(),
     timeout :: pos_integer(),
     port :: port(),
-    %% The number that the operating system has for the program.
+    %% The process id of the program in the operating system.
     os_pid :: non_neg_integer() | undefined,
-    %% What the program has written of the next frame.
+    %% The received part of the next frame.
     frames :: hep_port_frames:frames(),
     next = 0 :: non_neg_integer(),
-    %% The requests under way: the caller (nobody any more after a timeout), the timer of the answer, which is
-    %% started again after a timeout, the size.
+    %% The pending requests: the caller (none after a timeout), the timer, which is restarted once after a timeout, and
+    %% the size.
     waiting = #{} :: #{non_neg_integer() => {gen_server:from() | nobody, reference(), pos_integer()}},
-    %% Their sizes together.
+    %% Their total size.
     under_way = 0 :: non_neg_integer(),
-    %% When the program answered last, or was asked while it had nothing to do.
+    %% When the program last answered, or got a request while idle.
     alive :: integer(),
-    %% When the program ended lately.
+    %% The times of the program's recent ends.
     ends = [] :: [integer()]
 }).
 
@@ -49,7 +48,7 @@ start_link(Options) ->
 start_link(Name, Options) ->
     gen_server:start_link(Name, ?MODULE, Options, []).
 
-%% Has the program answer requests, which fit into a frame. The port is for {@link broken/2}.
+%% Sends requests, which fit into a frame, to the program. The returned port is for {@link broken/2}.
 -spec ask(hep_port:server(), [binary()]) ->
     {answers, port(), binary()}
     | {too_large, Size :: pos_integer(), Longest :: pos_integer()}
@@ -57,7 +56,7 @@ start_link(Name, Options) ->
 ask(Server, Requests) ->
     gen_server:call(Server, {ask, Requests}, infinity).
 
-%% Says that the program of this port wrote an answer that is none: it is ended and started again.
+%% Reports that the program of this port wrote an invalid answer: it is killed and restarted.
 -spec broken(hep_port:server(), port()) -> ok.
 broken(Server, Port) ->
     gen_server:cast(Server, {broken, Port}).
@@ -83,7 +82,7 @@ init(#{program := Program, max_frame := Longest, timeout := Timeout}) ->
     end.
 
 open(Program, Longest) ->
-    %% The limits would suspend this process while the program does not read.
+    %% With busy limits, this process would be suspended while the program does not read.
     Options = [{busy_limits_port, disabled}, {busy_limits_msgq, disabled}],
     try
         ok = check_executable(Program),
@@ -123,7 +122,7 @@ send(Requests, From, Size, #state{port = Port, next = Number, waiting = Waiting,
                 alive = Alive
             }}
     catch
-        %% The program has just ended; the message that says so is on its way.
+        %% The program has just ended; the port's message about it will follow.
         error:badarg -> {reply, {error, port_restarted}, State}
     end.
 
@@ -155,7 +154,7 @@ handle_info({timeout, _Timer, Number}, #state{waiting = Waiting} = State) ->
 handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
     restart({exit_status, Status}, State);
 handle_info({'EXIT', Port, Reason}, #state{port = Port, os_pid = OsPid} = State) ->
-    %% Its exit status was not seen: the program has closed its input, but may live on.
+    %% No exit status arrived: the program has closed its input, but may still run.
     ok = signal_kill(OsPid),
     restart(Reason, State);
 handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid), Reason =/= normal ->
@@ -169,7 +168,7 @@ unless_stuck(#state{alive = Alive, timeout = Timeout} = State) ->
         false -> {noreply, State}
     end.
 
-%% A program that writes frames without requests for them could fill this process's mailbox: the first one ends it.
+%% A program that writes unsolicited frames could fill this process's mailbox: it is killed at the first one.
 answered([], State) ->
     {noreply, State};
 answered([{Number, Items} | Others], #state{port = Port} = State) ->
@@ -178,7 +177,7 @@ answered([{Number, Items} | Others], #state{port = Port} = State) ->
         error -> replace(unasked_frame, State)
     end.
 
-%% An answer that comes too late finds nobody waiting.
+%% After a timeout nobody waits for the answer.
 done(Number, Answer, #state{waiting = Waiting, under_way = UnderWay} = State) ->
     case maps:take(Number, Waiting) of
         {{From, Timer, Size}, Others} ->
@@ -189,9 +188,9 @@ done(Number, Answer, #state{waiting = Waiting, under_way = UnderWay} = State) ->
             error
     end.
 
-%% Ends the program, and starts it again. What the old one has written and is not read yet is dropped.
+%% Kills the program and restarts it. Unread output of the old program is dropped.
 replace(Reason, #state{port = Port, os_pid = OsPid} = State) ->
-    %% First of all it cannot write any more.
+    %% First, so that it cannot write any more.
     ok = close(Port),
     ok = signal_kill(OsPid),
     restart(Reason, State).
@@ -237,7 +236,7 @@ signal_kill(OsPid) ->
     _ = signal("KILL", OsPid),
     ok.
 
-%% Whether there is such a process.
+%% Whether the process exists.
 signal(_, undefined) ->
     false;
 signal(Name, OsPid) ->
@@ -246,7 +245,8 @@ signal(Name, OsPid) ->
         _ -> false
     end.
 
-%% The program ends when its input does. One that is stopped, or at a request, does not notice, and is killed.
+%% The program ends at the end of its input. If it is suspended or busy with a request it does not notice, and is
+%% killed.
 terminate(_Reason, #state{port = Port, waiting = Waiting}) ->
     OsPid = os_pid(Port),
     ok = close(Port),

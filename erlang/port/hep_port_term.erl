@@ -1,18 +1,18 @@
 %% @private
-%% The requests and answers of `hep_port' as terms: what the program understands, and whether it answered what the call
-%% may return.
+%% The requests and answers of `hep_port' as terms: encodes requests for the program, and checks that its answers are
+%% possible results of the calls.
 -module(hep_port_term).
 
 -include("hep.hrl").
 
 -export([modules/0, request/1, answer/2, refused/1]).
 
-%% How deep a request's terms may be nested.
+%% The maximum nesting of a request's terms.
 -define(DEPTH, 64).
-%% The tag of a compressed term: a few bytes that may become gigabytes. The program writes none.
+%% The tag of a compressed term, where a few bytes may become gigabytes. The program never writes it.
 -define(COMPRESSED, 80).
 
-%% The modules that know all atoms of the answers: answers with others are refused.
+%% The modules that contain all atoms of valid answers: answers with other atoms are rejected.
 -spec modules() -> [module()].
 modules() ->
     [hep, hep_registry, ?MODULE].
@@ -22,12 +22,12 @@ modules() ->
 request(Request) ->
     Wired = wire(Request),
     case Wired =/= badarg andalso is_shallow(Wired, ?DEPTH) of
-        %% In the newer form all atoms are UTF-8, which the program reads.
+        %% With minor version 2 all atoms are UTF-8, as the program expects.
         true -> {ok, term_to_binary(Wired, [{minor_version, 2}])};
         false -> badarg
     end.
 
-%% No packet is nested deeply. The program reads terms by recursion, and its stack has an end.
+%% No packet is nested deeply. The program reads terms recursively, and its stack is limited.
 is_shallow(_, 0) -> false;
 is_shallow([Head | Tail], Depth) -> is_shallow(Head, Depth - 1) andalso is_shallow(Tail, Depth);
 is_shallow(Tuple, Depth) when is_tuple(Tuple) -> is_shallow(tuple_to_list(Tuple), Depth - 1);
@@ -49,12 +49,12 @@ wire({to_json, {hep, Version, Chunks}}) -> {chunks_to_json, Version, Chunks};
 wire({from_json, Json}) when is_binary(Json) -> {from_json, Json};
 wire(_) -> badarg.
 
-%% What the call answers. `broken' is the program that wrote something else.
+%% The result of the call, or `broken' if the program wrote anything else.
 -spec answer(hep_port:request(), binary()) -> {ok, term()} | broken.
 answer(_, <<_Version, ?COMPRESSED, _/binary>>) ->
     broken;
 answer(Request, Bytes) ->
-    %% Without new atoms: these are never freed.
+    %% `safe' rejects new atoms, which are never freed.
     try binary_to_term(Bytes, [safe]) of
         badarg -> {ok, refused(Request)};
         {error, {too_large, Size}} = TooLarge when is_integer(Size), Size > 0 -> {ok, TooLarge};
@@ -107,7 +107,7 @@ reason(Reason, Answer) when is_atom(Reason) -> {ok, Answer};
 reason(Reason, Answer) when is_atom(element(1, Reason)) -> {ok, Answer};
 reason(_, _) -> broken.
 
-%% The answer of a batch where the call raises `badarg'.
+%% The result in a batch where the call raises `badarg'.
 -spec refused(hep_port:request() | term()) -> {error, invalid_packet, term()} | {error, badarg}.
 refused({parse, Packet}) -> {error, invalid_packet, Packet};
 refused(_) -> {error, badarg}.

@@ -7,29 +7,30 @@
 %% 4> #{sent := 1, dropped := 0} = hep_sender:info(Sender).
 %% '''
 %%
-%% {@link send/2} encodes in the process that calls it, hands the packet over and returns: whatever the collector
-%% does, it neither waits nor crashes. Packets wait in a queue, and when that is full the oldest are dropped and
-%% counted. The sender itself never touches a socket; each target has a process that does, which resolves the
-%% name, connects, and writes one batch at a time. When a connection ends the next one is tried after a growing,
-%% randomly shortened time, and begins with a whole packet: a batch that was under way is sent again whole, so
-%% that a collector may see some of its packets twice, and never half of one.
+%% {@link send/2} encodes the packet in the calling process, passes it to the sender and returns. It neither waits nor
+%% crashes, whatever the collector does. Packets wait in a queue; when it is full, the oldest are dropped and
+%% counted. The sender process itself never touches a socket: each target has a connection process that resolves the
+%% name, connects, and writes one batch at a time. After a connection ends, the next attempt follows after a growing,
+%% randomly shortened delay. A new connection begins with a whole packet: the interrupted batch is sent again from its
+%% start, so a collector may see some packets twice, but never half a packet.
 %%
-%% <em>sent</em> means written to the socket. HEP has no answers: what the system had not sent yet when a
-%% connection broke, and lost datagrams, are not reported. A refusal that comes back by ICMP makes a
-%% UDP target `down' until its back-off is over; packets wait meanwhile.
+%% <em>sent</em> means written to the socket. HEP has no acknowledgements: lost datagrams, and data still in the
+%% system's buffer when a connection breaks, are not reported. If a collector is reported unreachable by ICMP, the
+%% UDP target is `down' until its back-off is over; packets wait meanwhile.
 %%
-%% Packets wait as they are. A payload that is part of a larger binary keeps that one alive, and only its own
-%% size counts for `queue_bytes': `binary:copy/1' such payloads.
+%% Packets are queued without copying. A payload that is a sub-binary keeps the larger binary in memory, but only its
+%% own size counts for `queue_bytes': copy such payloads (`binary:copy/1').
 %%
 %% == Events ==
-%% With the application `telemetry' loaded, these are executed in the sender's process; `sender' is its pid,
-%% targets are those of the options.
+%% If the application `telemetry' is loaded, the sender's process executes these events; `sender' is its pid, and
+%% targets are as in the options.
 %% <dl>
-%% <dt>`[hep, sender, up]'</dt><dd>a target can be sent to: `#{count => 1}', `#{sender, target, transport}'</dd>
-%% <dt>`[hep, sender, down]'</dt><dd>and not any more: `#{count => 1}', `#{sender, target, transport, reason}'</dd>
-%% <dt>`[hep, sender, dropped]'</dt><dd>packets are lost: `#{count, bytes}', `#{sender, targets, transport, reason}';
-%%   `reason' is `queue_full', once a second at the most, or `emsgsize', for a datagram that the system does
-%%   not take</dd>
+%% <dt>`[hep, sender, up]'</dt><dd>a target became reachable: `#{count => 1}', `#{sender, target, transport}'</dd>
+%% <dt>`[hep, sender, down]'</dt><dd>a target became unreachable: `#{count => 1}', `#{sender, target, transport,
+%%   reason}'</dd>
+%% <dt>`[hep, sender, dropped]'</dt><dd>packets were lost: `#{count, bytes}', `#{sender, targets, transport, reason}';
+%%   `reason' is `queue_full', at most once a second, or `emsgsize', for a datagram that the system
+%%   rejects</dd>
 %% </dl>
 -module(hep_sender).
 
@@ -61,65 +62,61 @@
     tls => [ssl:tls_client_option()] | fun(() -> [ssl:tls_client_option()])
 }.
 %% <dl>
-%% <dt>`name'</dt><dd>what the sender is registered as, as for `gen_server:start_link/4'</dd>
+%% <dt>`name'</dt><dd>the registered name, as for `gen_server:start_link/4'</dd>
 %% <dt>`transport'</dt><dd>`udp' (default), `tcp' or `tls'</dd>
-%% <dt>`targets'</dt><dd>the collectors: `[{Host, Port}]', one at least; a host is an address, or a name or an
-%%   address as text. Of a name's addresses TCP and TLS take the first one that answers, IPv4 first; UDP the next
-%%   one with each attempt</dd>
-%% <dt>`strategy'</dt><dd>`all' (default): each packet goes to every target, and each target has a queue.
-%%   `failover': each packet goes to one target, the first one in the list that is up; there is one queue. All
-%%   targets are connected all the time, so that packets go to the next at once, and back to an earlier one as
-%%   soon as that is up again</dd>
-%% <dt>`queue'</dt><dd>how many packets may wait in a queue: 10000 by default</dd>
-%% <dt>`queue_bytes'</dt><dd>how many bytes these may have: 64 MiB by default, 65535 at least. So much again of
-%%   both may be on the way from the callers to the queue</dd>
-%% <dt>`batch_bytes'</dt><dd>how many bytes of packets are written at once, 64 KiB by default; a larger packet goes
-%%   alone. Nothing waits for a batch to become full: what has come in while the last one was written is the
-%%   next</dd>
-%% <dt>`backoff'</dt><dd>`{Least, Most}', in milliseconds, `{100, 30000}' by default: after so long a connection is
-%%   tried again. It doubles with each attempt until a connection has held for `Most'; a random part, up to half,
-%%   is taken off</dd>
-%% <dt>`connect_timeout'</dt><dd>how long connecting to an address may take, in milliseconds: 5000 by default</dd>
-%% <dt>`send_timeout'</dt><dd>how long a collector may not read before the connection is given up, in milliseconds:
-%%   15000 by default. What the system has taken by then is lost</dd>
-%% <dt>`resolve_every'</dt><dd>how often the name of a UDP target is looked up again, in milliseconds: 60000 by default,
-%%   what most names that are meant to move allow resolvers to keep; `infinity' for never. Packets go to the old address
-%%   until the new one is known, and also while the name cannot be looked up. Over TCP and TLS each connection looks up
-%%   the name</dd>
-%% <dt>`capture_id'</dt><dd>for packets that have none: the capture agent's id</dd>
-%% <dt>`node_name'</dt><dd>for packets of version 3 that have none: the capture agent's name</dd>
-%% <dt>`auth_key'</dt><dd>for all packets, in place of their own: the authenticate key. Packets of versions 1 and 2,
-%%   which have no place for it, are refused then</dd>
+%% <dt>`targets'</dt><dd>the collectors: `[{Host, Port}]', at least one; a host is an address as a tuple, or a name or
+%%   address as text. If a name has several addresses, TCP and TLS use the first one that answers, IPv4 first; UDP uses
+%%   the next one with each attempt</dd>
+%% <dt>`strategy'</dt><dd>`all' (default): each packet goes to every target, and each target has its own queue.
+%%   `failover': each packet goes to one target, the first one in the list that is up, from a single queue. All
+%%   targets stay connected, so packets go to the next target at once, and back to an earlier one as soon as it is up
+%%   again</dd>
+%% <dt>`queue'</dt><dd>the maximum number of packets in a queue: 10000 by default</dd>
+%% <dt>`queue_bytes'</dt><dd>the maximum total size of these packets: 64 MiB by default, at least 65535. The packets on
+%%   the way from the callers to the queue have the same two limits</dd>
+%% <dt>`batch_bytes'</dt><dd>the maximum size of one write, 64 KiB by default; a larger packet is written alone. Packets
+%%   do not wait for a batch to fill: the next batch is whatever arrived during the last write</dd>
+%% <dt>`backoff'</dt><dd>`{Least, Most}', in milliseconds, `{100, 30000}' by default: the delay before a reconnect. It
+%%   doubles with each attempt until a connection has lasted for `Most'; a random part, up to half, is
+%%   subtracted</dd>
+%% <dt>`connect_timeout'</dt><dd>the timeout for connecting to an address, in milliseconds: 5000 by default</dd>
+%% <dt>`send_timeout'</dt><dd>the connection is closed if the collector does not read for this long, in milliseconds:
+%%   15000 by default. Data that the system has accepted by then is lost</dd>
+%% <dt>`resolve_every'</dt><dd>the interval at which the name of a UDP target is resolved again, in milliseconds: 60000
+%%   by default, a common TTL of names that move; `infinity' for never. Packets go to the old address until the new one
+%%   is known, also when the lookup fails. Over TCP and TLS, the name is resolved for each connection</dd>
+%% <dt>`capture_id'</dt><dd>the capture agent's id, for packets that have none</dd>
+%% <dt>`node_name'</dt><dd>the capture agent's name, for packets of version 3 that have none</dd>
+%% <dt>`auth_key'</dt><dd>the authenticate key for all packets; replaces their own. Packets of versions 1 and 2, which
+%%   cannot carry a key, are then rejected</dd>
 %% <dt>`encode'</dt><dd>`v2_style' and `compress' of `hep:encode/2'</dd>
-%% <dt>`sndbuf'</dt><dd>the size of the socket's buffer in the system, in bytes</dd>
-%% <dt>`tls'</dt><dd>options of `ssl:connect/4', with `tls' only. Where they say nothing else, the collector must show
-%%   a certificate for its host's name or address that the system's CA certificates vouch for (`cacerts' or
-%%   `cacertfile' take their place), and the protocol is TLS 1.2 or 1.3</dd>
+%% <dt>`sndbuf'</dt><dd>the size of the socket's send buffer, in bytes</dd>
+%% <dt>`tls'</dt><dd>options of `ssl:connect/4', with `tls' only. By default the collector needs a certificate for its
+%%   host name or address that is signed by one of the system's CA certificates (`cacerts' or `cacertfile' replace
+%%   them), and the protocol is TLS 1.2 or 1.3</dd>
 %% </dl>
-%% Bytes that are already encoded go out as they are: `capture_id', `node_name', `auth_key' and `encode' are not
-%% for them.
+%% Encoded packets are sent unchanged: `capture_id', `node_name', `auth_key' and `encode' do not apply to them.
 %%
-%% `auth_key' and `tls' may be functions that give them: what is in a function no log shows. The sender itself keeps
-%% them so.
+%% `auth_key' and `tls' may be zero-arity functions, which keeps secrets out of logs. The sender stores them as such.
 
 -type target() :: {inet:ip_address() | inet:hostname() | binary(), inet:port_number()}.
 %% A collector.
 
 -type sender() :: pid() | atom() | {global, term()} | {via, module(), term()}.
-%% A sender of this node.
+%% A sender on this node.
 
 -type reason() :: hep_sender_frame:reason() | overloaded | not_running.
 %% Why a packet is not sent.
 %% <dl>
-%% <dt>those of `hep:encode/2'</dt><dd>it cannot be written</dd>
-%% <dt>`{unframed_version, Version}'</dt><dd>versions 1 and 2 have no length to be told apart by on a stream;
-%%   `hep:version(hep_v3, Hep)' makes it version 3</dd>
-%% <dt>`{datagram_too_large, Size}'</dt><dd>UDP carries 65507 bytes at the most</dd>
-%% <dt>`not_hep'</dt><dd>bytes that begin with neither `HEP3' nor `EEP3' have no place on a stream; no iodata</dd>
-%% <dt>`{wrong_total_length, Total, Size}'</dt><dd>bytes for a stream that say that they are `Total', and are
-%%   `Size'</dd>
+%% <dt>those of `hep:encode/2'</dt><dd>the packet cannot be encoded</dd>
+%% <dt>`{unframed_version, Version}'</dt><dd>packets of versions 1 and 2 state no length and cannot be sent on a stream;
+%%   `hep:version(hep_v3, Hep)' converts to version 3</dd>
+%% <dt>`{datagram_too_large, Size}'</dt><dd>the limit of UDP is 65507 bytes</dd>
+%% <dt>`not_hep'</dt><dd>the packet is not iodata; or, on a stream, it begins with neither `HEP3' nor `EEP3'</dd>
+%% <dt>`{wrong_total_length, Total, Size}'</dt><dd>on a stream: the packet states the length `Total', but has `Size'
+%%   bytes</dd>
 %% <dt>`overloaded'</dt><dd>all callers together are faster than the sender's process</dd>
-%% <dt>`not_running'</dt><dd>there is no such sender on this node, or not any more</dd>
+%% <dt>`not_running'</dt><dd>no such sender runs on this node</dd>
 %% </dl>
 
 -type refusals() :: #{
@@ -128,7 +125,7 @@
     unframed_version := non_neg_integer(),
     invalid := non_neg_integer()
 }.
-%% How many packets {@link send/2} has refused: for the sender's load, their size, their version, any other reason.
+%% The packets that {@link send/2} rejected: because of the sender's load, their size, their version, other reasons.
 
 -type info() :: #{
     transport := udp | tcp | tls,
@@ -141,7 +138,7 @@
     dropped := non_neg_integer(),
     refused := refusals()
 }.
-%% The counters of all targets together. `queued' packets wait or are being written. `dropped' are lost.
+%% The totals of all targets. `queued' packets are waiting or being written; `dropped' packets are lost.
 
 -type target_info() :: #{
     target := target(),
@@ -154,13 +151,13 @@
     reconnects := non_neg_integer(),
     last_error := undefined | term()
 }.
-%% The counters of a target. With `failover', what waits in the one queue, or was dropped from it, counts for the
-%% whole and for no target. `reconnects' counts the connections after the first, `last_error' is why there was
-%% no connection, or not any more.
+%% The counters of a target. With `failover', packets that wait in the shared queue or were dropped from it count in
+%% the totals only. `reconnects' counts the connections after the first; `last_error' is the reason why the last
+%% connection failed or ended.
 
-%% How many packets are taken out of the mailbox together, at the most.
+%% The maximum number of packets taken out of the mailbox together.
 -define(BURST, 256).
-%% How often the count of packets on the way is corrected, in milliseconds.
+%% The interval for correcting the count of packets on the way, in milliseconds.
 -define(CORRECT, 1000).
 
 -record(state, {
@@ -168,17 +165,17 @@
     strategy :: all | failover,
     inbox :: hep_sender_inbox:inbox(),
     routes :: [hep_sender_route:route()],
-    %% Who waits until what is queued has gone, the timer of each, and how far that is in each route.
+    %% Callers of flush/2, each with its timer and the packet number to reach in each route.
     flushes = [] :: [{gen_server:from(), reference() | undefined, [non_neg_integer()]}]
 }).
 
 %%% The sender
 
-%% @doc Starts a sender. It returns before there is a connection.
+%% @doc Starts a sender. Returns before it is connected.
 %%
-%% A wrong, unknown or missing option is `{bad_option, {Name, Value}}', and what is no map `{bad_option, Options}'.
-%% `no_cacerts' means that the system has no CA certificates, and the options name none; `{cannot_start, ssl, _}'
-%% that TLS is not there.
+%% `{bad_option, {Name, Value}}': an option is wrong, unknown or missing. `{bad_option, Options}': the options are not a
+%% map. `no_cacerts': neither the system nor the options have CA certificates. `{cannot_start, ssl, _}': TLS is not
+%% available.
 -spec start_link(options()) -> {ok, pid()} | {error, Reason} when
     Reason ::
         {bad_option, {atom(), term()} | term()}
@@ -192,12 +189,12 @@ start_link(Options) ->
         {error, _} = Error -> Error
     end.
 
-%% Packets that have not been looked at are no concern of the process's garbage collection.
+%% Keeps unread packets out of the process's garbage collections.
 server_options() ->
     [{spawn_opt, [{message_queue_data, off_heap}]}].
 
-%% @doc For a supervisor, whose reports do not show `auth_key' and `tls'. Senders of one supervisor have ids of their
-%% own by `name', or by transport and targets.
+%% @doc Returns a child specification. The id contains the name, or the transport and targets, so several senders fit
+%% one supervisor. The supervisor's reports do not show `auth_key' and `tls'.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     Id =
@@ -208,13 +205,13 @@ child_spec(Options) ->
         end,
     #{id => Id, start => {?MODULE, start_link, [hep_secret:hide(hep_sender_options:secrets(), Options)]}}.
 
-%% @doc Ends the sender. What waits in its queues is lost, see {@link flush/2}; what was written still goes out, for
-%% which it takes up to two seconds when a collector does not read.
+%% @doc Stops the sender. Packets in its queues are lost, see {@link flush/2}. Data already written is still sent, which
+%% takes up to two seconds when a collector does not read.
 -spec stop(sender()) -> ok.
 stop(Sender) ->
     gen_server:stop(Sender).
 
-%% @doc Sends a packet, or the bytes of one. Never waits; `ok' means that the packet is on its way to the queue.
+%% @doc Sends a packet, decoded or encoded. Never waits; `ok' means that the packet was passed to the sender.
 -spec send(sender(), hep:hep() | iodata()) -> ok | {error, reason()}.
 send(Sender, Packet) ->
     Pid = pid(Sender),
@@ -234,21 +231,21 @@ pid(Name) when is_atom(Name) -> whereis(Name);
 pid({global, Name}) -> global:whereis_name(Name);
 pid({via, Module, Name}) -> Module:whereis_name(Name).
 
-%% @doc Waits until all packets that the caller has sent were written, or dropped, and with them all that others had
-%% sent by then. What is sent later is not waited for.
+%% @doc Waits until all packets sent before this call, by any process, were written or dropped. Does not wait for
+%% packets sent later.
 %%
-%% With the strategy `all' that means by each target: one that is down keeps the caller waiting until the time is over.
+%% With the strategy `all', waits for each target: if one is down, the call lasts until the timeout.
 -spec flush(sender(), timeout()) -> ok | {error, timeout}.
 flush(Sender, Timeout) when Timeout =:= infinity; is_integer(Timeout), Timeout >= 0 ->
     gen_server:call(Sender, {flush, Timeout}, infinity).
 
-%% @doc What the sender has done, and how it stands with its targets.
+%% @doc Returns the sender's counters and the state of its targets.
 -spec info(sender()) -> info().
 info(Sender) ->
     gen_server:call(Sender, info, infinity).
 
-%% @doc A sentence about a reason of {@link send/2}, or about an error of {@link start_link/1}. Raises `badarg' for what is
-%% neither.
+%% @doc A sentence about a reason of {@link send/2}, or about an error of {@link start_link/1}. Raises `badarg' for what
+%% is neither.
 -spec format_error(reason() | {bad_option, term()} | no_cacerts | {cannot_start, ssl, term()}) -> string().
 format_error({bad_option, _} = Error) ->
     hep_sender_options:format_error(Error);
@@ -257,15 +254,15 @@ format_error(no_cacerts) ->
 format_error({cannot_start, _, _} = Error) ->
     hep_sender_options:format_error(Error);
 format_error({unframed_version, Version}) ->
-    text("version ~b has no length: on a stream its packets cannot be told apart", [Version]);
+    text("packets of version ~b state no length and cannot be sent on a stream", [Version]);
 format_error({datagram_too_large, Size}) ->
-    text("the packet has ~b bytes: UDP carries 65507 at the most", [Size]);
+    text("the packet has ~b bytes: the limit of UDP is 65507", [Size]);
 format_error({wrong_total_length, Total, Size}) ->
-    text("the packet's total length is ~b, and it has ~b bytes", [Total, Size]);
+    text("the packet states a total length of ~b, but has ~b bytes", [Total, Size]);
 format_error(overloaded) ->
-    "the sender has more to do than it can";
+    "the sender is overloaded";
 format_error(not_running) ->
-    "there is no such sender on this node";
+    "no such sender runs on this node";
 format_error(Reason) ->
     hep:format_error(Reason).
 
@@ -311,14 +308,14 @@ handle_info({packet, Frame, Size}, #state{inbox = Inbox} = State) ->
             _ -> all
         end,
     Received = State#state{inbox = hep_sender_inbox:received(Entries, Which, Inbox)},
-    %% What is dropped is not waited for.
+    %% Dropped packets need not be waited for.
     {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:in(Entries, Route) end, Received))};
 handle_info({connection, Pid, Event}, State) ->
     {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:connection_event(Pid, Event, Route) end, State))};
 handle_info({'EXIT', Pid, Reason}, #state{routes = Routes} = State) ->
     case lists:any(fun(Route) -> hep_sender_route:has_connection(Pid, Route) end, Routes) of
         true -> {noreply, reply_flushed(ended(Pid, Reason, State))};
-        %% Others that are linked to this process take it with them, as they would any process.
+        %% An exit of any other linked process ends this process, as usual.
         false when Reason =:= normal -> {noreply, State};
         false -> {stop, Reason, State}
     end;
@@ -337,7 +334,7 @@ terminate(_, #state{routes = Routes}) ->
     _ = hep_sender_inbox:delete(),
     hep_sender_route:stop(Routes).
 
-%% The packets that are in the mailbox already: together they cost less.
+%% Takes the packets that are already in the mailbox: handling them together is cheaper.
 more(0) ->
     [];
 more(Most) ->
@@ -354,7 +351,7 @@ each(Change, #state{routes = Routes} = State) ->
 
 %%% Calls
 
-%% Answers those who wait for what has gone by now.
+%% Replies to the callers of flush/2 whose packets are done.
 reply_flushed(#state{flushes = []} = State) ->
     State;
 reply_flushed(#state{flushes = Flushes, routes = Routes} = State) ->
@@ -374,7 +371,7 @@ flushed({From, Timer, _}) ->
     _ = Timer =/= undefined andalso erlang:cancel_timer(Timer),
     gen_server:reply(From, ok).
 
-%% Answers the one whose time is over.
+%% Replies to a caller of flush/2 whose timeout has passed.
 late(Timer, #state{flushes = Flushes} = State) ->
     {Late, Others} = lists:partition(fun({_, Other, _}) -> Other =:= Timer end, Flushes),
     lists:foreach(fun({From, _, _}) -> gen_server:reply(From, {error, timeout}) end, Late),

@@ -1,14 +1,14 @@
 %% @private
-%% One connection of `hep_sender' to one collector: resolves the name, connects, shakes hands, and writes one batch
-%% of frames at a time. All that may block is done here. The process ends with the connection; the sender decides
-%% when to start the next. A UDP target that is a name is looked up again at intervals, by a process of its own; the old
-%% address serves until there is another one.
+%% One connection of `hep_sender' to one collector: resolves the name, connects, does the TLS handshake, and writes one
+%% batch of frames at a time. Everything that may block is done here. The process ends with the connection; the sender
+%% decides when to start the next. The name of a UDP target is resolved again at intervals, by a separate process; the
+%% old address is used until a new one is found.
 %%
-%% It sends the sender `{connection, Pid, Event}':
+%% It sends the message `{connection, Pid, Event}' to the sender:
 %% <dl>
-%% <dt>`up'</dt><dd>there is a connection</dd>
-%% <dt>`{sent, Count}'</dt><dd>so many packets of the batch, the next ones in its order, were written</dd>
-%% <dt>`{refused, Reason}'</dt><dd>the next one of the batch can never be sent</dd>
+%% <dt>`up'</dt><dd>the connection is established</dd>
+%% <dt>`{sent, Count}'</dt><dd>the next Count packets of the batch were written</dd>
+%% <dt>`{refused, Reason}'</dt><dd>the next packet of the batch can never be sent</dd>
 %% </dl>
 -module(hep_sender_connection).
 
@@ -19,9 +19,9 @@
 
 -export_type([options/0, host/0]).
 
-%% How long to wait, in milliseconds, when the system has no room for a datagram.
+%% The waiting time, in milliseconds, when the system has no buffer space for a datagram.
 -define(PAUSE, 5).
-%% How long what is still on its way out may take at the end, in milliseconds, and how often to look.
+%% At the end: the timeout for sending buffered data, and the interval of the check, in milliseconds.
 -define(DRAIN, 1000).
 -define(LOOK, 10).
 
@@ -31,14 +31,14 @@
     sender := pid(),
     transport := udp | tcp | tls,
     target := {host(), inet:port_number()},
-    %% How many connections there were before.
+    %% The number of earlier connections.
     attempt := non_neg_integer(),
     connect_timeout := pos_integer(),
     send_timeout := pos_integer(),
-    %% How often the name of a UDP target is looked up again.
+    %% The interval for resolving the name of a UDP target again.
     resolve_every := timeout(),
     sndbuf => pos_integer(),
-    %% A function, so that no log shows a password.
+    %% A function, to keep passwords out of logs.
     tls := fun(() -> [ssl:tls_client_option()])
 }.
 
@@ -48,7 +48,7 @@
     sender :: pid(),
     options :: options(),
     socket :: socket() | undefined,
-    %% The address that the socket is connected to, and the process that looks up the name again.
+    %% The address that the socket is connected to, and the process that resolves the name again.
     address :: inet:ip_address() | undefined,
     lookup :: pid() | undefined
 }).
@@ -57,7 +57,7 @@
 start_link(Options) ->
     gen_server:start_link(?MODULE, Options, []).
 
-%% Hands over the next batch. There may be one at a time.
+%% Passes the next batch to the connection; at most one at a time.
 -spec batch(pid(), [iodata()]) -> ok.
 batch(Connection, Frames) ->
     Connection ! {batch, Frames},
@@ -66,7 +66,7 @@ batch(Connection, Frames) ->
 %%% Callbacks
 
 init(#{sender := Sender} = Options) ->
-    %% For terminate/2: a connection ends in an orderly way when the sender does.
+    %% For terminate/2: the connection is closed in an orderly way when the sender ends.
     process_flag(trap_exit, true),
     {ok, #state{sender = Sender, options = Options}, {continue, connect}}.
 
@@ -105,7 +105,7 @@ handle_info({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_close
     broken(closed, State);
 handle_info({Error, _, Reason}, State) when Error =:= tcp_error; Error =:= ssl_error ->
     broken(Reason, State);
-%% HEP has no answers: what a collector says is thrown away, and it does not go on filling the buffer.
+%% HEP has no replies: data from a collector is discarded, so that it does not fill the buffer.
 handle_info({Data, _, _}, #state{socket = Socket} = State) when Data =:= tcp; Data =:= ssl ->
     case listen(Socket) of
         ok -> {noreply, State};
@@ -114,12 +114,12 @@ handle_info({Data, _, _}, #state{socket = Socket} = State) when Data =:= tcp; Da
 handle_info(_, State) ->
     {noreply, State}.
 
-%% The connection ended. Nothing more goes out: what was half sent would be of no use.
+%% The connection has ended. Nothing more is sent: the rest of a batch would be useless.
 broken(Reason, #state{socket = Socket} = State) ->
     close(Socket),
     {stop, {shutdown, Reason}, State#state{socket = undefined}}.
 
-%% The sender ends. What the system has still goes out, if the collector takes it soon.
+%% The sender ends. Data in the system's buffer is still sent, if the collector reads it soon.
 terminate(_, #state{socket = Socket}) ->
     drain(Socket, ?DRAIN div ?LOOK),
     close(Socket).
@@ -130,7 +130,7 @@ notify(Event, #state{sender = Sender}) ->
 
 %%% Connecting
 
-%% IPv4 first: most collectors know nothing else, and UDP does not tell.
+%% IPv4 first: most collectors support nothing else, and UDP would not report it.
 addresses(Host) ->
     case name(Host) of
         Name when is_list(Name) -> resolved([inet:getaddrs(Name, Family) || Family <- [inet, inet6]]);
@@ -143,7 +143,7 @@ resolved(Answers) ->
         {Addresses, _} -> {ok, Addresses}
     end.
 
-%% A connection over TCP or TLS stays with its address, and the next one looks up the name.
+%% A TCP or TLS connection keeps its address; the next one resolves the name again.
 resolve_later(#state{options = #{transport := udp, resolve_every := Time, target := {Host, _}}} = State) when
     is_integer(Time)
 ->
@@ -152,7 +152,7 @@ resolve_later(#state{options = #{transport := udp, resolve_every := Time, target
 resolve_later(State) ->
     State.
 
-%% Nothing changes while the address is one of the name's, or when there is no socket for another one.
+%% Keeps the address if the name still has it, or if no socket for another one can be opened.
 moved({ok, [First | _] = Addresses}, #state{address = Address, socket = Old, options = Options} = State) ->
     case lists:member(Address, Addresses) orelse connect(First, Options) of
         {ok, Socket} ->
@@ -164,13 +164,13 @@ moved({ok, [First | _] = Addresses}, #state{address = Address, socket = Old, opt
 moved({error, _}, State) ->
     State.
 
-%% Over UDP every address can be "connected" to: each attempt takes the next one.
+%% Over UDP, connecting succeeds for every address: each attempt takes the next one.
 in_turn(Addresses, #{transport := udp, attempt := Attempt}) ->
     [lists:nth(Attempt rem length(Addresses) + 1, Addresses)];
 in_turn(Addresses, _) ->
     Addresses.
 
-%% An address, where it is one, or else a host name.
+%% An address if the text is one, otherwise a host name.
 name(Host) when is_binary(Host) ->
     name(binary_to_list(Host));
 name(Host) when is_list(Host) ->
@@ -189,7 +189,7 @@ connect_any([Address | Others], Options) ->
     end.
 
 connect(Address, #{transport := udp, target := {_, Port}} = Options) ->
-    %% Passive: a refusal by the other host is the answer to the next datagram then.
+    %% Passive: an ICMP error of the host is then the result of the next send.
     case gen_udp:open(0, [binary, family(Address), {active, false} | sndbuf(Options)]) of
         {ok, Socket} ->
             case gen_udp:connect(Socket, Address, Port) of
@@ -218,12 +218,12 @@ stream_options(Address, #{send_timeout := Timeout} = Options) ->
         family(Address),
         {mode, binary},
         {active, once},
-        %% The sender's batches are as large as they can be; there is nothing to wait for.
+        %% Batches are already as large as possible; delaying them gains nothing.
         {nodelay, true},
         {keepalive, true},
         {send_timeout, Timeout},
         {send_timeout_close, true},
-        %% A socket whose owner ends would stay open as long as the collector does not read. See terminate/2.
+        %% Otherwise a socket whose owner ends would stay open while the collector does not read. See terminate/2.
         {linger, {true, 0}}
         | sndbuf(Options)
     ].
@@ -234,13 +234,13 @@ family(_) -> inet6.
 sndbuf(#{sndbuf := Bytes}) -> [{sndbuf, Bytes}];
 sndbuf(_) -> [].
 
-%% The user's options for TLS, and the safe ones where the user says nothing.
+%% The user's TLS options, completed with safe defaults.
 -spec tls_options(host(), [ssl:tls_client_option()]) -> {ok, [ssl:tls_client_option()]} | {error, no_cacerts}.
 tls_options(Host, Given) ->
     Defaults = [
         {verify, verify_peer},
         {versions, hep_options:tls_versions()},
-        %% Takes wildcards in names, as HTTPS does.
+        %% Accepts wildcards in names, like HTTPS.
         {customize_hostname_check, [{match_fun, public_key:pkix_verify_hostname_match_fun(https)}]}
         | server_name(name(Host))
     ],
@@ -250,8 +250,8 @@ tls_options(Host, Given) ->
         {error, _} = Error -> Error
     end.
 
-%% The name to ask for and to hold against the certificate. It is connected to by its address; of an address
-%% itself ssl takes care.
+%% The name for SNI and for the check of the certificate, since the connection is made to an address. For a target
+%% given as an address, ssl does the right thing itself.
 server_name(Name) when is_list(Name) -> [{server_name_indication, Name}];
 server_name(_) -> [].
 
@@ -272,7 +272,7 @@ system_trusted() ->
 
 %%% Writing
 
-%% Frames of a stream go out together; when that fails nobody knows how far they came.
+%% Frames of a stream are written together; if that fails, it is unknown how many arrived.
 write({udp, Socket}, Datagrams, State) ->
     write_datagrams(Socket, Datagrams, 0, State);
 write(Socket, Frames, State) ->
@@ -305,7 +305,7 @@ write_datagrams(Socket, [Datagram | Others] = Datagrams, Sent, State) ->
 listen({tcp, Socket}) -> is_open(inet:setopts(Socket, [{active, once}]));
 listen({tls, Socket}) -> is_open(ssl:setopts(Socket, [{active, once}])).
 
-%% OTP's word for a socket that the other side has closed.
+%% The reason that OTP reports for a socket closed by the peer.
 is_open({error, einval}) -> {error, closed};
 is_open(Result) -> Result.
 
@@ -327,7 +327,7 @@ drain(_, _) ->
 pending({tcp, Socket}) -> inet:getstat(Socket, [send_pend]);
 pending({tls, Socket}) -> ssl:getstat(Socket, [send_pend]).
 
-%% The system goes on sending what it has after the socket is closed.
+%% The system continues to send buffered data after the socket is closed.
 linger({tcp, Socket}) -> ignore(inet:setopts(Socket, [{linger, {false, 0}}]));
 linger({tls, Socket}) -> ignore(ssl:setopts(Socket, [{linger, {false, 0}}])).
 

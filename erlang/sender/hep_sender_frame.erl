@@ -1,5 +1,5 @@
 %% @private
-%% A packet as the bytes that go out, or why they may not. Runs in the process of who calls `hep_sender:send/2'.
+%% Encodes and checks packets before sending. Runs in the process that calls `hep_sender:send/2'.
 -module(hep_sender_frame).
 
 -include("hep.hrl").
@@ -8,14 +8,14 @@
 
 -export_type([settings/0, reason/0]).
 
-%% What UDP over IPv4 carries: 65535 bytes without the headers of both.
+%% The limit of UDP over IPv4: 65535 bytes without the headers of both.
 -define(UDP_PAYLOAD, 65507).
 
 -record(settings, {
     stream :: boolean(),
     capture_id :: hep:uint32() | undefined,
     node_name :: binary() | undefined,
-    %% In a function: no log and no table shows it.
+    %% In a function, to keep it out of logs and tables.
     auth_key :: fun(() -> binary()) | undefined,
     encode :: hep:encode_options()
 }).
@@ -67,17 +67,17 @@ record(Hep, Settings) ->
 options(#settings{encode = Encode, auth_key = undefined}) -> Encode;
 options(#settings{encode = Encode, auth_key = Key}) -> Encode#{auth_key => Key()}.
 
-%% Without options the codec has a shorter way.
+%% Without options the codec is faster.
 encode(Hep, Options) when map_size(Options) =:= 0 -> hep:encode_iolist(Hep);
 encode(Hep, Options) -> hep:encode_iolist(Hep, Options).
 
-%% Version 1 has no place for it.
+%% Version 1 cannot carry it.
 with_capture_id(#hep{node_id = undefined, version = Version} = Hep, #settings{capture_id = Id}) when Version =/= 1 ->
     Hep#hep{node_id = Id};
 with_capture_id(Hep, _) ->
     Hep.
 
-%% Only version 3 has a place for it. Chunks that are no list are left for the codec to refuse.
+%% Only version 3 can carry it. If `chunks' is not a list, the codec rejects it.
 with_node_name(#hep{version = 3, chunks = Chunks} = Hep, #settings{node_name = <<_/binary>> = Name}) when
     length(Chunks) >= 0
 ->
@@ -92,7 +92,7 @@ with_node_name(Hep, _) ->
 sized(_, Size, #settings{stream = false}) when Size > ?UDP_PAYLOAD -> {error, {datagram_too_large, Size}};
 sized(Frame, Size, _) -> {ok, Frame, Size}.
 
-%% On a stream one wrong length takes all that follows with it.
+%% On a stream, one wrong length makes all following packets unreadable.
 encoded(Bytes, Size, #settings{stream = true}) ->
     case start(Bytes) of
         <<Version, _/binary>> when Version =:= 1; Version =:= 2 ->
@@ -109,7 +109,7 @@ encoded(Bytes, Size, #settings{stream = true}) ->
 encoded(Bytes, Size, Settings) ->
     sized(Bytes, Size, Settings).
 
-%% The first bytes. Copies only what begins with less than a header.
+%% The first bytes. Copies only if the first piece is shorter than a header.
 start(Bytes) when is_binary(Bytes) -> Bytes;
 start([<<_:6/binary, _/binary>> = Start | _]) -> Start;
 start(Bytes) -> iolist_to_binary(Bytes).

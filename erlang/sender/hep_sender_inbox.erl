@@ -1,7 +1,7 @@
 %% @private
-%% Packets on their way from the callers of `hep_sender:send/2' to the sender's process. They are counted, since a mailbox
-%% has no bound. What callers read lies in a table of the sender's, which ends with it; outside of it there is only the
-%% table's identifier.
+%% Counts the packets on their way from the callers of `hep_sender:send/2' to the sender's process, since a mailbox has
+%% no limit. The data that callers need is in a table owned by the sender, which is deleted with it; only the
+%% table's identifier is stored elsewhere.
 %%
 %% A caller that is killed between the count and the message leaves the count too high. The sender corrects it: while
 %% its mailbox holds no packet, the count is the number of such callers and of those that are between the two right
@@ -14,7 +14,7 @@
 
 -export_type([inbox/0, shared/0]).
 
-%% The table's one row.
+%% The table's only row.
 -record(shared, {
     key = shared :: shared,
     counters :: atomics:atomics_ref(),
@@ -23,7 +23,7 @@
     settings :: hep_sender_frame:settings()
 }).
 
-%% The sender's side. The least counts since the last correction are `infinity' when the mailbox was never empty.
+%% The sender's side. The minimum counts since the last correction; `infinity' if the mailbox was never empty.
 -record(inbox, {
     counters :: atomics:atomics_ref(),
     least = {infinity, infinity} :: {integer() | infinity, integer() | infinity}
@@ -43,10 +43,10 @@
 
 %%% The sender's side
 
-%% That of the calling process.
+%% Creates the inbox of the calling process.
 -spec new(map()) -> inbox().
 new(#{queue := Packets, queue_bytes := Bytes} = Options) ->
-    %% A sender that was killed could not erase its own.
+    %% Erases the entry of a killed sender, which could not do so.
     Dead = [Key || {{?MODULE, Pid} = Key, _} <- persistent_term:get(), not is_process_alive(Pid)],
     lists:foreach(fun persistent_term:erase/1, Dead),
     Counters = atomics:new(?COUNTERS, []),
@@ -64,7 +64,7 @@ new(#{queue := Packets, queue_bytes := Bytes} = Options) ->
 delete() ->
     persistent_term:erase({?MODULE, self()}).
 
-%% Packets were taken out of the mailbox: all that it held, or as many as are handled together.
+%% Records packets taken out of the mailbox: all that it held, or the maximum handled together.
 -spec received([{Size :: non_neg_integer(), Frame :: iodata()}], all | some, inbox()) -> inbox().
 received(Entries, Which, #inbox{counters = Counters} = Inbox) ->
     subtract(length(Entries), lists:sum([Size || {Size, _} <- Entries]), Counters),
@@ -74,11 +74,11 @@ received(Entries, Which, #inbox{counters = Counters} = Inbox) ->
     end.
 
 emptied(#inbox{counters = Counters, least = {Packets, Bytes}} = Inbox) ->
-    %% Every number is below the atom.
+    %% Every number is less than an atom.
     Least = {min(Packets, atomics:get(Counters, ?PACKETS)), min(Bytes, atomics:get(Counters, ?BYTES))},
     Inbox#inbox{least = Least}.
 
-%% Corrects the counts. To be called at intervals that are longer than a caller is between count and message.
+%% Corrects the counts. Call it at intervals longer than a caller needs between count and message.
 -spec correct(inbox()) -> inbox().
 correct(Inbox) ->
     case process_info(self(), message_queue_len) of
@@ -107,7 +107,7 @@ refusals(#inbox{counters = Counters}) ->
 
 %%% The callers' side
 
-%% What a sender shares. It is found without asking the sender's process.
+%% The sender's shared data, found without a call of its process.
 -spec find(pid() | undefined) -> {ok, shared()} | not_running.
 find(Pid) ->
     case persistent_term:get({?MODULE, Pid}, undefined) of

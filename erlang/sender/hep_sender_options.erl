@@ -4,12 +4,12 @@
 
 -export([check/1, secrets/0, format_error/1]).
 
-%% A queue that the largest packet does not fit into would be of no use.
+%% The queue must hold at least the largest packet.
 -define(LARGEST, 65535).
-%% These would take the framing, or the socket, out of the sender's hands.
+%% Options that would break the sender's framing or its control of the socket.
 -define(OURS, [active, mode, packet, packet_size, header, send_timeout, send_timeout_close, linger, sndbuf, cb_info]).
 
-%% For people.
+%% For error messages.
 -define(WANTED, #{
     name => "{local, Atom}, {global, Term} or {via, Module, Term}",
     transport => "udp, tcp or tls",
@@ -28,8 +28,8 @@
     encode => "the options v2_style and compress of hep:encode/2, as a map",
     sndbuf => "an integer from 1 to 2147483647, in bytes",
     tls =>
-        "with transport tls, a list of options of ssl:connect/3 without those that the sender sets itself, the trusted "
-        "certificates (cacerts or cacertfile) among them unless the system has some"
+        "with transport tls, a list of options of ssl:connect/3 without those that the sender sets itself, including "
+        "trusted certificates (cacerts or cacertfile) unless the system has some"
 }).
 
 -type error() :: {bad_option, {atom(), term()} | term()} | no_cacerts | {cannot_start, ssl, term()}.
@@ -45,18 +45,18 @@ check(Options) when is_map(Options) ->
 check(Options) ->
     bad(Options).
 
-%% A sentence about an error of `hep_sender:start_link/1'.
+%% Describes an error of `hep_sender:start_link/1' in a sentence.
 -spec format_error(error()) -> string().
 format_error({bad_option, {Name, undefined}}) ->
     hep_options:format_error({bad_option, {Name, missing}}, ?WANTED, secrets());
 format_error({bad_option, _} = Error) ->
     hep_options:format_error(Error, ?WANTED, secrets());
 format_error(no_cacerts) ->
-    "there are no trusted certificates: wanted is cacerts or cacertfile among the options tls, or verify_none";
+    "no trusted certificates: expected cacerts, cacertfile or verify_none in the option tls";
 format_error({cannot_start, Application, Reason}) ->
     lists:flatten(io_lib:format("the application ~p cannot be started: ~0tp", [Application, Reason])).
 
-%% What nobody is to read in a log.
+%% The options that must not appear in logs.
 -spec secrets() -> [atom()].
 secrets() -> [auth_key, tls].
 
@@ -69,7 +69,7 @@ check_all(Options) ->
 defaults() ->
     #{
         transport => udp,
-        %% Missing, until the user names some.
+        %% Required: no default.
         targets => undefined,
         strategy => all,
         queue => 10000,
@@ -110,7 +110,7 @@ is_host(Address) -> inet:is_ip_address(Address).
 
 is_visible(Character) -> is_integer(Character) andalso Character > $\s andalso Character =< $~.
 
-%% The key has an option of its own. The codec alone knows the values of the others.
+%% The key is a separate option. The codec checks the values of the others.
 is_encode(#{auth_key := _}) ->
     false;
 is_encode(Options) ->
@@ -124,7 +124,7 @@ is_tls({versions, Versions}) -> hep_options:is_tls_versions(Versions);
 is_tls({Name, _}) -> is_atom(Name) andalso not lists:member(Name, ?OURS);
 is_tls(_) -> false.
 
-%%% What holds of several options together
+%%% Checks across options
 
 check_transport(#{targets := undefined}) -> bad({targets, undefined});
 check_transport(#{transport := tls} = Options) -> check_tls(maps:merge(#{tls => []}, Options));
@@ -142,7 +142,7 @@ check_tls(#{tls := Tls, targets := [{Host, _} | _]} = Options) ->
             {error, {cannot_start, ssl, Reason}}
     end.
 
-%% ssl looks at its options before it connects, and nothing can be reached at port 0.
+%% ssl checks its options before it connects, and a connection to port 0 always fails.
 check_tls_values(Complete, #{tls := Tls} = Options) ->
     try ssl:connect({127, 0, 0, 1}, 0, Complete, 1000) of
         {error, Reason} when is_atom(Reason) -> {ok, Options};

@@ -1,8 +1,8 @@
 %% @private
-%% The packets that wait for a collector: bounded in packets and in bytes, the oldest go first.
+%% The packets that wait for a collector. Limited in packets and bytes; the oldest are dropped first.
 -module(hep_sender_queue).
 
--export([new/2, in/2, back/2, batch/2, oldest/1, packets/1, bytes/1]).
+-export([new/2, in/2, put_back/2, batch/2, oldest/1, packets/1, bytes/1]).
 
 -export_type([queue/0, entry/0, dropped/0]).
 
@@ -20,20 +20,20 @@
 %% A packet, and its size.
 
 -type dropped() :: {Packets :: non_neg_integer(), Bytes :: non_neg_integer()}.
-%% What had to go.
+%% The dropped packets: number and bytes.
 
 -spec new(MaxPackets :: pos_integer(), MaxBytes :: pos_integer()) -> queue().
 new(MaxPackets, MaxBytes) ->
     #queue{max_packets = MaxPackets, max_bytes = MaxBytes}.
 
-%% Puts packets behind the others.
+%% Appends packets.
 -spec in([entry()], queue()) -> {dropped(), queue()}.
 in(New, #queue{entries = Entries} = Queue) ->
     trim(added(New, lists:foldl(fun queue:in/2, Entries, New), Queue), {0, 0}).
 
-%% Puts back what {@link batch/2} gave and nobody could send. These are the oldest now.
--spec back([entry()], queue()) -> {dropped(), queue()}.
-back(Batch, #queue{entries = Entries} = Queue) ->
+%% Puts back packets that {@link batch/2} returned and that could not be sent. They become the oldest.
+-spec put_back([entry()], queue()) -> {dropped(), queue()}.
+put_back(Batch, #queue{entries = Entries} = Queue) ->
     trim(added(Batch, lists:foldr(fun queue:in_r/2, Entries, Batch), Queue), {0, 0}).
 
 added(New, Entries, #queue{packets = Packets, bytes = Bytes} = Queue) ->
@@ -51,7 +51,7 @@ trim(#queue{packets = Packets, bytes = Bytes} = Queue, {Count, Sum}) when
 trim(Queue, Dropped) ->
     {Dropped, Queue}.
 
-%% Takes the oldest packets: as many as have so many bytes together, one at least.
+%% Takes the oldest packets up to a total size, at least one.
 -spec batch(MaxBytes :: pos_integer(), queue()) -> {[entry()], queue()}.
 batch(_, #queue{packets = 0} = Queue) ->
     {[], Queue};

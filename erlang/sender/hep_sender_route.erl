@@ -1,6 +1,6 @@
 %% @private
-%% A queue of `hep_sender' and the targets that take from it: one target, or with failover all of them. Lives in the
-%% sender's process, which gets the messages of the connections and of the timers, and hands them over.
+%% A queue of `hep_sender' and the targets that take from it: one target, or with failover all of them. Runs in the
+%% sender's process, which passes on the messages of connections and timers.
 -module(hep_sender_route).
 
 -export([routes/1, in/2, connection_event/3, connection_ended/3, timeout/3, has_connection/2, stop/1]).
@@ -10,21 +10,21 @@
 
 -export_type([route/0]).
 
-%% How often packets dropped from a queue are reported, and how long connections may take to end, in milliseconds.
+%% The interval for reporting dropped packets, and the timeout for connections to end, in milliseconds.
 -define(REPORT, 1000).
 -define(GRACE, 2000).
 
 -record(target, {
-    %% Its place among the options.
+    %% Its position in the option `targets'.
     id :: pos_integer(),
     address :: hep_sender:target(),
     state = down :: up | connecting | down,
     connection :: pid() | undefined,
     %% Runs while the target is down.
     timer :: reference() | undefined,
-    %% What the connection was given and has not written yet.
+    %% Packets passed to the connection but not yet written.
     under_way = [] :: [hep_sender_queue:entry()],
-    %% Connections and attempts since one held, and since when the present one does.
+    %% Attempts since the last stable connection, and the start of the current one.
     attempts = 0 :: non_neg_integer(),
     since :: integer() | undefined,
     connections = 0 :: non_neg_integer(),
@@ -35,25 +35,25 @@
 }).
 
 -record(route, {
-    %% Of `{Number, Frame}'.
+    %% The entries are `{Number, Frame}'.
     queue :: hep_sender_queue:queue(),
-    %% How many packets have come in; it is the number of the last.
+    %% The packets added so far; also the number of the last one.
     last = 0 :: non_neg_integer(),
     %% In the order of the options.
     targets :: [#target{}],
     batch_bytes :: pos_integer(),
     backoff :: {Least :: pos_integer(), Most :: pos_integer()},
-    %% What connections are started with.
+    %% The arguments for starting connections.
     connection_options :: map(),
     dropped = 0 :: non_neg_integer(),
-    %% What was dropped and is not reported yet, and the timer of the report.
+    %% Dropped packets not yet reported, and the timer of the report.
     unreported = {0, 0} :: hep_sender_queue:dropped(),
     report :: reference() | undefined
 }).
 
 -opaque route() :: #route{}.
 
-%% The routes that the options ask for, for the process that calls this. Connecting begins.
+%% Creates the routes of the options for the calling process, and starts to connect.
 -spec routes(map()) -> [route()].
 routes(#{targets := Addresses, strategy := Strategy} = Options) ->
     Targets = [
@@ -84,7 +84,7 @@ connection_options(Options) ->
 
 %%% Packets
 
-%% Puts packets into the queue, and sends what can be sent.
+%% Adds packets to the queue, and passes a batch on if a target is ready.
 -spec in([{Size :: non_neg_integer(), Frame :: iodata()}], route()) -> route().
 in(Frames, #route{queue = Queue, last = Before} = Route) ->
     {Entries, Last} = lists:mapfoldl(
@@ -93,7 +93,7 @@ in(Frames, #route{queue = Queue, last = Before} = Route) ->
     {Dropped, Longer} = hep_sender_queue:in(Entries, Queue),
     pump(dropped(Dropped, Route#route{queue = Longer, last = Last})).
 
-%% Gives the first target that is up its next batch, unless it is still at the last.
+%% Passes the next batch to the first target that is up, unless it is still writing the last one.
 pump(#route{targets = Targets} = Route) ->
     case lists:keyfind(up, #target.state, Targets) of
         #target{under_way = []} = Target -> next(Target, Route);
@@ -118,17 +118,17 @@ dropped({Packets, Bytes}, #route{dropped = Before, unreported = {Count, Sum}} = 
 
 %%% Targets
 
-%% What a connection says. Nothing changes when it is of another route.
+%% Handles an event of a connection. Ignores connections of other routes.
 -spec connection_event(pid(), up | {sent, non_neg_integer()} | {refused, term()}, route()) -> route().
 connection_event(Connection, Event, Route) ->
     at(Connection, #target.connection, fun(Target) -> event(Event, Target, Route) end, Route).
 
-%% A connection has ended; likewise.
+%% Handles the end of a connection; likewise.
 -spec connection_ended(pid(), Reason :: term(), route()) -> route().
 connection_ended(Connection, Reason, Route) ->
     at(Connection, #target.connection, fun(Target) -> down(reason(Reason), Target, Route) end, Route).
 
-%% A timer of a route has run out; likewise.
+%% Handles a timeout of a route; likewise.
 -spec timeout(reference(), connect | report, route()) -> route().
 timeout(Timer, connect, #route{connection_options = Options} = Route) ->
     at(Timer, #target.timer, fun(Target) -> change(start(Target, Options), Route) end, Route);
@@ -142,7 +142,7 @@ timeout(_, report, Route) ->
 has_connection(Pid, #route{targets = Targets}) ->
     lists:keymember(Pid, #target.connection, Targets).
 
-%% Changes the target whose field has this value, and goes on with what that allows.
+%% Changes the target whose field has this value, then sends if possible.
 at(Value, Field, Change, #route{targets = Targets} = Route) ->
     case lists:keyfind(Value, Field, Targets) of
         false -> Route;
@@ -166,7 +166,7 @@ event({refused, Reason}, #target{under_way = [{Size, _} | Others], dropped = Dro
     notify_dropped({1, Size}, Reason, [Target], Route),
     change(Target#target{under_way = Others, dropped = Dropped + 1, last_error = Reason}, Route).
 
-%% What the connection was at goes back to where it came from.
+%% The connection's unwritten packets go back to the queue.
 down(Reason, #target{state = State, under_way = UnderWay} = Target, #route{queue = Queue, backoff = Backoff} = Route) ->
     State =:= up andalso notify(down, #{reason => Reason}, Target, Route),
     Attempts = attempts(Target, Backoff),
@@ -181,27 +181,27 @@ down(Reason, #target{state = State, under_way = UnderWay} = Target, #route{queue
     {Dropped, Longer} = give_back(UnderWay, Queue),
     dropped(Dropped, change(Down, Route#route{queue = Longer})).
 
-%% In its order: another target may have given back an older batch before.
+%% Keeps the order: another target may have given back an older batch before.
 -spec give_back([hep_sender_queue:entry()], hep_sender_queue:queue()) ->
     {hep_sender_queue:dropped(), hep_sender_queue:queue()}.
 give_back(Batch, Queue) ->
-    back(Batch, [], Queue).
+    give_back(Batch, [], Queue).
 
-back([], _, Queue) ->
+give_back([], _, Queue) ->
     {{0, 0}, Queue};
-back([{_, {Number, _}} | _] = Batch, Older, Queue) ->
+give_back([{_, {Number, _}} | _] = Batch, Older, Queue) ->
     case hep_sender_queue:oldest(Queue) of
         {value, {_, {Before, _}}} when Before < Number ->
             {Some, Rest} = hep_sender_queue:batch(1, Queue),
-            back(Batch, Older ++ Some, Rest);
+            give_back(Batch, Older ++ Some, Rest);
         _ ->
-            hep_sender_queue:back(Older ++ Batch, Queue)
+            hep_sender_queue:put_back(Older ++ Batch, Queue)
     end.
 
 reason({shutdown, Reason}) -> Reason;
 reason(Reason) -> Reason.
 
-%% A collector that takes connections and ends them at once is not to be pressed harder than one that takes none.
+%% A collector that accepts connections and closes them at once gets the same delay as one that accepts none.
 attempts(#target{state = up, since = Since, attempts = Attempts}, {_, Most}) ->
     case now_ms() - Since >= Most of
         true -> 0;
@@ -210,7 +210,7 @@ attempts(#target{state = up, since = Since, attempts = Attempts}, {_, Most}) ->
 attempts(#target{attempts = Attempts}, _) ->
     Attempts.
 
-%% Doubled with each attempt, and a random part, up to half, taken off.
+%% Doubles with each attempt; subtracts a random part, up to half.
 -spec delay(Attempts :: non_neg_integer(), {Least :: pos_integer(), Most :: pos_integer()}) -> pos_integer().
 delay(Attempts, {Least, Most}) ->
     Longest = min(Most, Least bsl min(Attempts, 31)),
@@ -249,7 +249,7 @@ stop(Routes) ->
     Deadline = now_ms() + ?GRACE,
     lists:foreach(fun({Connection, Monitor, _}) -> await(Connection, Monitor, Deadline) end, Ending).
 
-%% There is something to wait for in a connection only.
+%% Only established connections need time to end.
 end_connection(#target{state = up, connection = Connection}) -> exit(Connection, shutdown);
 end_connection(#target{connection = Connection}) -> exit(Connection, kill).
 
@@ -263,11 +263,11 @@ await(Connection, Monitor, Deadline) ->
 
 %%% Counters
 
-%% How many packets have come in by now.
+%% The number of packets added so far.
 -spec position(route()) -> non_neg_integer().
 position(#route{last = Last}) -> Last.
 
-%% Whether all packets that had come in by then were sent, or dropped.
+%% Whether all packets up to this number were sent or dropped.
 -spec has_passed(Position :: non_neg_integer(), route()) -> boolean().
 has_passed(Position, #route{queue = Queue, targets = Targets}) ->
     Waiting = [Number || #target{under_way = [{_, {Number, _}} | _]} <- Targets],
@@ -292,7 +292,7 @@ totals(#route{queue = Queue, targets = Targets, dropped = Dropped} = Route) ->
         dropped => Dropped + sum(fun(#target{dropped = Refused}) -> Refused end, Targets)
     }.
 
-%% The counters of each target. Those of a queue are those of its target, where it has just one.
+%% The counters of each target. If a queue has a single target, its counters count for the target.
 -spec targets(route()) -> [hep_sender:target_info()].
 targets(#route{targets = [Target]} = Route) ->
     [maps:merge(describe(Target), totals(Route))];

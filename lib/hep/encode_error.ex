@@ -1,23 +1,24 @@
 defmodule HEP.EncodeError do
   @moduledoc """
-  Why a packet cannot be written: returned by `HEP.encode/2` and `HEP.to_json/1`, raised by
+  Why a packet cannot be encoded. Returned by `HEP.encode/2` and `HEP.to_json/1`, raised by
   `HEP.encode!/2` and `HEP.to_json!/1`.
 
-  `reason` is for programs, `message/1` for people. Fields are named as in `HEP.Packet`, options as in
-  `t:HEP.encode_option/0`.
+  `reason` is for programs; `message/1` describes it in a sentence. Fields are named as in
+  `HEP.Packet`, options as in `t:HEP.encode_option/0`.
 
-    * `{:invalid_field, field, value}` - the value is out of the field's range, of another type, or an
-      address of the other family (a packet of version 3 may have two where `:family` is the
-      source's). Of `:chunks` the value is the wrong element, the list if it is
-      none, or the `{vendor_id, chunk_id}` of a chunk that has a wrong width or a field of its own
-    * `{:missing_field, field}` - versions 1 and 2 need it
-    * `{:unsupported_field, field, version}` - the version has no place for the field's value, or for
-      what the option asks
+    * `{:invalid_field, field, value}` - the value is out of the field's range, of a wrong type, or an
+      address of the wrong family (in version 3 the destination's family may differ from the source's
+      if `:family` is that of the source). For `:chunks`, the value is the wrong element, the whole
+      field if it is not a list, or the `{vendor_id, chunk_id}` of a chunk that has a wrong width or
+      belongs in a field
+    * `{:missing_field, field}` - versions 1 and 2 require it
+    * `{:unsupported_field, field, version}` - the version cannot carry the field's value, or does not
+      support the option
     * `{:unknown_protocol_family, family}` - `family` is neither IPv4 nor IPv6
     * `{:unsupported_payload_type, number}` - versions 1 and 2 carry SIP only
-    * `{:packet_too_large, size}` - it would have at least that many bytes, more than 65535
+    * `{:packet_too_large, size}` - it would have at least that many bytes; the limit is 65535
 
-  `t::hep.encode_reason/0` has one more, `{:invalid_hep, term}`, to which no `HEP.Packet` leads.
+  `t::hep.encode_reason/0` has one more, `{:invalid_hep, term}`, which a `HEP.Packet` never causes.
   """
   @moduledoc since: "1.0.0"
 
@@ -27,18 +28,18 @@ defmodule HEP.EncodeError do
   @type t :: %__MODULE__{reason: :hep.encode_reason()}
 
   @doc """
-  Says in a sentence what the reason means.
+  Describes the reason in a sentence.
 
   ## Examples
 
       iex> HEP.EncodeError.message(%HEP.EncodeError{reason: {:invalid_field, :src_port, 70_000}})
-      "src_port cannot be written: 70000"
+      "invalid value for src_port: 70000"
   """
   @doc since: "1.0.0"
   @impl true
   @spec message(t()) :: String.t()
   def message(%__MODULE__{reason: {:invalid_field, field, value}}),
-    do: "#{field} cannot be written: #{short(value)}"
+    do: "invalid value for #{field}: #{short(value)}"
 
   def message(%__MODULE__{reason: {:unknown_protocol_family, family}}),
     do: "unknown protocol family #{short(family)}: neither IPv4 nor IPv6"

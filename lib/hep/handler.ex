@@ -1,6 +1,6 @@
 defmodule HEP.Handler do
   @moduledoc """
-  The behaviour of modules that take the packets of a `HEP.Listener`.
+  The behaviour of modules that handle the packets of a `HEP.Listener`.
 
       defmodule MyApp.Capture do
         use HEP.Handler
@@ -17,38 +17,39 @@ defmodule HEP.Handler do
 
       {HEP.Listener, port: 9060, handler: {MyApp.Capture, :captured}}
 
-  Each process that receives (a UDP shard, a connection of TCP or TLS) has its own handler state and
-  calls the functions below. While one of them works this socket is not read, and nothing else waits: not
-  the other shards or connections, not `HEP.Listener.info/1`. Over UDP datagrams wait in the kernel's
-  buffer meanwhile, and are dropped (and counted) when it is full; over TCP and TLS the sender is slowed
-  down. Inflated payloads count against the listener's `:inflate_budget` until the function returns, and
-  after a batch with many of them the process collects its garbage: a large state belongs into an ETS
-  table or another process.
+  Each receiving process (a UDP shard, a TCP or TLS connection) has its own handler state and calls the
+  callbacks below. While a callback runs, its socket is not read. Nothing else is blocked: neither the
+  other shards and connections nor `HEP.Listener.info/1`. Over UDP, datagrams wait in the kernel's
+  buffer and are dropped (and counted) when it is full; over TCP and TLS, the sender is slowed down.
+  Inflated payloads count against the listener's `:inflate_budget` until the callback returns. After a
+  batch with many of them the process collects its garbage, so keep a large state in an ETS table or in
+  another process.
 
-  A handler that raises is logged, counted, and is restarted with `c:init/1`; the packets of that call
-  are lost (and counted), those behind them are not.
+  A handler that raises is logged, counted, and restarted with `c:init/1`. The packets of that call are
+  lost (and counted); later ones are not.
 
-  `use HEP.Handler` sets the behaviour and gives `c:init/1`, which may be overridden: it makes its
-  argument the state. Without an argument, `handler: MyApp.Capture`, that is `[]`.
+  `use HEP.Handler` sets the behaviour and defines `c:init/1`, which can be overridden: the argument
+  becomes the state. Without an argument, as in `handler: MyApp.Capture`, the state is `[]`.
   """
   @moduledoc since: "1.0.0"
 
-  @typedoc "A packet, as the listener's `t:HEP.Listener.view/0` says."
+  @typedoc "A packet in the listener's `t:HEP.Listener.view/0`."
   @typedoc since: "1.0.0"
   @type packet :: HEP.Packet.t() | :hep.state() | :hep_transform.transformed() | String.t()
 
   @typedoc """
   Where a packet came from:
 
-    * `:source` - address and port of the sender; with `:proxy_protocol` those that the load balancer
-      states
+    * `:source` - address and port of the sender; with `:proxy_protocol`, as stated by the load
+      balancer
     * `:time` - when it was received: microseconds since the epoch
-    * `:size` - bytes, as received; of a gzip member on a stream, or of several packets in one, unpacked
-    * `:transport` - what it came over
+    * `:size` - received bytes; unpacked bytes for a gzip member on a stream, or for one with several
+      packets
+    * `:transport` - the transport that it arrived on
     * `:listener` - the listener's name, or its pid when it has none
-    * `:local_port` - the port that it listens on
-    * `:cut` - only of a packet that lacks something, under the decoding option `lengths: :lenient`: what
-      is wrong with its lengths
+    * `:local_port` - the listener's port
+    * `:cut` - only for an incomplete packet, with the decoding option `lengths: :lenient`: the error in
+      its lengths
   """
   @typedoc since: "1.0.0"
   @type meta :: %{
@@ -61,20 +62,21 @@ defmodule HEP.Handler do
           optional(:cut) => :hep.reason()
         }
 
-  @doc "Begins: in the process that receives, with the argument of `handler: {module, argument}`."
+  @doc "Called in each receiving process, with the argument of `handler: {module, argument}`."
   @doc since: "1.0.0"
   @callback init(argument :: term()) :: {:ok, state :: term()} | {:error, reason :: term()}
 
-  @doc "Takes the packets that have come."
+  @doc "Handles a batch of packets, in the order of their arrival."
   @doc since: "1.0.0"
   @callback handle_packets([{packet(), meta()}], state) :: {:ok, state} when state: term()
 
   @doc """
-  Takes what is no packet, or may not be received.
+  Handles invalid and unauthenticated packets, and errors of streams.
 
-  `Exception.message/1` puts the error into a sentence. Beside the reasons of `HEP.decode/2` there are
-  `{:stream, {offset, reason}}`, see `HEP.Stream`, and `:unauthenticated`, without one of the listener's
-  `:auth_keys`. The bytes are those that were received; of a stream's error they are empty.
+  `Exception.message/1` describes the error in a sentence. In addition to the reasons of `HEP.decode/2`
+  there are `{:stream, {offset, reason}}`, see `HEP.Stream`, and `:unauthenticated`, for a packet
+  without one of the listener's `:auth_keys`. The bytes are the received bytes; they are empty for an
+  error of a stream.
   """
   @doc since: "1.0.0"
   @callback handle_error(HEP.DecodeError.t(), {bytes :: binary(), meta()}, state) ::
@@ -82,14 +84,14 @@ defmodule HEP.Handler do
             when state: term()
 
   @doc """
-  Takes a message to its process that is not the listener's own: of a timer, a reply, a monitor.
+  Handles all messages to its process that are not the listener's: timers, replies, monitors.
 
-  Without it such messages are dropped. An exit signal of a linked process ends the process.
+  Without this callback such messages are dropped. An exit signal from a linked process ends the process.
   """
   @doc since: "1.0.0"
   @callback handle_info(message :: term(), state) :: {:ok, state} when state: term()
 
-  @doc "Ends: with its process, or because it has raised. What it returns does not count."
+  @doc "Called before its process ends, and after the handler raised. The result is ignored."
   @doc since: "1.0.0"
   @callback terminate(reason :: term(), state :: term()) :: term()
 

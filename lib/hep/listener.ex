@@ -2,7 +2,7 @@ defmodule HEP.Listener do
   @moduledoc """
   Receives HEP over UDP, TCP and TLS.
 
-  A listener is a supervisor. It belongs under one of yours; the application `:hep` starts nothing:
+  A listener is a supervisor. Start it under one of yours; the application `:hep` itself starts nothing:
 
       defmodule MyApp.Capture do
         use HEP.Handler
@@ -18,8 +18,8 @@ defmodule HEP.Listener do
         strategy: :one_for_one
       )
 
-  A handler is a module, a function or a process, see `t:handler/0`. Packets come in batches as they
-  arrive: nothing waits for a batch to fill.
+  A handler is a module, a function or a process, see `t:handler/0`. Packets are handled in batches, as
+  they arrive: no packet waits for a batch to fill.
 
       iex> test = self()
       iex> {:ok, listener} = HEP.Listener.start_link(ip: {127, 0, 0, 1}, port: 0, handler: test)
@@ -33,41 +33,41 @@ defmodule HEP.Listener do
       iex> HEP.Listener.info(listener).received
       1
 
-  **UDP.** One process per shard reads its socket, decodes and calls the handler, and reads on when the
-  handler returns. With a slow handler datagrams wait in the kernel's buffer. What does not fit there the
-  kernel drops, and `info/1` reports as `:dropped`.
+  **UDP.** One process per shard reads its socket, decodes, calls the handler, and reads on when the
+  handler returns. While the handler is busy, datagrams wait in the kernel's buffer. When it is full the
+  kernel drops datagrams, which `info/1` reports as `:dropped`.
 
-  **TCP, TLS.** One process per connection. `HEP.Stream` splits the stream; versions 1 and 2 cannot
-  be split and end the connection. So does what is not HEP, unless `:resync` is set. The TLS handshake
-  is in the connection's process, so that a stalled one delays nobody, and takes no place of
-  `:max_connections`. On Linux a connection whose other side has gone without a word is closed within
-  two minutes, by TCP's keep-alive probes; elsewhere when the system's settings say so.
+  **TCP, TLS.** One process per connection. `HEP.Stream` splits the stream. Packets of versions 1 and 2
+  cannot be split and end the connection; so do bytes that are not HEP, unless `:resync` is set. The TLS
+  handshake runs in the connection's process, so a stalled handshake delays no other, and does not count
+  towards `:max_connections`. On Linux, TCP's keep-alive probes close a dead connection within two
+  minutes; on other systems their settings decide.
 
-  **Failures.** Each process of a listener is restarted when it ends, without a restart of the others.
-  The port stays the same, and so do the counters. A handler that crashes closes neither socket nor
-  connection. A listener that is killed whole leaves its port at once, even while a handler is busy: its
-  restart succeeds. It gives up, and your supervisor decides, when one of its processes has ended more
-  than 1000 times in 10 seconds.
+  **Failures.** Each process of a listener is restarted when it ends; the others keep running. The port
+  and the counters are kept. A crash of the handler closes neither socket nor connection. When the whole
+  listener is killed it frees its port at once, even while a handler is busy, so its restart succeeds. A
+  listener gives up, and your supervisor decides, when one of its processes has ended more than 1000
+  times in 10 seconds.
 
-  **Stopping.** A handler that is at work has `:shutdown` milliseconds to return and for its
-  `c:HEP.Handler.terminate/2`, 5000 by default; then it is killed. The packets of its call are lost, and
-  not counted as lost.
+  **Stopping.** A busy handler has `:shutdown` milliseconds, 5000 by default, to return and to run
+  `c:HEP.Handler.terminate/2`; then it is killed. The packets of its call are lost, and not counted as
+  lost.
 
-  With the `:telemetry` application there are events, see `guides/telemetry.md` in the repository.
+  With the `:telemetry` application loaded, the listener emits events, see `guides/telemetry.md` in the
+  repository.
   """
   @moduledoc since: "1.0.0"
 
   alias HEP.Listener.Adapter
 
   @typedoc """
-  Who gets the packets:
+  The handler of the packets:
 
     * a module with the behaviour `HEP.Handler`, alone or with the argument of its `c:HEP.Handler.init/1`
-    * a function of one argument, which is called with a list of `{packet, meta}`. What is not HEP
-      is only counted
-    * a local process, which gets the messages `{:hep_packets, listener, [{packet, meta}]}` and
-      `{:hep_error, listener, error, {bytes, meta}}`. The listener ends with it, and waits while it has
-      more than 1000 messages, or so many that they may hold more than 8 MiB
+    * a function of one argument, called with a list of `{packet, meta}`. Errors are only counted
+    * a local process, which receives the messages `{:hep_packets, listener, [{packet, meta}]}` and
+      `{:hep_error, listener, error, {bytes, meta}}`. The listener ends when the process ends. It pauses
+      while more than 1000 messages are queued in the process, or when they may hold more than 8 MiB
   """
   @typedoc since: "1.0.0"
   @type handler ::
@@ -77,75 +77,76 @@ defmodule HEP.Listener do
           | pid()
 
   @typedoc """
-  What the handler gets:
+  The form of the packets that the handler gets:
 
     * `:decode` - `HEP.Packet` structs
     * `:parse` - lists of chunks, see `HEP.MultiParser`
     * `:transform`, `{:transform, modules}` - property lists with readable names, see `HEP.Transform`
     * `:json` - the JSON text
 
-  A module of `{:transform, modules}` that raises loses the packet, is logged and counts as a
-  handler's crash.
+  When a module of `{:transform, modules}` raises, the packet is lost; this is logged and counts as a
+  crash of the handler.
   """
   @typedoc since: "1.0.0"
   @type view :: :decode | :parse | :transform | {:transform, [module()]} | :json
 
   @typedoc """
-  How to listen. Options of another transport are checked, and have no effect otherwise.
+  The options of a listener. Options of another transport are checked but have no effect.
 
-    * `:handler` - who gets the packets; the only option without a default
+    * `:handler` - the handler of the packets; required
     * `:transport` - `:udp` (default), `:tcp` or `:tls`
-    * `:ip` - the address to listen on: by default `{0, 0, 0, 0}`, all of IPv4;
-      `{0, 0, 0, 0, 0, 0, 0, 0}` is all of both families
-    * `:port` - 9060 by default; with 0 the system chooses, see `port/1`
-    * `:view` - what the handler gets: `:decode` by default
-    * `:decode` - the options of `HEP.decode/2`; they count for the views `:decode` and `:json`
-    * `:auth_keys` - packets without one of these authenticate keys are counted as unauthenticated and
-      dropped, before anything in them is inflated; versions 1 and 2 have none. By default all packets
-      pass
-    * `:shards` - UDP: so many sockets on the port, each with a process; the system spreads the
-      senders over them. 1 by default
-    * `:shared_port` - UDP: `true` allows other listeners on the same port, where the system spreads the
-      senders over all of them. `false` by default: a second listener is an error
-    * `:multicast` - UDP: the groups to join, each `group`, or `{group, address}` for IPv4 and `{group, index}`
-      for IPv6 to say by which interface. None by default. With several shards the first one gets the packets
-      of groups
-    * `:max_delay` - UDP: while packets flow, how many milliseconds the first may wait for others, so that
-      one call of the system reads them all: 1 by default, which may become 2, and takes a fraction of the CPU
-      time of 0, which reads every packet at once. A packet after a silence never waits
-    * `:batch_packets` - UDP: the most datagrams of one read and one call of the handler, 256 by default
+    * `:ip` - the address to listen on: by default `{0, 0, 0, 0}`, all IPv4 addresses;
+      `{0, 0, 0, 0, 0, 0, 0, 0}` means all addresses of both families
+    * `:port` - 9060 by default; for 0 the system chooses a port, see `port/1`
+    * `:view` - the form of the packets: `:decode` by default
+    * `:decode` - the options of `HEP.decode/2`, for the views `:decode` and `:json`
+    * `:auth_keys` - the valid authenticate keys. Packets without one of them, and all packets of
+      versions 1 and 2, are dropped before anything in them is inflated, and counted as
+      `:unauthenticated`. By default all packets pass
+    * `:shards` - UDP: the number of sockets on the port, each with a process; the system distributes
+      the senders among them. 1 by default
+    * `:shared_port` - UDP: `true` allows other listeners on the same port; the system distributes the
+      senders among all of them. `false` by default: a second listener on the port fails to start
+    * `:multicast` - UDP: the groups to join, each `group`, or with an interface `{group, address}` for
+      IPv4 and `{group, index}` for IPv6. None by default. With several shards, the first one receives
+      the packets of groups
+    * `:max_delay` - UDP: under load, how many milliseconds a packet may wait for others, so that one
+      system call reads them all: 1 by default, up to 2 in practice. 0 reads every packet at once, at
+      several times the CPU time. The first packet after a pause never waits
+    * `:batch_packets` - UDP: the maximum number of datagrams per read and per call of the handler, 256
+      by default
     * `:active` - TCP, TLS: the N of `{:active, n}`, 10 by default
-    * `:recbuf` - the kernel's buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may
-      give less, see `:recbuf` in `info/1`
+    * `:recbuf` - the kernel's receive buffer of a socket, in bytes: for UDP 4 MiB by default. The
+      kernel may grant less, see `:recbuf` in `info/1`
     * `:acceptors` - TCP, TLS: the number of processes that accept connections, 10 by default
-    * `:max_connections` - TCP, TLS: the most open connections, 10,000 by default. Further ones are
-      closed, and counted as `:refused`. A TLS connection counts from the end of its handshake on
-    * `:max_handshakes` - TLS: the most handshakes at a time, 1000 by default. Further connections are
-      closed, and counted as `:refused`
-    * `:handshake_timeout` - TLS: the most milliseconds of a handshake, 10,000 by default
-    * `:idle_timeout` - TCP, TLS: a connection without bytes for so many milliseconds is closed: a day by
-      default, 86,400,000, which no sender of SIP is silent for
-    * `:resync` - TCP, TLS: skip what is not HEP, see `HEP.Stream`: `false` by default
+    * `:max_connections` - TCP, TLS: the maximum number of open connections, 10,000 by default. Further
+      ones are closed, and counted as `:refused`. A TLS connection counts from the end of its handshake
+    * `:max_handshakes` - TLS: the maximum number of concurrent handshakes, 1000 by default. Further
+      connections are closed, and counted as `:refused`
+    * `:handshake_timeout` - TLS: the timeout of a handshake in milliseconds, 10,000 by default
+    * `:idle_timeout` - TCP, TLS: a connection that receives nothing for this many milliseconds is
+      closed: by default after a day, 86,400,000. SIP senders are never silent for so long
+    * `:resync` - TCP, TLS: `true` skips bytes that are not HEP, see `HEP.Stream`. `false` by default
     * `:max_errors` - TCP, TLS, with `:resync`: a stream with more errors is closed, and counted as
       `:errors_closed`. 100 by default; `:infinity` allows any number
-    * `:proxy_protocol` - TCP: `true` when a load balancer puts a header of the PROXY protocol, version 1
-      or 2, in front of each connection. The `:source` is the one that it states then. A connection with a
+    * `:proxy_protocol` - TCP: `true` when a load balancer begins each connection with a header of the
+      PROXY protocol, version 1 or 2. `:source` is then the address in that header. A connection with a
       malformed header, without one, or with none within `:handshake_timeout` is closed, and counted as
-      `:proxy_failed`. `false` by default. With TLS it is an error: the balancer has to end TLS itself
-    * `:batch_bytes` - the handler gets a batch when it takes so many bytes of memory, even if more could
-      be read: 1 MiB by default
+      `:proxy_failed`. `false` by default. Not allowed with TLS: the balancer must terminate TLS itself
+    * `:batch_bytes` - a batch goes to the handler when it takes this many bytes of memory, even if more
+      could be read: 1 MiB by default
     * `:inflate_budget` - how many bytes of inflated payloads, and of the JSON made of them, the listener
-      holds at a time, all connections and shards together: 64 MiB by default. `:hep_listener` has the
-      formula of the memory that a listener takes
-    * `:tls` - TLS: the options of `:ssl.listen/2` for a server, with a certificate; session tickets and
-      ALPN among them. By default TLS 1.2 and 1.3, and `log_level: :none`: failed handshakes are logged by
-      the listener, each with one line, at most 10 in a second
+      may hold at a time, in all connections and shards together: 64 MiB by default. The documentation of
+      `:hep_listener` has the formula for a listener's memory
+    * `:tls` - TLS: the options of `:ssl.listen/2` for a server, including a certificate; session tickets
+      and ALPN are possible. By default TLS 1.2 and 1.3, and `log_level: :none`: the listener itself logs
+      failed handshakes, with one line each and at most 10 lines per second
     * `:shutdown` - how many milliseconds a busy handler has to end when the listener stops, 5000 by
       default
-    * `:name` - what the listener is registered as, as for `Supervisor.start_link/3`
+    * `:name` - the registered name, as for `Supervisor.start_link/3`
 
-  `:auth_keys` and `:tls` may be zero-arity functions, so that secrets stay out of logs. The listener
-  itself keeps them so.
+  `:auth_keys` and `:tls` may be zero-arity functions, which keeps secrets out of logs. The listener
+  stores them as such.
   """
   @typedoc since: "1.0.0"
   @type option ::
@@ -178,13 +179,15 @@ defmodule HEP.Listener do
           | {:name, Supervisor.name()}
 
   @doc """
-  Opens the port and listens.
+  Starts a listener: opens the port and receives packets.
 
-  `format_error/1` puts an error into a sentence. A wrong, unknown or missing option is
-  `{:error, {:bad_option, {name, value}}}`. Other errors are `{:error, {:listen, transport, reason}}`: the
-  port cannot be opened, `{:error, {:handler, reason}}`: the handler's `c:HEP.Handler.init/1` returned it or raised, and
-  `{:error, {:cannot_start, application, reason}}`: `:crypto` or `:ssl`, which `:auth_keys` or TLS needs,
-  cannot be started.
+  Errors, which `format_error/1` describes in a sentence:
+
+    * `{:bad_option, {name, value}}` - an option is wrong, unknown or missing
+    * `{:listen, transport, reason}` - the port cannot be opened
+    * `{:handler, reason}` - the handler's `c:HEP.Handler.init/1` returned the reason or raised
+    * `{:cannot_start, application, reason}` - `:crypto` or `:ssl`, required by `:auth_keys` or TLS,
+      cannot be started
 
   ## Examples
 
@@ -206,9 +209,9 @@ defmodule HEP.Listener do
   end
 
   @doc """
-  For a supervisor's children: `{HEP.Listener, options}`.
+  The child specification for `{HEP.Listener, options}` among a supervisor's children.
 
-  Listeners of one supervisor have ids of their own by their names, or by transport, address and port.
+  The id contains the name, or the transport, address and port, so several listeners fit one supervisor.
   The supervisor's reports do not show `:auth_keys` and `:tls`.
 
   ## Examples
@@ -229,18 +232,18 @@ defmodule HEP.Listener do
     }
   end
 
-  @doc "Closes the port and all connections."
+  @doc "Stops the listener: closes the port and all connections."
   @doc since: "1.0.0"
   @spec stop(Supervisor.supervisor()) :: :ok
   defdelegate stop(listener), to: :hep_listener
 
-  @doc "The port that is listened on."
+  @doc "Returns the port that the listener is bound to."
   @doc since: "1.0.0"
   @spec port(Supervisor.supervisor()) :: :inet.port_number()
   defdelegate port(listener), to: :hep_listener
 
   @doc """
-  A sentence about an error of `start_link/1`.
+  Describes an error of `start_link/1` in a sentence.
 
   ## Examples
 
@@ -252,27 +255,28 @@ defmodule HEP.Listener do
   def format_error(error), do: error |> :hep_listener.format_error() |> List.to_string()
 
   @doc """
-  What the listener is and what it has counted, a map.
+  Returns the listener's settings and counters as a map.
 
-  Beside `:transport`, `:ip`, `:port`, `:view` and `:shards`:
+  In addition to `:transport`, `:ip`, `:port`, `:view` and `:shards`:
 
     * `:received`, `:bytes` - datagrams, packets of streams and errors of streams; `:received` is the
-      sum of `:decoded`, `:unauthenticated` and what is in `:rejected`
-    * `:decoded`, `:versions`, `:payload_types` - what the handler got, and of which kinds
-    * `:rejected` - invalid packets, by the reasons' names
+      sum of `:decoded`, `:unauthenticated` and all of `:rejected`
+    * `:decoded`, `:versions`, `:payload_types` - packets passed to the handler: in total, by version, by
+      payload type
+    * `:rejected` - invalid packets, by reason
     * `:unauthenticated` - packets without one of the `:auth_keys`
-    * `:dropped` - UDP: datagrams that the kernel had no room for; `:undefined` where it
-      does not report them
-    * `:recbuf` - UDP: the kernel's buffer of each socket, in bytes, as the kernel counts
-    * `:connections`, `:handshakes` - TCP, TLS: how many are open now, how many TLS handshakes go on
-    * `:accepted`, `:refused` - TCP, TLS: connections that were accepted, connections closed for
-      `:max_connections` or `:max_handshakes`. One that is refused behind its handshake is in both
-    * `:handshakes_failed`, `:idle_closed`, `:accept_errors` - TCP, TLS: connections that ended in the TLS
-      handshake, connections closed for `:idle_timeout`, connections that could not be accepted because
-      the system had no descriptor or memory left
-    * `:resyncs`, `:skipped_bytes` - how often, and over how many bytes, a stream was resynchronised
-    * `:handler_crashes`, `:handler_lost` - how often a handler, or a module of
-      `{:transform, modules}`, raised, and how many packets it had in hand; `:decoded` counts these, too
+    * `:dropped` - UDP: datagrams dropped by the kernel; `:undefined` on systems that do not report them
+    * `:recbuf` - UDP: the receive buffer of each socket, in bytes, as reported by the kernel
+    * `:connections`, `:handshakes` - TCP, TLS: open connections, TLS handshakes in progress
+    * `:accepted`, `:refused` - TCP, TLS: accepted connections, connections closed due to
+      `:max_connections` or `:max_handshakes`. A connection that is refused after its handshake counts as
+      both
+    * `:handshakes_failed`, `:idle_closed`, `:accept_errors` - TCP, TLS: connections whose TLS handshake
+      failed, connections closed due to `:idle_timeout`, connections that could not be accepted for lack
+      of descriptors or memory
+    * `:resyncs`, `:skipped_bytes` - how often streams were resynchronised, and the bytes skipped by that
+    * `:handler_crashes`, `:handler_lost` - crashes of handlers and of modules of
+      `{:transform, modules}`, and the packets lost by them, which are also included in `:decoded`
   """
   @doc since: "1.0.0"
   @spec info(Supervisor.supervisor()) :: :hep_listener.info()
@@ -282,7 +286,7 @@ defmodule HEP.Listener do
     if Keyword.keyword?(options), do: :ok, else: {:error, {:bad_option, options}}
   end
 
-  # Of an option that is there twice, the first counts, as in `Keyword.get/2`.
+  # The first of several equal options counts, as in `Keyword.get/2`.
   defp given(options), do: options |> Enum.reverse() |> Map.new()
 
   defp erlang({:decode, options}),
@@ -294,7 +298,7 @@ end
 
 defmodule HEP.Listener.Adapter do
   @moduledoc false
-  # What the listener's processes have for handlers, in the terms of Elixir.
+  # Converts packets and errors for handlers in Elixir.
 
   require Record
 

@@ -1,16 +1,15 @@
 defmodule HEP.MultiDecoder do
   @moduledoc """
-  Decodes packets of any version into records `#hep{}`, as the Erlang module `:hep_multi_decoder`
-  does.
+  Decodes packets of any version into records `#hep{}`, like the Erlang module `:hep_multi_decoder`.
 
-  `HEP.decode/2` gives a `HEP.Packet`, and errors that say more.
+  `HEP.decode/2` returns a `HEP.Packet`, and more precise errors.
   """
   @moduledoc since: "1.0.0"
 
   @doc """
-  Decodes a packet. Whatever else comes in is an error too.
+  Decodes a packet. Any other term is an error, too.
 
-  The getters of `:hep` read the record, `HEP.Packet.from_record/1` makes a `HEP.Packet` of it.
+  The getters of `:hep` read the record; `HEP.Packet.from_record/1` converts it to a `HEP.Packet`.
 
   ## Examples
 

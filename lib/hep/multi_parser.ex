@@ -1,17 +1,17 @@
 defmodule HEP.MultiParser do
   @moduledoc """
-  Parses packets of any version into the chunk view: every chunk, in order, as it stood.
+  Parses packets of any version into the chunk view: every chunk, in order and unchanged.
 
   `:hep.get_version/1`, `:hep.get_chunk/3` and `:hep.get_chunks/1` read the result, and
-  `HEP.Transform` makes it readable. This is the Erlang module `:hep_multi_parser`.
+  `HEP.Transform` makes it readable. The counterpart of the Erlang module `:hep_multi_parser`.
   """
   @moduledoc since: "1.0.0"
 
   @doc """
-  Parses a packet. Whatever else comes in is an error too.
+  Parses a packet. Any other term is an error, too.
 
-  A packet of version 1 or 2 becomes the chunks that a packet of version 3 would carry. Only lengths
-  are looked at: see `HEP.decode/2` for the view that reads the values.
+  A packet of version 1 or 2 becomes the chunks of the equivalent packet of version 3. Only lengths are
+  checked: see `HEP.decode/2` for the view that reads the values.
 
   ## Examples
 

@@ -1,25 +1,24 @@
 defmodule HEP.Packet do
   @moduledoc """
-  A packet, decoded or to be encoded: one field per fact, `nil` where the packet does not have it.
+  A decoded packet, or one to be encoded. Absent fields are `nil`.
 
     * `version` - of the protocol: 1, 2 or 3
-    * `family` - `:ipv4` or `:ipv6`; follows the addresses where there are any
+    * `family` - `:ipv4` or `:ipv6`; that of the addresses if there are any
     * `protocol` - the IP protocol id: 6 TCP, 17 UDP, 132 SCTP. Kamailio writes 22 for TLS
     * `src_ip`, `src_port`, `dst_ip`, `dst_port` - of the captured packet, addresses as tuples
     * `timestamp` - when the payload was captured, in microseconds since the epoch; see `datetime/1`.
       Version 1 carries no time: it is the time of decoding. `HEP.encode/2` writes the time of
       encoding for `nil`
     * `capture_id` - the capture agent's: 16 bits in version 2, 32 in version 3, none in version 1
-    * `payload_type` - what the payload is: a name, or the number where there is none; `:sip` where
-      the packet does not say. The second number of a name that has two stays a number too
-    * `payload` - the captured payload, inflated where it came compressed
-    * `chunks` - every chunk of version 3 without a field of its own, as
+    * `payload_type` - the type of the payload: a name, or the number if it has no name; `:sip` if the
+      packet does not state it. If two numbers share a name, the second one stays a number
+    * `payload` - the captured payload, inflated if it was compressed
+    * `chunks` - all chunks of version 3 without a field here, as
       `{{vendor_id, chunk_id}, value}` in the packet's order; vendor 0 is generic
 
-  The Erlang library has the record `#hep{}` for the same: `to_record/1` and `from_record/1` lead
-  there and back.
+  `to_record/1` and `from_record/1` convert to and from the record `#hep{}` of the Erlang library.
 
-  `inspect/2` leaves out what is absent and shortens binaries; `structs: false` shows all:
+  `inspect/2` omits absent fields and shortens binaries; `structs: false` shows everything:
 
       iex> inspect(%HEP.Packet{src_port: 5060, payload: "OPTIONS sip:bob@example.com SIP/2.0\\r\\n"})
       ~S|#HEP.Packet<version: 3, src_port: 5060, payload_type: :sip, | <>
@@ -35,7 +34,7 @@ defmodule HEP.Packet do
 
   @second 1_000_000
   @megasecond 1_000_000
-  # Packets have 32 bits for the seconds.
+  # The seconds in packets have 32 bits.
   @last_second 0xFFFFFFFF
 
   @typedoc since: "1.0.0"
@@ -71,7 +70,7 @@ defmodule HEP.Packet do
             chunks: []
 
   @doc """
-  When the payload was captured, as a `DateTime` in UTC.
+  Returns the time of capture as a `DateTime` in UTC.
 
   ## Examples
 
@@ -87,7 +86,7 @@ defmodule HEP.Packet do
   def datetime(%__MODULE__{timestamp: time}), do: DateTime.from_unix!(time, :microsecond)
 
   @doc """
-  The value of a chunk without a field of its own; of several equal chunks the last one's.
+  Returns the value of a chunk in `chunks`; the last one's if there are several.
 
   ## Examples
 
@@ -104,7 +103,7 @@ defmodule HEP.Packet do
   end
 
   @doc """
-  Sets a chunk where it stands, or behind the others; `nil` takes it off.
+  Replaces a chunk in place, or appends it; `nil` removes it.
 
   ## Examples
 
@@ -125,7 +124,7 @@ defmodule HEP.Packet do
   end
 
   @doc """
-  The id that the packets of one call have in common.
+  Returns the correlation id, shared by the packets of one call.
 
   ## Examples
 
@@ -138,7 +137,7 @@ defmodule HEP.Packet do
   def correlation_id(packet), do: chunk(packet, 0, :hep_registry.chunk_id(:correlation_id))
 
   @doc """
-  Sets the id that the packets of one call have in common; `nil` takes it off. See `correlation_id/1`.
+  Sets the correlation id; `nil` removes it. See `correlation_id/1`.
   """
   @doc since: "1.0.0"
   @spec put_correlation_id(t(), binary() | nil) :: t()
@@ -146,7 +145,7 @@ defmodule HEP.Packet do
     do: put_chunk(packet, 0, :hep_registry.chunk_id(:correlation_id), value)
 
   @doc """
-  The name of the capture agent: bytes, mostly but not always UTF-8.
+  Returns the name of the capture agent: a binary, usually UTF-8.
 
   ## Examples
 
@@ -159,7 +158,7 @@ defmodule HEP.Packet do
   def node_name(packet), do: chunk(packet, 0, :hep_registry.chunk_id(:node_name))
 
   @doc """
-  Sets the name of the capture agent: bytes, mostly but not always UTF-8; `nil` takes it off. See `node_name/1`.
+  Sets the name of the capture agent; `nil` removes it. See `node_name/1`.
   """
   @doc since: "1.0.0"
   @spec put_node_name(t(), binary() | nil) :: t()
@@ -167,7 +166,7 @@ defmodule HEP.Packet do
     do: put_chunk(packet, 0, :hep_registry.chunk_id(:node_name), value)
 
   @doc """
-  The key that the capture agent authenticates itself with.
+  Returns the key by which the capture agent authenticates itself.
 
   ## Examples
 
@@ -180,7 +179,7 @@ defmodule HEP.Packet do
   def auth_key(packet), do: chunk(packet, 0, :hep_registry.chunk_id(:auth_key))
 
   @doc """
-  Sets the key that the capture agent authenticates itself with; `nil` takes it off. See `auth_key/1`.
+  Sets the authenticate key; `nil` removes it. See `auth_key/1`.
   """
   @doc since: "1.0.0"
   @spec put_auth_key(t(), binary() | nil) :: t()
@@ -188,7 +187,7 @@ defmodule HEP.Packet do
     do: put_chunk(packet, 0, :hep_registry.chunk_id(:auth_key), value)
 
   @doc """
-  The VLAN that the payload was captured in; `nil` where it does not fit 16 bits.
+  Returns the VLAN id of the captured packet; `nil` if it does not fit 16 bits.
 
   ## Examples
 
@@ -201,7 +200,7 @@ defmodule HEP.Packet do
     do: to_nil(:hep.vlan_id(hep(:hep.new(), chunks: packet.chunks)))
 
   @doc """
-  Sets the VLAN that the payload was captured in; `nil` takes it off. See `vlan_id/1`.
+  Sets the VLAN id; `nil` removes it. See `vlan_id/1`.
   """
   @doc since: "1.0.0"
   @spec put_vlan_id(t(), :hep.uint16() | nil) :: t()
@@ -211,10 +210,9 @@ defmodule HEP.Packet do
     do: put_chunk(packet, 0, :hep_registry.chunk_id(:vlan_id), <<id::16>>)
 
   @doc """
-  The packet as the record `#hep{}` of the Erlang library.
+  Converts the packet to the record `#hep{}` of the Erlang library.
 
-  Raises `ArgumentError` when the family or the payload type is a name that the protocol does not
-  have.
+  Raises `ArgumentError` if the family or the payload type is an unknown name.
 
   ## Examples
 
@@ -234,7 +232,7 @@ defmodule HEP.Packet do
   end
 
   @doc false
-  # The record for writing, of whatever the fields hold: what is wrong is left for the codec to refuse.
+  # The record to encode, with the fields unchecked: the codec rejects invalid values.
   @spec to_unchecked_record(t()) :: tuple()
   def to_unchecked_record(%__MODULE__{} = packet) do
     hep(record(packet),
@@ -247,7 +245,7 @@ defmodule HEP.Packet do
     )
   end
 
-  # The fields that need no more than a word for their absence.
+  # The fields for which only `nil` and `:undefined` are exchanged.
   defp record(packet) do
     hep(
       version: to_undefined(packet.version),
@@ -265,10 +263,10 @@ defmodule HEP.Packet do
   defp number(_name, number), do: number
 
   @doc """
-  The packet that a record `#hep{}` of the Erlang library holds.
+  Converts a record `#hep{}` of the Erlang library to a packet.
 
-  `to_record/1` gives a decoded record back, but for one thing: microseconds of a second or more,
-  which some senders write, are carried over into the seconds, as far as 32 bits hold those.
+  `to_record/1` restores a decoded record, with one exception: microseconds above 999,999, which some
+  senders write, are carried over into the seconds, as far as these fit 32 bits.
 
   ## Examples
 
@@ -309,7 +307,7 @@ defmodule HEP.Packet do
     }
   end
 
-  # The name, unless it leads to another number than the record's.
+  # The name, unless its number differs from the record's.
   defp payload_type(number) when is_integer(number) do
     name = :hep_registry.payload_type_name(number)
     if :hep_registry.payload_type_number(name) == number, do: name, else: number
@@ -330,7 +328,7 @@ defmodule HEP.Packet do
     {div(seconds, @megasecond), rem(seconds, @megasecond), time - seconds * @second}
   end
 
-  # A tuple is no time here, although the record has one.
+  # Unlike in the record, a tuple is not a valid time here.
   defp unchecked_timestamp(time) when is_integer(time) or is_nil(time), do: to_timestamp(time)
   defp unchecked_timestamp(_other), do: :invalid
 

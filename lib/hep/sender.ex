@@ -12,11 +12,10 @@ defmodule HEP.Sender do
 
       HEP.Sender.send(MyApp.Sender, %HEP.Packet{payload: "OPTIONS sip:bob@example.com SIP/2.0\\r\\n"})
 
-  `send/2` encodes in the process that calls it, hands the packet over and returns: whatever the
-  collector does, it neither waits nor crashes. Packets wait in a queue, and when that is full the
-  oldest are dropped and counted; connections are tried again with a growing pause, and each begins
-  with a whole packet. The Erlang module `:hep_sender`, which does the work, says more about this, and
-  has the telemetry events.
+  `send/2` encodes the packet in the calling process, queues it and returns. It neither waits nor
+  crashes, whatever the collector does. When the queue is full, the oldest packets are dropped and
+  counted. Failed connections are retried with a growing pause, and each begins with a whole packet. The
+  documentation of the Erlang module `:hep_sender` has the details and the telemetry events.
 
   ## Options
 
@@ -26,23 +25,24 @@ defmodule HEP.Sender do
       name or an address as text
     * `:strategy` - `:all` (default), each packet goes to every target; `:failover`, to the first one
       that is up
-    * `:queue`, `:queue_bytes` - how many packets and bytes may wait: 10,000 and 64 MiB
-    * `:batch_bytes` - how many bytes of packets are written at once: 64 KiB
-    * `:backoff` - the shortest and the longest pause before a connection is tried again, in
-      milliseconds: `{100, 30_000}`
-    * `:connect_timeout` - in milliseconds: 5,000
-    * `:send_timeout` - how long a collector may not read, in milliseconds: 15,000
-    * `:resolve_every` - how often the name of a UDP target is looked up again, in milliseconds: 60,000,
-      or `:infinity`
+    * `:queue`, `:queue_bytes` - the limits of a queue in packets and bytes: 10,000 and 64 MiB by default
+    * `:batch_bytes` - the maximum size of one write: 64 KiB by default
+    * `:backoff` - the shortest and the longest pause before a reconnect, in milliseconds:
+      `{100, 30_000}` by default
+    * `:connect_timeout` - in milliseconds: 5,000 by default
+    * `:send_timeout` - the connection is closed if the collector does not read for this long, in
+      milliseconds: 15,000 by default
+    * `:resolve_every` - the interval at which the name of a UDP target is resolved again, in
+      milliseconds: 60,000 by default, or `:infinity`
     * `:capture_id`, `:node_name` - for packets that have none
-    * `:auth_key` - for all packets, in place of their own
+    * `:auth_key` - for all packets; replaces their own
     * `:encode` - `:v2_style` and `:compress` of `HEP.encode/2`
-    * `:sndbuf` - the size of the socket's buffer in the system, in bytes
-    * `:tls` - options of `:ssl.connect/4`. By default the collector must show a certificate for its
-      host that the system's CA certificates vouch for
+    * `:sndbuf` - the size of the socket's send buffer, in bytes
+    * `:tls` - options of `:ssl.connect/4`. By default the collector needs a certificate for its host
+      that is signed by one of the system's CA certificates
 
-  `:auth_key` and `:tls` may be functions that give them: what is in a function no log shows. The sender
-  itself keeps them so, and so does `child_spec/1`.
+  `:auth_key` and `:tls` may be zero-arity functions, which keeps secrets out of logs. The sender and
+  `child_spec/1` store them as such.
   """
   @moduledoc since: "1.0.0"
 
@@ -83,7 +83,7 @@ defmodule HEP.Sender do
           | {:tls, [:ssl.tls_client_option()] | :hep_secret.hidden([:ssl.tls_client_option()])}
 
   @doc """
-  Starts a sender. It returns before there is a connection.
+  Starts a sender. Returns before it is connected.
 
   ## Examples
 
@@ -108,12 +108,12 @@ defmodule HEP.Sender do
     if Keyword.keyword?(options), do: :ok, else: {:error, {:bad_option, options}}
   end
 
-  # Of an option that is there twice, the first counts, as in `Keyword.get/2`.
+  # The first of several equal options counts, as in `Keyword.get/2`.
   defp given(options), do: options |> Enum.reverse() |> Map.new()
 
   defp option({:name, name}) when is_atom(name) and name != nil, do: {:name, {:local, name}}
 
-  # What is no keyword list is left as it is, to be refused.
+  # Anything but a keyword list is passed on; the check of the options rejects it.
   defp option({:encode, options} = option) do
     if Keyword.keyword?(options), do: {:encode, Map.new(options)}, else: option
   end
@@ -121,9 +121,9 @@ defmodule HEP.Sender do
   defp option(option), do: option
 
   @doc """
-  For a supervisor: `{HEP.Sender, options}` among its children.
+  The child specification for `{HEP.Sender, options}` among a supervisor's children.
 
-  Senders of one supervisor have ids of their own by their names, or by transport and targets. The
+  The id contains the name, or the transport and targets, so several senders fit one supervisor. The
   supervisor's reports do not show `:auth_key` and `:tls`.
 
   ## Examples
@@ -145,8 +145,8 @@ defmodule HEP.Sender do
   @doc """
   Sends a packet: a `HEP.Packet`, the record `#hep{}` of the Erlang library, or the bytes of a packet.
 
-  Never waits; `:ok` means that the packet is on its way to the queue. A `HEP.Packet` that cannot be
-  written is a `HEP.EncodeError`; the other reasons are those of `t::hep_sender.reason/0`.
+  Never waits; `:ok` means that the packet was passed to the sender. A `HEP.Packet` that cannot be
+  encoded is a `HEP.EncodeError`; the other reasons are those of `t::hep_sender.reason/0`.
 
   ## Examples
 
@@ -170,18 +170,17 @@ defmodule HEP.Sender do
   def send(sender, packet), do: :hep_sender.send(sender, packet)
 
   @doc """
-  Waits until all packets that the caller has sent were written, or dropped, and with them all that
-  others had sent by then. What is sent later is not waited for.
+  Waits until all packets sent before this call, by any process, were written or dropped. Does not wait
+  for packets sent later.
 
-  With the strategy `:all` that means by each target: one that is down keeps the caller waiting until
-  the time is over.
+  With the strategy `:all`, waits for each target: if one is down, the call lasts until the timeout.
   """
   @doc since: "1.0.0"
   @spec flush(sender(), timeout()) :: :ok | {:error, :timeout}
   defdelegate flush(sender, timeout), to: :hep_sender
 
   @doc """
-  What the sender has done, and how it stands with its targets.
+  Returns the sender's counters and the state of its targets.
 
   ## Examples
 
@@ -195,7 +194,7 @@ defmodule HEP.Sender do
   defdelegate info(sender), to: :hep_sender
 
   @doc """
-  Ends the sender. What waits in its queues is lost, see `flush/2`.
+  Stops the sender. Packets in its queues are lost, see `flush/2`.
   """
   @doc since: "1.0.0"
   @spec stop(sender()) :: :ok

@@ -1,20 +1,20 @@
 defmodule HEP.SIP do
   @moduledoc """
-  SIP at a glance: what a capture tool shows of a message.
+  Reads the parts of a SIP message that a capture tool shows.
 
   The functions take a packet or its payload, and read it in one call, without a copy. They follow RFC 3261 and are
   lenient: compact header names, names in any case, folded headers, bare line feeds and bytes that are not UTF-8 are
-  accepted. A message that was cut behind its first line is read as far as it goes.
+  accepted. A message that is truncated after its first line is read up to its end.
 
-  All binaries are parts of the payload and keep it alive: `:binary.copy/1` what you store.
+  All binaries are sub-binaries of the payload and keep it in memory: copy those that you store (`:binary.copy/1`).
   """
 
   alias HEP.Packet
 
   @typedoc """
-  The facts of a message.
+  The summary of a message.
 
-  A request has `:method` and `:uri`, a response has `:status` and `:reason`. The other keys are there when the message
+  A request has `:method` and `:uri`; a response has `:status` and `:reason`. The other keys are present if the message
   has the header: `:call_id`, `:cseq` (`{number, method}`), `:from`, `:to`, `:via_branch` (of the topmost Via),
   `:user_agent` (User-Agent, otherwise Server), `:content_type` and `:content_length`.
   """
@@ -26,13 +26,13 @@ defmodule HEP.SIP do
   @typedoc """
   Why a payload is not a SIP message.
 
-  `:empty`: nothing but line breaks. `:not_sip`: the first line is neither a request line nor a status line.
+  `:empty`: only line breaks. `:not_sip`: the first line is neither a request line nor a status line.
   `:truncated`: the message ends inside its first line.
   """
   @type reason :: :hep_sip.reason()
 
   @doc """
-  Reads the facts that a capture tool shows of a message.
+  Returns the fields that a capture tool shows of a message.
 
       iex> {:ok, summary} = HEP.SIP.summary("BYE sip:bob@example.org SIP/2.0\\r\\ni: a84b\\r\\nCSeq: 2 BYE\\r\\n\\r\\n")
       iex> {summary.method, summary.call_id, summary.cseq}
@@ -46,7 +46,7 @@ defmodule HEP.SIP do
   def summary(packet_or_payload), do: :hep_sip.summary(payload(packet_or_payload))
 
   @doc """
-  The values of all headers of a name, in order.
+  Returns the values of all headers with the name, in order.
 
       iex> HEP.SIP.header("ACK sip:a SIP/2.0\\r\\nVia: one\\r\\nv: two\\r\\n\\r\\n", "via")
       {:ok, ["one", "two"]}
@@ -56,7 +56,7 @@ defmodule HEP.SIP do
   def header(packet_or_payload, name), do: :hep_sip.header(name, payload(packet_or_payload))
 
   @doc """
-  All headers, in order, with their names as they were written.
+  Returns all headers, in order, with their names as written.
 
       iex> HEP.SIP.headers("ACK sip:a SIP/2.0\\r\\ni: 1\\r\\nSubject: one\\r\\n two\\r\\n\\r\\n")
       {:ok, [{"i", "1"}, {"Subject", "one two"}]}
@@ -66,7 +66,7 @@ defmodule HEP.SIP do
   def headers(packet_or_payload), do: :hep_sip.headers(payload(packet_or_payload))
 
   @doc """
-  A sentence about a reason.
+  Describes a reason in a sentence.
 
       iex> HEP.SIP.format_error(:truncated)
       "truncated: the message ends inside its first line"

@@ -1,6 +1,6 @@
 defmodule HEP.Stream do
   @moduledoc """
-  Splits a stream (TCP, TLS) into packets: pure, without a process or a socket.
+  Splits a byte stream (TCP, TLS) into packets. Purely functional: no process, no socket.
 
       iex> <<head::binary-size(7), rest::binary>> = <<"HEP3", 16::16, 0::16, 15::16, 10::16, "ping">>
       iex> stream = HEP.Stream.new()
@@ -9,13 +9,13 @@ defmodule HEP.Stream do
       iex> HEP.decode!(packet).payload
       "ping"
 
-  The bytes may be cut anywhere. The total length of version 3 is the only framing, so the magic is
-  checked first, as its bytes arrive. An incomplete packet is kept: 65,535 bytes at most. Versions 1
-  and 2 have no length: a stream of them is an error.
+  The input may be cut anywhere. The total length of version 3 is the only framing, so each byte of the
+  magic is checked as it arrives. An incomplete packet is buffered: at most 65,535 bytes. Packets of
+  versions 1 and 2 state no length, so a stream of them is an error.
 
-  heplify can send each packet as a gzip member of its own. A member is unpacked to 65,535 bytes at
-  most, whatever is in it; at most 67,583 bytes of an incomplete one are kept, with what they unpack
-  to. The line `HELLO HFP`, with which HEPfix proxies before 2023 begin a connection, is skipped.
+  heplify can send each packet as a separate gzip member. A member is unpacked to at most 65,535 bytes.
+  At most 67,583 bytes of an incomplete member are buffered, and the data unpacked from them. The line
+  `HELLO HFP`, with which HEPfix proxies before 2023 begin a connection, is skipped.
 
   `HEP.Listener` does this for connections.
   """
@@ -27,32 +27,31 @@ defmodule HEP.Stream do
   @type t :: :hep_stream.stream()
 
   @typedoc """
-  How to split:
+  The options of a stream:
 
-    * `:resync` - what happens after an error: `false` (default), the stream has ended there, and each
-      call of `feed/2` returns the error again; `true`, bytes are skipped to the next magic. A packet
-      whose chunks do not fit its length and which has a magic within was broken off there by its
-      sender; after 8 such nested breaks the whole span is skipped as not HEP
-    * `:max_errors` - with `:resync`: so many errors are reported. The next one ends the stream as
-      `:too_many_errors`. `:infinity` by default; `HEP.Listener` sets it
-    * `:copy` - `true` (default): a packet that would keep a buffer of more than twice its size alive
-      is copied out of it; `false`: packets are parts of what was fed
+    * `:resync` - the reaction to an error: `false` (default), the stream ends, and each further call of
+      `feed/2` returns the error again; `true`, bytes are skipped up to the next magic. If a packet's
+      chunks do not fit its length and it contains a magic, its sender broke it off there; after 8 such
+      nested breaks the whole span is skipped as not HEP
+    * `:max_errors` - with `:resync`: the number of errors that are reported. The next error ends the
+      stream with `:too_many_errors`. `:infinity` by default; `HEP.Listener` sets it
+    * `:copy` - `true` (default): a packet is copied if it would otherwise keep a buffer of more than
+      twice its size in memory; `false`: packets are sub-binaries of the input
   """
   @typedoc since: "1.0.0"
   @type option ::
           {:resync, boolean()} | {:max_errors, pos_integer() | :infinity} | {:copy, boolean()}
 
   @typedoc """
-  What is wrong, and where; offsets count from the stream's first byte.
+  An error and its place; offsets count from the stream's first byte.
 
-    * `:not_hep` - no magic where a packet should begin
-    * `{:unframed_version, version}` - a stream that begins like version 1 or 2, which cannot be
-      split
+    * `:not_hep` - no magic where a packet must begin
+    * `{:unframed_version, version}` - the stream begins like version 1 or 2, which have no length
     * `{:invalid_total_length, length}` - a packet whose total length is below 6
-    * `:invalid_gzip` - a gzip member that is broken, or larger than a packet
-    * `{:truncated, bytes}` - a packet that breaks off after so many bytes: the stream ended, or (with
-      `:resync`) another packet begins within
-    * `{:resync, skipped}` - a packet again; so many bytes before it were skipped
+    * `:invalid_gzip` - a gzip member that is corrupt or unpacks to more than a packet
+    * `{:truncated, bytes}` - a packet that ends after this many bytes: the stream ended, or (with
+      `:resync`) another packet begins inside it
+    * `{:resync, skipped}` - the next packet, after this many skipped bytes
     * `{:too_many_errors, count}` - an error after those allowed by `:max_errors`
   """
   @typedoc since: "1.0.0"
@@ -91,8 +90,7 @@ defmodule HEP.Stream do
   defp valid?(_, value), do: is_boolean(value)
 
   @doc """
-  Takes the next bytes of the stream. Returns the packets that are complete now and the errors, both
-  in order.
+  Adds the next bytes of the stream. Returns the completed packets and the errors, both in order.
 
   ## Examples
 
@@ -107,7 +105,7 @@ defmodule HEP.Stream do
   defdelegate feed(stream, bytes), to: :hep_stream
 
   @doc """
-  The errors of a stream that ends here.
+  Returns the errors of a stream that ends here.
 
   ## Examples
 
@@ -120,7 +118,7 @@ defmodule HEP.Stream do
   defdelegate finish(stream), to: :hep_stream
 
   @doc """
-  How many bytes wait for the rest of their packet.
+  Returns the number of buffered bytes.
 
   ## Examples
 
@@ -133,7 +131,7 @@ defmodule HEP.Stream do
   defdelegate buffered(stream), to: :hep_stream
 
   @doc """
-  Says in a sentence what an error means.
+  Describes an error in a sentence.
 
   ## Examples
 

@@ -2,8 +2,8 @@ defmodule HEP.Transform do
   @moduledoc """
   Turns a packet into nested property lists with readable names.
 
-  The generic chunks are transformed by the library, those of a vendor by a module of yours with
-  this behaviour, in packets of version 3:
+  The library transforms the generic chunks. Your modules with this behaviour transform the chunks of a
+  vendor, in packets of version 3:
 
       defmodule MyApp.Vendor do
         @behaviour HEP.Transform
@@ -23,7 +23,7 @@ defmodule HEP.Transform do
       {:ok, state} = HEP.MultiParser.parse(packet)
       HEP.Transform.transform([MyApp.Vendor], state)
 
-  Modules with the Erlang behaviour `:hep_transform` serve as well: the callbacks are the same.
+  Modules with the Erlang behaviour `:hep_transform` work as well: the callbacks are the same.
   """
   @moduledoc since: "1.0.0"
 
@@ -58,9 +58,10 @@ defmodule HEP.Transform do
   @doc """
   Transforms the generic chunks of a parsed or decoded packet, and those of the modules' vendors.
 
-  The packet is what `HEP.MultiParser.parse/1` gives, a `HEP.Packet`, or a record `#hep{}`. The
-  order of the chunks is kept; a decoded packet's are in the order of their ids. A chunk without a
-  module, or answered `:no_call`, is left out. Of several modules for one vendor the first is asked.
+  The packet is the result of `HEP.MultiParser.parse/1`, a `HEP.Packet`, or a record `#hep{}`. Chunks
+  keep their order; those of a decoded packet are ordered by id. A chunk is left out if no module
+  transforms its vendor, or if the module returns `:no_call`. If several modules have the same vendor,
+  the first is called.
 
   ## Examples
 
@@ -84,8 +85,8 @@ defmodule HEP.Transform do
   @doc """
   Parses a packet and transforms its generic chunks, in one step.
 
-  It gives what `transform/1` gives for the packet that `HEP.MultiParser.parse/1` parsed, and is
-  faster: no list of chunks is made in between.
+  Returns the same as `HEP.MultiParser.parse/1` followed by `transform/1`, but is faster: no list of
+  chunks is built in between.
 
   ## Examples
 

@@ -43,7 +43,7 @@ defmodule HEPTest do
           {{:max_inflated, 1.0}, number},
           {{:max_inflated, :infinity}, number}
         ] do
-      message = "invalid value #{inspect(value)} for option #{inspect(name)}, wanted is #{wanted}"
+      message = "invalid value #{inspect(value)} for option #{inspect(name)}, expected #{wanted}"
 
       legal = if name == :capture_id, do: [header_length: :ignore], else: [capture_id: :repair]
 

@@ -233,13 +233,13 @@ sentence_test_() ->
         ?_assertEqual(Sentence, hep:format_error(Reason))
      || {Reason, Sentence} <- [
             {{invalid_hep, foo}, "not a #hep{} record: foo"},
-            {{invalid_field, src_port, 70000}, "src_port cannot be written: 70000"},
-            {{invalid_field, chunks, {0, 15}}, "chunks cannot be written: {0,15}"},
-            {{missing_field, src_ip}, "src_ip is missing: versions 1 and 2 need it"},
-            {{unsupported_field, node_id, 1}, "version 1 has no place for this node_id"},
+            {{invalid_field, src_port, 70000}, "invalid value for src_port: 70000"},
+            {{invalid_field, chunks, {0, 15}}, "invalid value for chunks: {0,15}"},
+            {{missing_field, src_ip}, "src_ip is missing: versions 1 and 2 require it"},
+            {{unsupported_field, node_id, 1}, "version 1 cannot carry this node_id"},
             {{unknown_protocol_family, inet}, "unknown protocol family inet: neither IPv4 nor IPv6"},
             {{unsupported_payload_type, 5}, "payload type 5: versions 1 and 2 carry SIP only"},
-            {{packet_too_large, 65536}, "the packet would have 65536 bytes: 65535 at the most can be sent"}
+            {{packet_too_large, 65536}, "the packet would have 65536 bytes: the limit is 65535"}
         ]
     ].
 

@@ -100,7 +100,7 @@ second_generation({unsupported_payload_type, _} = Reason, _Hep) -> Reason;
 second_generation({packet_too_large, _}, Hep) -> {packet_too_large, Hep};
 second_generation(_, Hep) -> {invalid_hep, Hep}.
 
-words({invalid_field, Field, _}) -> [atom_to_list(Field), "cannot be written"];
+words({invalid_field, Field, _}) -> [atom_to_list(Field), "invalid value"];
 words({missing_field, Field}) -> [atom_to_list(Field), "missing"];
 words({unsupported_field, Field, V}) -> [atom_to_list(Field), "version " ++ integer_to_list(V)];
 words({unknown_protocol_family, _}) -> ["unknown protocol family"];

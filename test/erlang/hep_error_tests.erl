@@ -78,19 +78,19 @@ format_error_of_no_reason_test() ->
 
 wrong_option_test_() ->
     Unknown = ": known are capture_id, header_length, lengths, max_inflated, timestamp and v2_order",
-    Number = ": wanted is an integer from 0 to 18446744073709551615",
+    Number = ": expected an integer from 0 to 18446744073709551615",
     [
         {lists:flatten(io_lib:format("~p", [Options])),
             ?_assertEqual({#{2 => Expected}, Expected}, badarg(<<>>, Options))}
      || {Options, Expected} <- [
-            {#{header_length => lax}, "the option header_length is lax: wanted is strict or ignore"},
-            {#{header_length => <<"strict">>}, "the option header_length is <<\"strict\">>: wanted is strict or ignore"},
-            {#{header_length => undefined}, "the option header_length is undefined: wanted is strict or ignore"},
-            {#{v2_order => native}, "the option v2_order is native: wanted is auto, big or little"},
-            {#{v2_order => 1}, "the option v2_order is 1: wanted is auto, big or little"},
-            {#{capture_id => shift}, "the option capture_id is shift: wanted is keep or repair"},
-            {#{timestamp => true}, "the option timestamp is true: wanted is repair or keep"},
-            {#{lengths => x}, "the option lengths is x: wanted is strict or lenient"},
+            {#{header_length => lax}, "the option header_length is lax: expected strict or ignore"},
+            {#{header_length => <<"strict">>}, "the option header_length is <<\"strict\">>: expected strict or ignore"},
+            {#{header_length => undefined}, "the option header_length is undefined: expected strict or ignore"},
+            {#{v2_order => native}, "the option v2_order is native: expected auto, big or little"},
+            {#{v2_order => 1}, "the option v2_order is 1: expected auto, big or little"},
+            {#{capture_id => shift}, "the option capture_id is shift: expected keep or repair"},
+            {#{timestamp => true}, "the option timestamp is true: expected repair or keep"},
+            {#{lengths => x}, "the option lengths is x: expected strict or lenient"},
             {#{max_inflated => -1}, "the option max_inflated is -1" ++ Number},
             {#{max_inflated => 1 bsl 64}, "the option max_inflated is 18446744073709551616" ++ Number},
             {#{max_inflated => 1.0}, "the option max_inflated is 1.0" ++ Number},
@@ -100,7 +100,7 @@ wrong_option_test_() ->
             {#{"header_length" => strict}, "unknown option \"header_length\"" ++ Unknown},
             {#{1 => 2}, "unknown option 1" ++ Unknown},
             {#{{} => {}}, "unknown option {}" ++ Unknown},
-            {#{header_length => ignore, v2_order => middle}, "the option v2_order is middle: wanted is auto, big or little"}
+            {#{header_length => ignore, v2_order => middle}, "the option v2_order is middle: expected auto, big or little"}
         ]
     ].
 
@@ -155,7 +155,7 @@ named_function_test_() ->
 
 address_as_text_test() ->
     {error, Reason} = hep:encode((hep:new())#hep{src_ip = "192.0.2.1"}),
-    ?assertEqual("src_ip cannot be written: \"192.0.2.1\" is not a tuple, such as {192,0,2,1}", hep:format_error(Reason)).
+    ?assertEqual("invalid value for src_ip: \"192.0.2.1\" is not a tuple such as {192,0,2,1}", hep:format_error(Reason)).
 
 %% What the shell shows of it.
 the_shell_explains_a_badarg_test() ->

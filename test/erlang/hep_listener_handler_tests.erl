@@ -5,7 +5,7 @@
 
 -import(hep_net, [listening/2, until/1, until/2, packet/1, number/1]).
 
-%% How many messages may wait in the process that is the handler.
+%% How many messages may wait in a handler process.
 -define(WAITING, 1000).
 
 %%% Kinds
@@ -94,7 +94,7 @@ format_error_test_() ->
     [
         {Sentence, ?_assertEqual(Sentence, hep_handler:format_error(Reason))}
      || {Reason, Sentence} <- [
-            {unauthenticated, "none of the authenticate keys"},
+            {unauthenticated, "no valid authenticate key"},
             {{stream, {35, {truncated, 4}}}, "offset 35: the packet breaks off after 4 bytes"},
             {{stream, {0, not_hep}}, "offset 0: " ++ hep:format_error(not_hep)},
             {{invalid_total_length, 5}, hep:format_error({invalid_total_length, 5})}

@@ -114,19 +114,19 @@ format_error_test_() ->
     [
         {Sentence, ?_assertEqual(Sentence, hep_listener:format_error(Error))}
      || {Error, Sentence} <- [
-            {{bad_option, {port, 70000}}, "the option port is 70000: wanted is an integer from 0 to 65535"},
+            {{bad_option, {port, 70000}}, "the option port is 70000: expected an integer from 0 to 65535"},
             {{bad_option, {prot, 9060}}, "unknown option prot"},
             {{bad_option, {handler, missing}},
                 "the option handler is missing: a module with init/1 and handle_packets/2, {Module, Argument}, "
                 "a function of one argument or a local pid"},
             {{bad_option, {auth_keys, ["secret"]}},
-                "the option auth_keys is wrong: wanted is a list of binaries that are not empty, or a function that returns it"},
-            {{bad_option, []}, "the options are []: wanted is a map (in Elixir, a keyword list)"},
+                "the option auth_keys is wrong: expected a list of binaries that are not empty, or a function that returns it"},
+            {{bad_option, []}, "the options are []: expected a map (in Elixir, a keyword list)"},
             {{cannot_start, ssl, nowhere},
                 "the application ssl, which auth_keys and TLS need, cannot be started: nowhere"},
             {{listen, udp, eaddrinuse}, "the udp port cannot be opened: address already in use (eaddrinuse)"},
             {{listen, tls, unheard_of}, "the tls port cannot be opened: unheard_of"},
-            {{handler, noproc}, "the process that is the handler has ended"},
+            {{handler, noproc}, "the handler process has ended"},
             {{handler, broken}, "the handler did not start: broken"}
         ]
     ] ++ [?_assertError(badarg, hep_listener:format_error(nothing))].

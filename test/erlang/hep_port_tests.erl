@@ -412,11 +412,11 @@ format_error_test_() ->
     [
         ?_assertEqual(Text, hep_port:format_error(Error))
      || {Error, Text} <- [
-            {{bad_option, {timeout, 0}}, "the option timeout is 0: wanted is milliseconds, at least 1"},
+            {{bad_option, {timeout, 0}}, "the option timeout is 0: expected milliseconds, at least 1"},
             {{bad_option, {no_such, 1}}, "unknown option no_such"},
-            {{bad_option, []}, "the options are []: wanted is a map (in Elixir, a keyword list)"},
+            {{bad_option, []}, "the options are []: expected a map (in Elixir, a keyword list)"},
             {timeout, "the program did not answer in time"},
-            {{too_large, 7}, "the request or its answer has 7 bytes or more: max_frame allows fewer"},
-            {{truncated, 4}, "truncated: the packet ends at byte 4, before its header or its total length does"}
+            {{too_large, 7}, "the request or its answer has 7 bytes or more, which exceeds max_frame"},
+            {{truncated, 4}, "truncated: the packet ends at byte 4, before the end of its header or its total length"}
         ]
     ] ++ [?_assertError(badarg, hep_port:format_error(no_reason))].

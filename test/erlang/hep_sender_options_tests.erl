@@ -177,15 +177,15 @@ format_error_test_() ->
     [
         ?_assertEqual(Text, hep_sender:format_error(Error))
      || {Error, Text} <- [
-            {{bad_option, {transport, sctp}}, "the option transport is sctp: wanted is udp, tcp or tls"},
+            {{bad_option, {transport, sctp}}, "the option transport is sctp: expected udp, tcp or tls"},
             {{bad_option, {targets, undefined}},
                 "the option targets is missing: a list of {Host, Port}, at least one: the host as a name or an address"},
-            {{bad_option, {auth_key, "secret"}}, "the option auth_key is wrong: wanted is a binary that is not empty"},
+            {{bad_option, {auth_key, "secret"}}, "the option auth_key is wrong: expected a binary that is not empty"},
             {{bad_option, {no_such, 1}}, "unknown option no_such"},
-            {{bad_option, []}, "the options are []: wanted is a map (in Elixir, a keyword list)"},
+            {{bad_option, []}, "the options are []: expected a map (in Elixir, a keyword list)"},
             {no_cacerts,
-                "there are no trusted certificates: wanted is cacerts or cacertfile among the options tls, or verify_none"},
-            {not_running, "there is no such sender on this node"}
+                "no trusted certificates: expected cacerts, cacertfile or verify_none in the option tls"},
+            {not_running, "no such sender runs on this node"}
         ]
     ] ++ [?_assertError(badarg, hep_sender:format_error(no_reason))].
 

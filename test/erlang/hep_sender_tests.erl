@@ -491,8 +491,8 @@ queue_test() ->
     ?assertMatch({[{20, b}, {30, c}], _}, hep_sender_queue:batch(50, Rest)),
     ?assertEqual({[], New}, hep_sender_queue:batch(1, New)),
     %% What comes back is the oldest again.
-    {{0, 0}, Whole} = hep_sender_queue:back([{10, a}], Rest),
+    {{0, 0}, Whole} = hep_sender_queue:put_back([{10, a}], Rest),
     ?assertMatch({[{10, a}, {20, b}, {30, c}], _}, hep_sender_queue:batch(1000, Whole)),
     {{0, 0}, Later} = hep_sender_queue:in([{1, d}], Rest),
-    {{1, 10}, Kept} = hep_sender_queue:back([{10, a}], Later),
+    {{1, 10}, Kept} = hep_sender_queue:put_back([{10, a}], Later),
     ?assertMatch({[{20, b}, {30, c}, {1, d}], _}, hep_sender_queue:batch(1000, Kept)).

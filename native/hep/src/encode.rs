@@ -91,10 +91,10 @@ pub enum Field {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EncodeError {
     /// Versions 1 and 2 need the field.
-    #[error("{0:?} is missing: versions 1 and 2 need it")]
+    #[error("{0:?} is missing: versions 1 and 2 require it")]
     Missing(Field),
     /// The version has no place for the field's value.
-    #[error("the version has no place for {0:?}")]
+    #[error("the version cannot carry {0:?}")]
     Unsupported(Field),
     /// Versions 1 and 2 carry SIP only.
     #[error("payload type {0}: versions 1 and 2 carry SIP only")]

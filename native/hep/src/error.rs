@@ -13,7 +13,7 @@ pub enum DecodeError {
     #[error("not a HEP packet: it begins with neither 1, 2, HEP3 nor EEP3")]
     NotHep,
     /// The input ends at `offset`, inside a header or before the total length of a version 3 packet.
-    #[error("truncated: the packet ends at byte {offset}, before its header or its total length does")]
+    #[error("truncated: the packet ends at byte {offset}, before the end of its header or its total length")]
     Truncated {
         /// The number of bytes there are.
         offset: usize,
@@ -31,13 +31,13 @@ pub enum DecodeError {
         length: u8,
     },
     /// Version 3: the total length (byte 4) is below 6.
-    #[error("invalid total length {length} at byte 4: at least 6 is needed")]
+    #[error("invalid total length {length} at byte 4: the minimum is 6")]
     InvalidTotalLength {
         /// The length found.
         length: u16,
     },
     /// Version 3: fewer than 6 bytes are left at `offset`, too few for a chunk's header.
-    #[error("truncated chunk at byte {offset}: fewer than 6 bytes are left of the total length")]
+    #[error("truncated chunk at byte {offset}: fewer than 6 bytes left of the total length")]
     TruncatedChunk {
         /// Where the chunk begins.
         offset: usize,
@@ -66,6 +66,6 @@ pub enum DecodeError {
         length: usize,
     },
     /// The input is a packet in gzip that cannot be unpacked.
-    #[error("invalid gzip around the packet: {0}")]
+    #[error("invalid gzip packet: {0}")]
     InvalidGzip(GzipError),
 }

@@ -35,8 +35,8 @@ impl<'a> Frame<'a> {
     pub(crate) fn read(input: &'a [u8]) -> Result<Self, DecodeError> {
         let truncated = DecodeError::Truncated { offset: input.len() };
         let Ok((rest, _magic)) = magic(input) else {
-            let begun = MAGIC.starts_with(input) || EEP_MAGIC.starts_with(input);
-            return Err(if begun && !input.is_empty() { truncated } else { DecodeError::NotHep });
+            let is_prefix = MAGIC.starts_with(input) || EEP_MAGIC.starts_with(input);
+            return Err(if is_prefix && !input.is_empty() { truncated } else { DecodeError::NotHep });
         };
         let (rest, length) = be_u16::<_, ()>(rest).map_err(|_| truncated)?;
         let size = length.checked_sub(HEADER).ok_or(DecodeError::InvalidTotalLength { length })?;

@@ -33,13 +33,13 @@ pub const MAX_PACKET: usize = u16::MAX as usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GzipError {
     /// It ends before its checksum does.
-    #[error("it is truncated")]
+    #[error("truncated")]
     Truncated,
     /// Its header, its data or its checksum is wrong.
-    #[error("it is corrupt")]
+    #[error("corrupt")]
     Corrupt,
     /// It unpacks to more bytes than its limit.
-    #[error("it inflates beyond the limit")]
+    #[error("inflates beyond the limit")]
     TooLarge,
 }
 

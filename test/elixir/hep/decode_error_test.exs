@@ -15,7 +15,7 @@ defmodule HEP.DecodeErrorTest do
           {{:invalid_chunk, 0, 7, 1, <<1>>}, "chunk 0x0007 of vendor 0 (1 bytes)"},
           {{:invalid_json, 3, 14, "unknown field `ä`"}, "unknown field `ä` at line 3, column 14"},
           {{:stream, {35, {:resync, 2}}}, "offset 35: 2 bytes were skipped"},
-          {:unauthenticated, "none of the authenticate keys"}
+          {:unauthenticated, "no valid authenticate key"}
         ] do
       text = Exception.message(%HEP.DecodeError{reason: reason})
       assert String.valid?(text)

@@ -236,7 +236,7 @@ defmodule HEP.EncodeTest do
             {{:auth_key, <<1::7>>}, "a binary"}
           ] do
         message =
-          "invalid value #{inspect(value)} for option #{inspect(name)}, wanted is #{wanted}"
+          "invalid value #{inspect(value)} for option #{inspect(name)}, expected #{wanted}"
 
         legal = if name == :compress, do: [auth_key: "secret"], else: [compress: :gzip]
 

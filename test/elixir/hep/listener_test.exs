@@ -210,7 +210,7 @@ defmodule HEP.ListenerTest do
     {listener, send} = udp([handler: self(), auth_keys: ["secret"]] ++ options)
     send.(@v3)
     assert_receive {:hep_error, ^listener, %DecodeError{reason: :unauthenticated} = error, _}
-    assert Exception.message(error) == "none of the authenticate keys"
+    assert Exception.message(error) == "no valid authenticate key"
 
     send.(HEP.encode!(%Packet{payload: "ping"}, auth_key: "secret"))
     assert_receive {:hep_packets, ^listener, [{%Packet{payload: "ping"}, _}]}

@@ -184,14 +184,14 @@ impl Parts<'_> {
         let since_epoch = match (self.timestamp, self.microseconds) {
             (Some((value, instant)), within) => Some(since_epoch(value, instant, within)?),
             (None, Some((value, _))) => {
-                return Err(value.wrong("there is no timestamp to add the microseconds to"));
+                return Err(value.wrong("timestampUSecs without a timestamp"));
             }
             (None, None) => None,
         };
         if let Some((value, [seconds, microseconds])) = self.raw_timestamp {
             let raw = i64::from(seconds).saturating_mul(SECOND.into()).saturating_add(microseconds.into());
             if since_epoch != Some(raw) {
-                return Err(value.wrong("timestamp and timestampUSecs tell another time"));
+                return Err(value.wrong("timestamp and timestampUSecs contradict this time"));
             }
             return Ok(Some(Timestamp { seconds, microseconds }));
         }
@@ -217,7 +217,7 @@ fn since_epoch(
     let (milliseconds, finer) =
         (instant.as_nanosecond().div_euclid(NANOSECONDS), instant.as_nanosecond().rem_euclid(NANOSECONDS));
     if finer != 0 && finer != i128::from(within).saturating_mul(1000) {
-        return Err(value.wrong("the timestamp is finer than milliseconds"));
+        return Err(value.wrong("the timestamp has digits beyond milliseconds"));
     }
     let milliseconds = i64::try_from(milliseconds).unwrap_or(i64::MAX);
     Ok(milliseconds.saturating_mul(MILLISECOND.into()).saturating_add(within))
