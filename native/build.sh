@@ -25,7 +25,7 @@ check_rust() {
 }
 
 # What priv/ was built from: a checksum of the sources, and one of the settings. Cargo's own check would need Rust,
-# the crates and a folder that can be written to.
+# the crates and a writable folder.
 sources() {
     find native Cargo.toml Cargo.lock .cargo \
         \( -name target -o -name tests -o -name benches -o -name examples -o -name fuzz \) -prune \

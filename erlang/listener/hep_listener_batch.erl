@@ -92,12 +92,15 @@ meta(Source, Size, #batch{time = Time, meta = Meta}) ->
 
 %%% Adding
 
-%% The largest unpacked gzip member, and the total for the members of a datagram: SIP takes a third of its size in gzip.
+%% @doc Adds all packets of a datagram to the batch, in order. Counts trailing bytes that are not a packet.
+%%
+%% A gzip member inside a member is never unpacked, and the members of a datagram are only unpacked up to `?UNPACKED'
+%% bytes in total: a datagram of 600 bytes could unpack to terabytes.
 -spec datagram(binary(), source(), batch()) -> batch().
 datagram(Bytes, Source, Batch) ->
     datagram(Bytes, ?UNPACKED, Source, Batch).
 
-%% So many bytes may still be unpacked.
+%% `Left' bytes may still be unpacked.
 datagram(<<16#1f, 16#8b, _/binary>> = Bytes, Left, Source, Batch) ->
     Ready = unpacking(?MEMBER, Batch),
     case hep_nif:unpack(Bytes) of
@@ -118,7 +121,15 @@ datagram(<<16#1f, 16#8b, _/binary>> = Bytes, Left, Source, Batch) ->
 datagram(Bytes, Left, Source, Batch) ->
     packets(Bytes, byte_size(Bytes), Left, Source, Batch).
 
-%% The largest unpacked gzip member, and the total for the members of a datagram: SIP takes a third of its size in gzip.
+%% Only version 3 states its length.
+packets(<<Magic:4/binary, Length:16, _/binary>> = Bytes, Received, Left, Source, Batch) when
+    (Magic =:= <<"HEP3">> orelse Magic =:= <<"EEP3">>), Length >= 6, Length < byte_size(Bytes)
+->
+    <<Packet:Length/binary, Rest/binary>> = Bytes,
+    case is_packet(Rest, Left) of
+        true -> datagram(Rest, Left, Source, one(Packet, Length, Source, Batch));
+        %% Decoding ignores these bytes, unless it is lenient about lengths.
+        false -> trailing(byte_size(Rest), Source, one(Bytes, Received, Source, Batch))
     end;
 packets(Bytes, Received, _, Source, Batch) ->
     one(Bytes, Received, Source, Batch).
@@ -136,12 +147,12 @@ trailing(Bytes, Source, #batch{shared = #{counters := Counters} = Shared} = Batc
     event(trailing, #{bytes => Bytes}, #{source => Source}, Shared),
     Batch.
 
-%% The largest unpacked gzip member, and the total for the members of a datagram: SIP takes a third of its size in gzip.
+%% @doc Adds a packet of a stream to the batch. A gzip member may hold several.
 -spec packet(binary(), source(), batch()) -> batch().
 packet(Bytes, Source, Batch) ->
     packets(Bytes, byte_size(Bytes), 0, Source, Batch).
 
-%% The key is compared before anything in the packet is inflated.
+%% The key is checked before anything in the packet is inflated.
 one(Bytes, Size, Source, #batch{shared = Shared} = Batch) ->
     case hep_listener_view:glance(Bytes, Shared) of
         {ok, Glance} ->

@@ -1,17 +1,17 @@
-//! The clock that the codec asks.
+//! The clock of the codec.
 
 use crate::types::Timestamp;
 
-/// A clock. Any function that gives the time is one.
+/// A clock. Any function that returns the time can be used.
 ///
-/// Decoding asks for the time of a version 1 packet, which carries none, and where a sender's time can be read in two
-/// ways: at most once per packet. Encoding asks where the packet has no time.
+/// Decoding reads it, at most once per packet, for packets of version 1, which carry no time, and if a sender's time is
+/// ambiguous. Encoding reads it if the packet has no time.
 pub trait Clock {
     /// The time.
     fn now(&self) -> Timestamp;
 
-    /// Seconds that the clock has already reached, where they are cheaper to get than [`now`](Self::now): what lies
-    /// before them is not ahead, and the time is not asked for. 0 is always right.
+    /// Seconds that the clock has already reached, if they are cheaper to get than [`now`](Self::now): an earlier time
+    /// is not ahead of the clock, so `now` is not called. 0 is always correct.
     fn reached(&self) -> u32 {
         0
     }

@@ -29,10 +29,10 @@ pub enum V2Style {
     Forks,
 }
 
-/// How the payload of version 3 is packed.
+/// The compression of version 3's payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compress {
-    /// Not at all: chunk 0x0f.
+    /// None: chunk 0x0f.
     #[default]
     None,
     /// zlib, chunk 0x10.
@@ -46,20 +46,20 @@ pub enum Compress {
 pub struct EncodeOptions<'a> {
     /// How version 2 is written.
     pub v2_style: V2Style,
-    /// How the payload of version 3 is packed.
+    /// The compression of version 3's payload.
     pub compress: Compress,
     /// The authenticate key of version 3, in place of the packet's.
     pub auth_key: Option<&'a [u8]>,
 }
 
-/// A written packet in three parts, to be sent one behind the other. The payload is the packet's own.
+/// An encoded packet in three consecutive parts. The payload is borrowed from the packet.
 #[derive(Clone, Debug, Default)]
 pub struct Encoded<'a> {
-    /// All that stands before the payload.
+    /// Everything before the payload.
     pub header: Header,
-    /// The payload, compressed where that was asked for.
+    /// The payload, compressed if requested.
     pub payload: Cow<'a, [u8]>,
-    /// All that stands behind it: the vendors' chunks.
+    /// Everything after the payload: the vendors' chunks.
     pub trailer: Vec<u8>,
 }
 
@@ -87,13 +87,13 @@ pub enum Field {
     Compress,
 }
 
-/// Why a packet cannot be written.
+/// Why a packet cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EncodeError {
-    /// Versions 1 and 2 need the field.
+    /// Versions 1 and 2 require the field.
     #[error("{0:?} is missing: versions 1 and 2 require it")]
     Missing(Field),
-    /// The version has no place for the field's value.
+    /// The version cannot carry the field's value.
     #[error("the version cannot carry {0:?}")]
     Unsupported(Field),
     /// Versions 1 and 2 carry SIP only.
@@ -102,28 +102,28 @@ pub enum EncodeError {
     /// The address is not of the packet's protocol family.
     #[error("{0:?} is not of the packet's protocol family")]
     WrongFamily(Field),
-    /// A chunk among `chunks` has a field of its own.
-    #[error("chunk {id:#06x} of vendor {vendor} has a field of its own")]
+    /// A chunk in `chunks` belongs in a field.
+    #[error("chunk {id:#06x} of vendor {vendor} belongs in a field")]
     InvalidChunk {
         /// The chunk's vendor id.
         vendor: u16,
         /// The chunk's id.
         id: u16,
     },
-    /// The packet would be larger than its length can say.
+    /// The packet would exceed the maximum of its length field.
     #[error("the packet would have {size} bytes, more than 65535")]
     TooLarge {
-        /// How large it would be at the least.
+        /// Its minimum size.
         size: usize,
     },
 }
 
-/// Writes a packet: its header, its own payload, and what stands behind it.
+/// Encodes a packet: its header, its payload, and the chunks after it.
 ///
-/// The clock is asked for the time where the packet has none.
+/// The clock supplies the time if the packet has none.
 ///
 /// # Errors
-/// [`EncodeError`] names the field that cannot be written.
+/// [`EncodeError`] names the invalid field.
 pub fn encode<'a>(
     packet: &'a Packet<'_>,
     options: &EncodeOptions<'_>,
@@ -134,10 +134,10 @@ pub fn encode<'a>(
     Ok(encoded)
 }
 
-/// As [`encode()`], into an [`Encoded`] of the caller's, so that nothing is moved once it is written.
+/// Like [`encode()`], but writes into the caller's [`Encoded`], so that nothing is moved afterwards.
 ///
 /// # Errors
-/// [`EncodeError`] names the field that cannot be written; what has been written until then means nothing.
+/// [`EncodeError`] names the invalid field; the contents of `Encoded` are then meaningless.
 #[inline]
 pub fn encode_into<'a>(
     encoded: &mut Encoded<'a>,
@@ -158,7 +158,7 @@ pub fn encode_into<'a>(
     }
 }
 
-/// The length of the whole packet, as version 3 states it.
+/// The total length of a packet of version 3.
 #[inline]
 fn total(encoded: &Encoded<'_>) -> Result<u16, EncodeError> {
     let sizes = [encoded.header.len(), encoded.payload.len(), encoded.trailer.len()];
@@ -166,10 +166,10 @@ fn total(encoded: &Encoded<'_>) -> Result<u16, EncodeError> {
     u16::try_from(size).map_err(|_| EncodeError::TooLarge { size })
 }
 
-/// The packet's family, which its addresses must be of.
+/// The packet's family, to which its addresses must belong.
 ///
-/// Version 3 has chunks of its own for either direction: where the packet says what the source's family is, as a
-/// decoded packet does, the destination may be of the other one.
+/// Version 3 has separate chunks for the two addresses: if the packet states the source's family, as a
+/// decoded packet does, the destination may have the other one.
 fn family(packet: &Packet<'_>) -> Result<Option<Family>, EncodeError> {
     let family = packet.family.or_else(|| packet.src_ip.or(packet.dst_ip).map(Family::of));
     let is_mixed = packet.version == Version::V3 && packet.family.is_some() && packet.src_ip.is_some();
@@ -183,7 +183,7 @@ fn family(packet: &Packet<'_>) -> Result<Option<Family>, EncodeError> {
     }
 }
 
-/// Versions 1 and 2. The addresses are of one family.
+/// Versions 1 and 2. Both addresses have the same family.
 fn fixed(
     header: &mut Header,
     packet: &Packet<'_>,
@@ -232,7 +232,7 @@ fn fixed(
         }
     }
     if let Some(id) = id {
-        // A decoder takes the header length of version 1 for little-endian if the microseconds do not tell.
+        // With the header length of version 1, a decoder assumes little-endian if the microseconds do not decide.
         let is_ambiguous = options.v2_style == V2Style::Forks;
         let time = if is_ambiguous {
             quirks::carried_over(timestamp)
@@ -269,7 +269,7 @@ fn framed(
     fit(&chunks)?;
     let mut payload_id = GenericChunk::Payload;
     if packet.payload.is_compressed() {
-        // As it came: `Packet::inflate` was not called.
+        // Still compressed: `Packet::inflate` was not called.
         payload_id = GenericChunk::CompressedPayload;
     } else if let Some(smaller) = pack(packet.payload.as_bytes(), options.compress) {
         payload_id = GenericChunk::CompressedPayload;
@@ -279,8 +279,8 @@ fn framed(
     let payload = chunk_header(0, payload_id.into(), chunk_length(&encoded.payload));
     let head = Head { packet, family, timestamp, chunks: &chunks, payload };
     let vendors = match packet {
-        // What nearly every packet has. The other branch would write the same: in this one the compiler sees where
-        // each byte comes to stand.
+        // The fields of nearly every packet. The other branch would write the same bytes; in this one the compiler
+        // knows the position of each byte.
         Packet {
             protocol: Some(..=0xff),
             src_ip: Some(IpAddr::V4(_)),
@@ -303,7 +303,7 @@ fn framed(
     Ok(())
 }
 
-/// The packet's `chunks` as they are written: generic ones in the order of their ids, then vendors'.
+/// The packet's `chunks` in the order of writing: generic ones by id, then vendors'.
 fn in_order<'p>(
     packet: &'p Packet<'_>,
     auth_key: Option<&'p [u8]>,
@@ -318,7 +318,7 @@ fn in_order<'p>(
     Ok(Cow::Owned(ordered(packet, auth_key)))
 }
 
-/// The packet's chunks in order, with the key in place of the packet's own.
+/// The packet's chunks in order, with the option's key in place of the packet's.
 #[inline(never)]
 fn ordered<'p>(packet: &'p Packet<'_>, auth_key: Option<&'p [u8]>) -> Vec<Chunk<'p>> {
     let key = auth_key.map(|value| Chunk { vendor: 0, id: GenericChunk::AuthKey.into(), value });
@@ -329,35 +329,35 @@ fn ordered<'p>(packet: &'p Packet<'_>, auth_key: Option<&'p [u8]>) -> Vec<Chunk<
     ordered
 }
 
-/// Whether it is a vendor's, and its id where it is not.
+/// Whether the chunk is a vendor's, and otherwise its id.
 #[inline]
 const fn place(chunk: &Chunk<'_>) -> (bool, u16) {
     if chunk.vendor == 0 { (false, chunk.id) } else { (true, 0) }
 }
 
-/// What a header of version 3 is made of.
+/// The contents of a version 3 header.
 #[derive(Clone, Copy)]
 struct Head<'c, 'p> {
     packet: &'c Packet<'p>,
     family: Option<Family>,
     timestamp: Timestamp,
-    /// In order.
+    /// In the order of writing.
     chunks: &'c [Chunk<'c>],
     /// The header of the payload's chunk.
     payload: [u8; 6],
 }
 
 impl<'c> Head<'c, '_> {
-    /// Writes the header, all bytes up to the payload, and returns the vendors' chunks.
+    /// Writes the header, up to the payload, and returns the vendors' chunks.
     #[expect(clippy::inline_always, reason = "what there is to write is known where it is called")]
     #[inline(always)]
     fn write(self, header: &mut Header) -> &'c [Chunk<'c>] {
         let Self { packet, family, timestamp, chunks, payload } = self;
-        // Looked up before anything is written, so that the compiler still knows what the caller saw of it.
+        // Read before anything is written, while the compiler still knows the caller's values.
         let next = first_id(chunks);
         let mut chunk_writer = ChunkWriter { writer: header.writer(), others: chunks, next };
         chunk_writer.writer.put(*MAGIC);
-        // The total length, which is put in at the end.
+        // The total length, which is filled in at the end.
         chunk_writer.writer.put([0, 0]);
         if let Some(family) = family {
             chunk_writer.field(GenericChunk::ProtocolFamily, [family.number()]);
@@ -365,7 +365,7 @@ impl<'c> Head<'c, '_> {
         if let Some(protocol) = packet.protocol {
             match u8::try_from(protocol) {
                 Ok(protocol) => chunk_writer.field(GenericChunk::Protocol, [protocol]),
-                // Rule Q4: there are senders of two bytes.
+                // Rule Q4: some senders write two bytes.
                 Err(_) => chunk_writer.field(GenericChunk::Protocol, protocol.to_be_bytes()),
             }
         }
@@ -400,21 +400,21 @@ impl<'c> Head<'c, '_> {
         others
     }
 
-    /// As [`write`](Self::write), out of line: for the rarer packets.
+    /// Like [`write`](Self::write), but not inlined: for the rarer packets.
     #[inline(never)]
     fn write_any(self, header: &mut Header) -> &'c [Chunk<'c>] {
         self.write(header)
     }
 }
 
-/// Writes generic chunks in the order of their ids: those of fields, and between them the packet's other ones.
+/// Writes generic chunks in the order of their ids: those of fields, merged with the packet's other ones.
 ///
-/// Only inlined functions take it as a whole, so that it stays in registers.
+/// Only inlined functions take it by value, so that it stays in registers.
 struct ChunkWriter<'h, 'c> {
     writer: Writer<'h>,
-    /// Those not yet written.
+    /// The chunks not yet written.
     others: &'c [Chunk<'c>],
-    /// The id of the first of them; beyond all ids when there is no generic one.
+    /// The id of the first of them; above all ids if none is generic.
     next: u32,
 }
 
@@ -428,7 +428,7 @@ impl ChunkWriter<'_, '_> {
         self.writer.put(value);
     }
 
-    /// Writes those with a lower id.
+    /// Writes the chunks with a lower id.
     #[inline]
     fn others_below(&mut self, limit: u32) {
         if self.next < limit {

@@ -12,10 +12,10 @@ pub enum DecodeError {
     /// The input begins with neither 1, 2, `HEP3` nor `EEP3`.
     #[error("not a HEP packet: it begins with neither 1, 2, HEP3 nor EEP3")]
     NotHep,
-    /// The input ends at `offset`, inside a header or before the total length of a version 3 packet.
+    /// The input ends at `offset`, inside a header or before the total length of a version 3 packet is reached.
     #[error("truncated: the packet ends at byte {offset}, before the end of its header or its total length")]
     Truncated {
-        /// The number of bytes there are.
+        /// The number of bytes.
         offset: usize,
     },
     /// Version 1 or 2: the protocol family (byte 2) is neither IPv4 nor IPv6.
@@ -24,7 +24,7 @@ pub enum DecodeError {
         /// The number found.
         family: u8,
     },
-    /// Version 1 or 2: the header length (byte 1) is none that a sender writes.
+    /// Version 1 or 2: no known sender writes this header length (byte 1).
     #[error("invalid header length {length} at byte 1")]
     InvalidHeaderLength {
         /// The length found.
@@ -52,8 +52,8 @@ pub enum DecodeError {
         /// The length found.
         length: u16,
     },
-    /// Version 3: the value of a chunk with a field of its own has the wrong width or cannot be taken (an unknown
-    /// protocol family, a compressed payload that is broken or inflates beyond the limit).
+    /// Version 3: the value of a known field's chunk has the wrong width or is invalid (an unknown
+    /// protocol family, or a compressed payload that is corrupt or inflates beyond the limit).
     #[error("invalid value of chunk {id:#06x} of vendor {vendor}: {length} bytes at byte {offset}")]
     InvalidChunk {
         /// The chunk's vendor id.

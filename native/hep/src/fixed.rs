@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::quirks::{self, ByteOrder};
 use crate::types::{Family, Timestamp, Version};
 
-/// A packet of version 1 or 2, taken apart.
+/// The parts of a version 1 or 2 packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FixedPacket<'a> {
     pub(crate) version: Version,
@@ -24,22 +24,22 @@ pub(crate) struct FixedPacket<'a> {
     pub(crate) dst_ip: &'a [u8],
     /// Version 2 only.
     pub(crate) time: Option<TimeHeader>,
-    /// All that follows the header.
+    /// Everything after the header.
     pub(crate) payload: &'a [u8],
 }
 
-/// The time header of version 2, in the byte order that was found.
+/// The time header of version 2, in the detected byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeHeader {
     pub(crate) timestamp: Timestamp,
     pub(crate) capture_id: u16,
 }
 
-/// Errors of the byte parsers say nothing: what they mean is known where they are called.
+/// The byte parsers' errors carry no information: their callers know the meaning.
 type Bytes<'a, Output> = Result<(&'a [u8], Output), nom::Err<()>>;
 
 impl<'a> FixedPacket<'a> {
-    /// Takes a packet of `version` apart; `input` begins with the version's byte.
+    /// Splits a packet of `version` into its parts; `input` begins with the version byte.
     #[inline]
     pub(crate) fn read(
         version: Version,

@@ -10,7 +10,7 @@ use nom::{IResult, Parser};
 use crate::error::DecodeError;
 use crate::registry::{EEP_MAGIC, GenericChunk, MAGIC};
 
-/// The length of the frame's header, and of a chunk's.
+/// The length of a frame's header, and of a chunk's header.
 pub(crate) const HEADER: u16 = 6;
 
 /// One chunk, borrowed from the packet.
@@ -18,20 +18,20 @@ pub(crate) const HEADER: u16 = 6;
 pub struct Chunk<'a> {
     /// Vendor id; 0 is generic.
     pub vendor: u16,
-    /// Chunk id, within the vendor's.
+    /// Chunk id, per vendor.
     pub id: u16,
     /// The value, without the chunk's header.
     pub value: &'a [u8],
 }
 
-/// A frame of version 3 whose total length holds.
+/// A frame of version 3 with a valid total length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
     chunks: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
-    /// Reads magic and total length. Bytes behind the total length are left alone.
+    /// Reads magic and total length. Ignores bytes after the total length.
     pub(crate) fn read(input: &'a [u8]) -> Result<Self, DecodeError> {
         let truncated = DecodeError::Truncated { offset: input.len() };
         let Ok((rest, _magic)) = magic(input) else {
@@ -62,7 +62,7 @@ impl FrameChunks<'_> {
         self.size.saturating_sub(self.rest.len()).saturating_add(HEADER.into())
     }
 
-    /// Where the value of the chunk begins that came last.
+    /// The offset of the last chunk's value.
     pub(crate) fn offset_of_value(&self, chunk: &Chunk<'_>) -> usize {
         self.offset().saturating_sub(chunk.value.len())
     }
@@ -87,7 +87,7 @@ impl<'a> Iterator for FrameChunks<'a> {
 }
 
 impl FrameChunks<'_> {
-    /// Ends the chunks, and says what is wrong with the one at hand.
+    /// Ends the iteration with the error of the current chunk.
     #[cold]
     fn refuse(&mut self) -> DecodeError {
         let offset = self.offset();
@@ -100,11 +100,11 @@ impl FrameChunks<'_> {
 
 impl FusedIterator for FrameChunks<'_> {}
 
-/// The chunks of a frame whose lengths do not hold, as far as they came, each with the offset of its value.
+/// The chunks of a frame with wrong lengths, as far as they can be read, each with the offset of its value.
 ///
-/// A chunk that reaches beyond the total length is whole where the datagram has all of it (siphon-sip counts its total
-/// 24 bytes short), and so are those behind it. A payload beyond that is cut (sofia-sip, sipsorcery); any other chunk,
-/// and one with a length below 6, ends the frame.
+/// A chunk beyond the total length is complete if the datagram contains all of it (siphon-sip states a total that is
+/// 24 bytes short), and so are the chunks after it. A payload beyond the datagram is truncated (sofia-sip, sipsorcery).
+/// Any other chunk beyond it, and a chunk with a length below 6, ends the frame.
 pub(crate) struct CutChunks<'a> {
     input: &'a [u8],
     /// Where the next chunk begins.
@@ -122,7 +122,7 @@ impl<'a> CutChunks<'a> {
         if length < HEADER {
             return None;
         }
-        // If another packet begins where the total length says, it does hold.
+        // If another packet begins at the total length, the total length is right.
         let is_followed = input.get(total..).is_some_and(|next| magic(next).is_ok());
         let input = if is_followed { input.get(..total)? } else { input };
         Some(Self { input, offset: HEADER.into(), total })
@@ -135,7 +135,7 @@ impl<'a> Iterator for CutChunks<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let begin = core::mem::replace(&mut self.offset, self.input.len());
         let input = self.input.get(begin..)?;
-        // Past the total length another packet may follow.
+        // Another packet may follow after the total length.
         if begin == self.total || begin > self.total && magic(input).is_ok() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What a receiver needs to know before it reads a packet: whose it is, and whether reading it inflates anything.
+//! The facts that a receiver needs before decoding: the packet's key, and whether decoding inflates its payload.
 
 use crate::error::DecodeError;
 use crate::frame::{Chunk, CutChunks, Frame};
@@ -6,28 +6,28 @@ use crate::options::Lengths;
 use crate::registry::{GenericChunk, PayloadType};
 use crate::types::Version;
 
-/// What heplify sends as the payload of its keep-alive, of type 0.
+/// The payload of heplify's keep-alive, which has type 0.
 const KEEP_ALIVE: &[u8] = b"HEP3\x03\x0a";
 
-/// Facts of a packet that are found without reading it.
+/// The facts of a packet that are found without decoding it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glance<'a> {
     /// HEP version.
     pub version: Version,
-    /// Payload type as a number; SIP where the packet does not say.
+    /// Payload type as a number; SIP if the packet does not state it.
     pub payload_type: u8,
     /// The authenticate key; versions 1 and 2 have none.
     pub auth_key: Option<&'a [u8]>,
-    /// What the payload is.
+    /// The kind of the payload.
     pub payload: Kind,
-    /// How many chunks there are; versions 1 and 2 have none.
+    /// The number of chunks; versions 1 and 2 have none.
     pub chunks: usize,
 }
 
-/// What a payload is.
+/// The kind of a payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// Neither of the others.
+    /// Neither compressed nor a keep-alive.
     #[default]
     Plain,
     /// Compressed: decoding inflates it.
@@ -36,7 +36,7 @@ pub enum Kind {
     KeepAlive,
 }
 
-/// Walks over a packet, and looks into no value but those that it reports.
+/// Scans a packet, and reads only the values that it reports.
 ///
 /// Chunks count as in decoding: empty ones not at all, and of equal ones the last. Of versions 1 and 2 nothing but the
 /// version is read. Under [`Lengths::Lenient`] the chunks of a cut packet count as far as decoding takes them.
@@ -83,7 +83,7 @@ impl<'a> Glance<'a> {
         }
         match (GenericChunk::from(id), value) {
             (GenericChunk::PayloadType, &[number]) => self.payload_type = number,
-            // Of another width it is an error of decoding, and that of a packet without it elsewhere.
+            // With a wrong width decoding fails; here it counts as absent.
             (GenericChunk::PayloadType, _) => self.payload_type = PayloadType::Sip.into(),
             (GenericChunk::AuthKey, key) => self.auth_key = Some(key),
             (GenericChunk::CompressedPayload, _) => self.payload = Kind::Compressed,
@@ -119,7 +119,7 @@ mod tests {
             glance(&bytes, Lengths::Strict),
             Ok(Glance { version: Version::V3, payload_type, auth_key, payload, chunks: chunks.len() })
         );
-        // Reading the whole packet finds the same.
+        // Decoding the packet must find the same.
         let now = || Timestamp { seconds: 0, microseconds: 0 };
         let read = crate::Packet::read(&bytes, &Options::default(), now).unwrap();
         let key = read.chunks.iter().rev().find(|chunk| (chunk.vendor, chunk.id) == (0, 0x0e));

@@ -1,17 +1,18 @@
-//! The bytes of a header, and how they are written.
+//! A buffer for the bytes of a header, and its writer.
 
-/// How many bytes need no allocation: enough for all fields of a packet, and some chunks. With a few more the compiler
-/// (on x86-64) would call a function to clear them.
+/// The size of the inline buffer: enough for all fields of a packet, and some chunks. If it were slightly larger, the
+/// compiler (on x86-64) would call a function to clear it.
 const INLINE: usize = 224;
 
-/// The bytes of a packet's header, in the order in which they were written.
+/// The bytes of a packet's header.
 ///
-/// It stays where it is made: most headers fit the inline buffer, and are not copied until they are complete.
+/// It must not be moved while it is written: most headers fit the inline buffer, and are not copied until they are
+/// complete.
 #[derive(Clone, Debug)]
 pub struct Header {
     inline: [u8; INLINE],
     used: usize,
-    /// All bytes, once there are more than `INLINE`.
+    /// All bytes, if there are more than `INLINE`.
     large: Vec<u8>,
 }
 
@@ -44,7 +45,7 @@ impl Header {
         }
     }
 
-    /// Begins the header.
+    /// Starts the header.
     #[inline]
     pub(crate) fn writer(&mut self) -> Writer<'_> {
         self.large.clear();
@@ -58,7 +59,7 @@ impl Header {
         self.grow(used, &bytes)
     }
 
-    /// Writes behind the first `used` bytes where the inline buffer is full.
+    /// Appends after the first `used` bytes when the inline buffer is full.
     #[cold]
     #[inline(never)]
     fn grow(&mut self, used: usize, bytes: &[u8]) -> usize {
@@ -70,9 +71,9 @@ impl Header {
     }
 }
 
-/// Writes into a header. Its bytes count once it is [finished](Writer::finish).
+/// Writes into a header. The bytes become part of it with [`finish`](Writer::finish).
 ///
-/// It holds the number of bytes itself, so that the compiler keeps it in a register.
+/// The writer holds the number of bytes, so that the compiler keeps it in a register.
 pub(crate) struct Writer<'h> {
     header: &'h mut Header,
     used: usize,
@@ -103,7 +104,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes with another writer, whose address may be taken.
+    /// Writes through a copy of the writer, whose address may be taken.
     #[inline]
     pub(crate) fn put_with<T>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> T) -> T {
         let mut writer = Writer { used: self.used, header: self.header };

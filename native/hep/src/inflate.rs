@@ -1,4 +1,4 @@
-//! Inflating compressed payloads (chunk 0x10), with a cap.
+//! Inflates compressed payloads (chunk 0x10), up to a limit.
 
 use std::io::Read;
 
@@ -7,12 +7,12 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::quirks::{self, Compression};
 
-/// How much the output grows at a time: the input's length says nothing about it.
+/// The step by which the output grows: its size cannot be derived from the input's.
 const STEP: usize = 16 * 1024;
 
-/// Inflates `data`, to `limit` bytes at the most; `None` when the stream is broken, cut or too large.
+/// Inflates `data` to at most `limit` bytes; `None` if the stream is corrupt, truncated or too large.
 ///
-/// Bytes behind the end of the stream are left alone.
+/// Bytes after the end of the stream are ignored.
 pub(crate) fn inflate(data: &[u8], limit: usize) -> Option<Vec<u8>> {
     match quirks::sniff_compression(data) {
         Compression::Gzip => gunzip(data, limit),
@@ -28,12 +28,12 @@ fn gunzip(data: &[u8], limit: usize) -> Option<Vec<u8>> {
     (inflated.len() <= limit).then_some(inflated)
 }
 
-/// zlib and raw deflate, step by step: flate2's readers take a stream that was cut for one that ended.
+/// zlib and raw deflate, step by step: flate2's readers accept a truncated stream as complete.
 fn run(mut stream: Decompress, data: &[u8], limit: usize) -> Option<Vec<u8>> {
     let mut inflated = Vec::new();
     loop {
         if inflated.len() == inflated.capacity() {
-            // One byte above the limit, so that a stream of just that size can end.
+            // One byte above the limit, so that a stream of exactly that size can end.
             let room = limit.saturating_add(1).checked_sub(inflated.len())?;
             inflated.reserve_exact(room.min(STEP.max(inflated.len())));
         }

@@ -1,7 +1,7 @@
 //! The JSON representation of a packet.
 //!
-//! It is that of the original Erlang library's README, with what newer versions of the protocol carry:
-//! a JSON Schema of it is `guides/packet.schema.json`. Writing and reading back loses nothing.
+//! It follows the original Erlang library's README, extended by the fields of newer versions of the protocol;
+//! `guides/packet.schema.json` is its JSON Schema. Writing and reading back loses nothing.
 
 mod read;
 mod source;
@@ -28,11 +28,11 @@ mod key {
     pub(super) const DST_PORT: &str = "dstPort";
     pub(super) const TIMESTAMP: &str = "timestamp";
     pub(super) const MICROSECONDS: &str = "timestampUSecs";
-    /// Seconds and microseconds as they came, where the microseconds are a second or more.
+    /// Unchanged seconds and microseconds, if the microseconds exceed 999,999.
     pub(super) const RAW_TIMESTAMP: &str = "rawTimestamp";
     pub(super) const CAPTURE_ID: &str = "captureId";
     pub(super) const VENDOR_CHUNKS: &str = "vendorChunks";
-    /// The packet's order of chunks, where it is not the order of the facts and then of `vendorChunks`.
+    /// The packet's order of chunks, if it differs from that of the facts followed by `vendorChunks`.
     pub(super) const CHUNK_ORDER: &str = "chunkOrder";
     pub(super) const PAYLOAD: &str = "payload";
     pub(super) const VENDOR_ID: &str = "vendorId";

@@ -1,14 +1,14 @@
 //! Codec for the Homer Encapsulation Protocol (HEP, also EEP), versions 1, 2 and 3.
 //!
-//! It follows the *HEP3 Network Protocol Specification* rev. 37 and reads what real senders make of
-//! it: Kamailio, OpenSIPS, FreeSWITCH, Asterisk, rtpengine, sngrep, captagent, heplify, hep-js and
-//! others; what they do that the specification does not say is in [`quirks`].
+//! It follows the *HEP3 Network Protocol Specification* rev. 37 and handles the deviations of real
+//! senders: Kamailio, OpenSIPS, FreeSWITCH, Asterisk, rtpengine, sngrep, captagent, heplify, hep-js and
+//! others. Each deviation is a function in [`quirks`].
 //!
-//! The codec knows bytes and packets. It does no input or output, copies no payload, allocates nothing by a length
-//! from the wire and does not panic, whatever the bytes. The [`Clock`] is the caller's.
+//! The codec converts between bytes and packets. It does no input or output, copies no payload, allocates nothing by a
+//! length from the wire and never panics, whatever the bytes. The caller supplies the [`Clock`].
 //!
-//! Two views: [`decode`] gives a [`Packet`] with one field per fact, which [`encode()`] writes; [`parse`]
-//! gives the chunks of the packet, each as it stood.
+//! Two views: [`decode`] returns a [`Packet`] with one field per fact, which [`encode()`] writes; [`parse`]
+//! returns the packet's chunks, unchanged.
 //!
 //! ```
 //! let bytes = b"HEP3\x00\x31\
@@ -29,8 +29,8 @@
 //! # Ok::<(), hep::DecodeError>(())
 //! ```
 //!
-//! Limits: versions 1 and 2 have no length and so cannot be told apart on a stream; the protobuf form
-//! that heplify can be told to send is not HEP.
+//! Limits: packets of versions 1 and 2 state no length, so a stream of them cannot be split; heplify's optional
+//! protobuf format is not HEP.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::needless_pass_by_value, reason = "a clock is mostly a function, or has no size")]

@@ -1,4 +1,4 @@
-//! One gzip member (RFC 1952), read as its bytes come in: a member has no length, only inflating it finds its end.
+//! One gzip member (RFC 1952), read incrementally: a member states no length, so only inflating it finds its end.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use crate::quirks;
 
 /// The fixed part of a member's header.
 const HEADER: usize = 10;
-/// The checksum and the length of the data, behind the deflate stream.
+/// The checksum and the length of the data, after the deflate stream.
 const TRAILER: usize = 8;
 /// More than a header with a file name and a comment needs.
 const MAX_HEADER: usize = 1024;
 /// What deflate adds to bytes that it cannot compress is far below this.
 const OVERHEAD: usize = 1024;
-/// How much the output grows at a time: the input's length says nothing about it.
+/// The step by which the output grows: its size cannot be derived from the input's.
 const STEP: usize = 4096;
 
 const FHCRC: u8 = 1 << 1;
@@ -26,13 +26,13 @@ const FNAME: u8 = 1 << 3;
 const FCOMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
-/// The most that a member unpacks to: a packet's largest total length.
+/// The largest unpacked member: a packet's largest total length.
 pub const MAX_PACKET: usize = u16::MAX as usize;
 
 /// Why a member cannot be unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GzipError {
-    /// It ends before its checksum does.
+    /// It ends before the end of its checksum.
     #[error("truncated")]
     Truncated,
     /// Its header, its data or its checksum is wrong.
@@ -43,8 +43,8 @@ pub enum GzipError {
     TooLarge,
 }
 
-/// Unpacks a packet in gzip, once, to 65,535 bytes at the most (rule Q11); any other is given as it is. Bytes behind the
-/// member are left alone, as those behind a total length are.
+/// Unpacks a packet in gzip, once, to at most 65,535 bytes (rule Q11); returns any other packet unchanged. Bytes after
+/// the member are ignored, like those after a total length.
 ///
 /// # Errors
 /// [`DecodeError::InvalidGzip`]
@@ -66,16 +66,16 @@ fn unpack_gzip(input: &[u8], options: &Options) -> Result<Vec<u8>, DecodeError> 
     }
 }
 
-/// What a member's next bytes make of it.
+/// The state of a member after its next bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unpacked {
     /// More bytes are needed.
     Partial,
     /// It is complete.
     Complete {
-        /// What was packed.
+        /// The unpacked data.
         data: Vec<u8>,
-        /// How many of the bytes given last belong to the member.
+        /// How many of the last bytes belong to the member.
         used: usize,
     },
 }
@@ -98,17 +98,17 @@ enum Stage {
 }
 
 impl Member {
-    /// A member that unpacks to `limit` bytes at the most.
+    /// A member that unpacks to at most `limit` bytes.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
         let room = limit.saturating_add(MAX_HEADER).saturating_add(OVERHEAD);
         Self { limit, room, stage: Stage::Header(Vec::new()), data: Vec::new() }
     }
 
-    /// Reads the bytes that follow those given before. Bytes behind the member are left alone.
+    /// Reads the next bytes. Bytes after the member are ignored.
     ///
     /// # Errors
-    /// [`GzipError`] when it is corrupt or too large; nothing can be read from it afterwards.
+    /// [`GzipError`] if it is corrupt or too large; the member cannot be used afterwards.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Unpacked, GzipError> {
         let mut rest = bytes;
         loop {
@@ -126,11 +126,11 @@ impl Member {
         }
     }
 
-    /// Takes what the stage at hand needs off `rest`; `true` when the member is complete.
+    /// Takes the bytes that the current stage needs from `rest`; `true` if the member is complete.
     fn step(&mut self, rest: &mut &[u8]) -> Result<bool, GzipError> {
         match &mut self.stage {
             Stage::Header(header) => {
-                // One byte at a time would parse it as often; what is too much goes back.
+                // Adding single bytes would parse the header as often; surplus bytes go back.
                 let known = header.len();
                 let most = MAX_HEADER.saturating_add(1).saturating_sub(known);
                 header.extend_from_slice(rest.get(..most).unwrap_or(rest));
@@ -167,7 +167,7 @@ impl Member {
     }
 }
 
-/// How long a header is, once all of it is there.
+/// The length of a header, if it is complete.
 fn header_length(header: &[u8]) -> Result<Option<usize>, GzipError> {
     const START: [u8; 3] = [0x1f, 0x8b, 8];
     if !START.iter().zip(header).all(|(expected, found)| expected == found) {
@@ -202,7 +202,7 @@ fn header_length(header: &[u8]) -> Result<Option<usize>, GzipError> {
     if stated == [low, high] { Ok(Some(checked.saturating_add(2))) } else { Err(GzipError::Corrupt) }
 }
 
-/// Inflates what there is of the stream; `true` when it ended.
+/// Inflates the available part of the stream; `true` if it has ended.
 fn inflate(
     stream: &mut Decompress,
     rest: &mut &[u8],
@@ -211,7 +211,7 @@ fn inflate(
 ) -> Result<bool, GzipError> {
     loop {
         if data.len() == data.capacity() {
-            // One byte above the limit, so that a stream of just that size can end.
+            // One byte above the limit, so that a stream of exactly that size can end.
             let room = limit.saturating_add(1).checked_sub(data.len()).ok_or(GzipError::TooLarge)?;
             data.reserve_exact(room.min(STEP.max(data.len())));
         }
@@ -231,7 +231,7 @@ fn inflate(
     }
 }
 
-/// The trailer that belongs to the data.
+/// The expected trailer of the data.
 fn checksum(data: &[u8]) -> [u8; TRAILER] {
     let mut crc = Crc::new();
     crc.update(data);

@@ -1,4 +1,4 @@
-//! How to read what senders disagree about.
+//! How to decode fields that senders write differently.
 
 /// What to do with a header length of version 1 or 2 that no known sender writes (rule Q1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -6,14 +6,14 @@ pub enum HeaderLength {
     /// It is an error.
     #[default]
     Strict,
-    /// It is not looked at.
+    /// It is not checked.
     Ignore,
 }
 
 /// The byte order of the time header of version 2 (rule Q2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum V2Order {
-    /// Found from the values, see [`time_order`](crate::quirks::time_order).
+    /// Detected from the values, see [`time_order`](crate::quirks::time_order).
     #[default]
     Auto,
     /// Big-endian, as documented.
@@ -42,13 +42,14 @@ pub enum TimestampRepair {
     Keep,
 }
 
-/// What to do with a total length, or a chunk's, of version 3 that does not hold.
+/// What to do with a wrong total length or chunk length in version 3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lengths {
     /// It is an error.
     #[default]
     Strict,
-    /// Whole chunks are kept, and the payload as far as it came; [`Packet::cut`](crate::Packet::cut) has the error.
+    /// Complete chunks are kept, and the received part of the payload; [`Packet::cut`](crate::Packet::cut) has the
+    /// error.
     Lenient,
 }
 
@@ -65,7 +66,7 @@ pub struct Options {
     pub timestamp: TimestampRepair,
     /// Lengths of version 3. [`parse`](crate::parse()) is always strict.
     pub lengths: Lengths,
-    /// The largest inflated payload, in bytes; a smaller one than 65,535 is also the largest unpacked packet.
+    /// The largest inflated payload, in bytes; a value below 65,535 also limits an unpacked packet.
     pub max_inflated: usize,
 }
 

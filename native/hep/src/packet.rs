@@ -13,11 +13,10 @@ use crate::registry::{GenericChunk, PayloadType};
 use crate::types::{Family, Timestamp, Version};
 use crate::{inflate, quirks};
 
-/// Reads a packet, one field per fact, and inflates its payload where it is compressed. A packet in gzip must have been
-/// [unpacked](crate::unpack()).
+/// Decodes a packet, one field per fact, and inflates a compressed payload. A packet in gzip must be
+/// [unpacked](crate::unpack()) first.
 ///
-/// The clock is asked for the time of decoding of version 1, which carries none, and where a sender's time can be read
-/// in two ways.
+/// The clock supplies the time for packets of version 1, which carry none, and decides if a sender's time is ambiguous.
 ///
 /// # Errors
 /// [`DecodeError`] says what is wrong and where.
@@ -25,12 +24,12 @@ pub fn decode<'a>(input: &'a [u8], options: &Options, clock: impl Clock) -> Resu
     Packet::read(input, options, clock)?.inflate(options.max_inflated)
 }
 
-/// A decoded packet: one field per fact, borrowed from the bytes it was read from.
+/// A decoded packet: one field per fact, borrowed from the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// HEP version.
     pub version: Version,
-    /// Protocol family; follows the addresses where there are any.
+    /// Protocol family; that of the addresses if there are any.
     pub family: Option<Family>,
     /// IP protocol id: 6 TCP, 17 UDP, 132 SCTP, ...
     pub protocol: Option<u16>,
@@ -42,34 +41,34 @@ pub struct Packet<'a> {
     pub dst_ip: Option<IpAddr>,
     /// Destination port.
     pub dst_port: Option<u16>,
-    /// When the payload was captured. Version 1 has no such field: the time of decoding.
+    /// Time of capture. Version 1 has no such field: the time of decoding.
     pub timestamp: Option<Timestamp>,
     /// Capture agent id. Version 1 has none.
     pub capture_id: Option<u32>,
-    /// Payload type as a number, see [`PayloadType`]; SIP where the packet does not say.
+    /// Payload type as a number, see [`PayloadType`]; SIP if the packet does not state it.
     pub payload_type: u8,
-    /// What was captured.
+    /// The captured payload.
     pub payload: Payload<'a>,
-    /// Every chunk without a field of its own, in order: vendors', unknown, and generic ones.
+    /// All chunks without a field here, in order: vendors', unknown, and generic ones.
     pub chunks: OtherChunks<'a>,
-    /// What was wrong with the lengths of a packet that was read [leniently](Lengths::Lenient), and may lack its end.
-    /// Encoding and JSON leave it out.
+    /// The error in the lengths of a packet that was decoded [leniently](Lengths::Lenient) and may be incomplete.
+    /// Encoding and JSON ignore it.
     pub cut: Option<DecodeError>,
 }
 
-/// The chunks of a packet without a field of their own; the few that most packets have need no allocation.
+/// The chunks of a packet that have no field. A few, as in most packets, need no allocation.
 pub type OtherChunks<'a> = SmallVec<[Chunk<'a>; 4]>;
 
 /// The payload of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload<'a> {
-    /// As it stands in the packet.
+    /// Unchanged from the packet.
     Plain(&'a [u8]),
-    /// Not yet inflated, see [`Packet::inflate`].
+    /// Still compressed, see [`Packet::inflate`].
     Compressed {
         /// The compressed bytes.
         data: &'a [u8],
-        /// Where they begin in the packet.
+        /// Their offset in the packet.
         offset: usize,
     },
     /// Inflated.
@@ -77,13 +76,13 @@ pub enum Payload<'a> {
 }
 
 impl Payload<'_> {
-    /// Whether it is not yet inflated.
+    /// Whether it is still compressed.
     #[must_use]
     pub const fn is_compressed(&self) -> bool {
         matches!(self, Self::Compressed { .. })
     }
 
-    /// The payload's bytes; the compressed ones where it is not inflated.
+    /// The payload's bytes; still compressed if it was not inflated.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -94,7 +93,7 @@ impl Payload<'_> {
 }
 
 impl<'a> Packet<'a> {
-    /// Reads a packet as [`decode`] does, but leaves a compressed payload compressed.
+    /// Decodes a packet like [`decode`], but leaves a compressed payload compressed.
     ///
     /// # Errors
     /// [`DecodeError`] says what is wrong and where.
@@ -105,11 +104,11 @@ impl<'a> Packet<'a> {
         Ok(packet)
     }
 
-    /// As [`read`](Self::read), into a packet just made by [`new`](Self::new), so that the large packet is not moved.
-    /// Nothing in it is cleared.
+    /// Like [`read`](Self::read), but reads into a packet just made by [`new`](Self::new), so that the large packet is
+    /// not moved. Does not clear anything in it.
     ///
     /// # Errors
-    /// [`DecodeError`] says what is wrong and where; what has been read until then means nothing.
+    /// [`DecodeError`] describes the error and its place; the contents of the packet are then meaningless.
     #[inline]
     pub fn read_into(
         &mut self,
@@ -129,15 +128,15 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The packet that chunks make, of whatever version they were [parsed](crate::parse()); `None` when one of them
-    /// has a value that cannot be taken.
+    /// Builds a packet from chunks, of whatever version they were [parsed](crate::parse()); `None` if the value of a
+    /// chunk is invalid.
     #[must_use]
     pub fn from_chunks(
         version: Version,
         chunks: impl IntoIterator<Item = Chunk<'a>>,
         clock: impl Clock,
     ) -> Option<Self> {
-        // They stand in no packet.
+        // They have no offset: there is no packet.
         let offset = || 0;
         let mut packet = Self::new(version);
         let mut facts = Facts::default();
@@ -148,10 +147,10 @@ impl<'a> Packet<'a> {
         Some(packet)
     }
 
-    /// Inflates a compressed payload, to `limit` bytes at the most; any other stays as it is.
+    /// Inflates a compressed payload to at most `limit` bytes; leaves any other unchanged.
     ///
     /// # Errors
-    /// [`DecodeError::InvalidChunk`] when the compressed bytes are broken or inflate beyond the limit.
+    /// [`DecodeError::InvalidChunk`] if the compressed bytes are corrupt or inflate beyond the limit.
     pub fn inflate(mut self, limit: usize) -> Result<Self, DecodeError> {
         if let Payload::Compressed { data, offset } = self.payload {
             let inflated = inflate::inflate(data, limit).ok_or(invalid(
@@ -165,7 +164,7 @@ impl<'a> Packet<'a> {
         Ok(self)
     }
 
-    /// A packet without facts.
+    /// An empty packet.
     #[must_use]
     pub fn new(version: Version) -> Self {
         Self {
@@ -223,7 +222,7 @@ impl<'a> Packet<'a> {
         self.finish(&facts, options, clock)
     }
 
-    /// Reads a frame again, as far as it came, whose lengths do not hold for the `reason`.
+    /// Reads a frame with wrong lengths again, as far as possible; `reason` is the error in its lengths.
     #[cold]
     fn take_cut_frame(
         &mut self,
@@ -248,7 +247,7 @@ impl<'a> Packet<'a> {
         self.finish(&facts, options, clock)
     }
 
-    /// Puts a chunk where it belongs; `false` when its value cannot be taken. `offset` is where the value begins.
+    /// Stores a chunk in its field or in `chunks`; `false` if its value is invalid. `offset` is the start of the value.
     #[inline]
     fn take_chunk(&mut self, chunk: Chunk<'a>, offset: impl Fn() -> usize, facts: &mut Facts) -> bool {
         let Some(info) = GenericChunk::info(chunk.id).filter(|_| chunk.vendor == 0) else {
@@ -295,7 +294,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Sets what several chunks say together.
+    /// Sets the fields that depend on several chunks.
     #[inline]
     fn finish(&mut self, facts: &Facts, options: &Options, clock: &impl Clock) -> Result<(), DecodeError> {
         if facts.seconds.is_some() || facts.microseconds.is_some() {
@@ -303,7 +302,7 @@ impl<'a> Packet<'a> {
                 seconds: facts.seconds.unwrap_or(0),
                 microseconds: facts.microseconds.unwrap_or(0),
             };
-            // The chunks of a parsed packet of version 1 or 2 have the time as it was read.
+            // The chunks of a parsed packet of version 1 or 2 have the time already corrected.
             let is_kept = options.timestamp == TimestampRepair::Keep || self.version != Version::V3;
             self.timestamp =
                 Some(if is_kept { timestamp } else { quirks::repaired_timestamp(timestamp, clock) });
@@ -320,7 +319,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Whether decoding puts such a generic chunk among the packet's `chunks`; an empty one counts as absent.
+/// Whether decoding puts this generic chunk into the packet's `chunks`; an empty one counts as absent.
 pub(crate) fn is_other(id: u16, value: &[u8]) -> bool {
     GenericChunk::info(id).is_none_or(|info| match info.chunk {
         GenericChunk::Ipv6Source | GenericChunk::Ipv6Destination => quirks::is_port_as_ipv6(value),
@@ -331,13 +330,13 @@ pub(crate) fn is_other(id: u16, value: &[u8]) -> bool {
 /// Facts that depend on several chunks.
 #[derive(Default)]
 struct Facts {
-    /// The number, and where it stands.
+    /// The number and its offset.
     family: Option<(u8, usize)>,
     seconds: Option<u32>,
     microseconds: Option<u32>,
 }
 
-/// The family that the chunk states, for a packet without addresses. 0 is none: heplify's keep-alive says so.
+/// The family stated by the chunk, for a packet without addresses. 0, as in heplify's keep-alive, means none.
 fn stated_family(number: u8, offset: usize) -> Result<Option<Family>, DecodeError> {
     match Family::from_number(number) {
         Some(family) => Ok(Some(family)),
@@ -352,7 +351,7 @@ const fn invalid(vendor: u16, id: u16, length: usize, offset: usize) -> DecodeEr
     DecodeError::InvalidChunk { vendor, id, offset, length }
 }
 
-/// Stores what was read; `false` when nothing could be read.
+/// Stores a value that was read; `false` if there is none.
 #[inline]
 fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
     let read = value.is_some();

@@ -1,4 +1,4 @@
-//! The chunk view: every chunk, in order, as it stood.
+//! The chunk view: every chunk, in order and unchanged.
 
 use core::iter::FusedIterator;
 
@@ -10,20 +10,20 @@ use crate::options::Options;
 use crate::registry::{GenericChunk, PayloadType};
 use crate::types::{Family, Version};
 
-/// Reads a packet as a list of chunks. A packet in gzip must have been [unpacked](crate::unpack()).
+/// Parses a packet into a list of chunks. A packet in gzip must be [unpacked](crate::unpack()) first.
 ///
-/// The clock is asked for the time of decoding of version 1, which carries none, and for version 2 where the byte order
-/// of its time is open. Lengths are held strictly, whatever the options say.
+/// The clock supplies the time for packets of version 1, which carry none, and decides if the byte order of version 2's
+/// time is ambiguous. Lengths are always checked strictly, whatever the options.
 ///
 /// # Errors
-/// [`DecodeError`] says what is wrong and where; what is wrong with a chunk comes from [`Parsed::chunks`].
+/// [`DecodeError`] describes the error and its place; errors of chunks are returned by [`Parsed::chunks`].
 pub fn parse<'a>(input: &'a [u8], options: &Options, clock: impl Clock) -> Result<Parsed<'a>, DecodeError> {
     Parsed::read(input, options, &clock)
 }
 
 /// A packet as a list of chunks.
 ///
-/// A packet of version 1 or 2 is the list of chunks that a version 3 packet would carry.
+/// A packet of version 1 or 2 becomes the chunks of the equivalent packet of version 3.
 #[derive(Clone, Copy, Debug)]
 pub struct Parsed<'a> {
     /// HEP version.
@@ -67,7 +67,7 @@ impl<'a> Parsed<'a> {
         }
     }
 
-    /// The chunks, in order. A chunk whose length does not hold ends them with an error.
+    /// The chunks, in order. A chunk with a wrong length ends them with an error.
     #[must_use]
     #[inline]
     pub fn chunks(&self) -> Chunks<'_> {

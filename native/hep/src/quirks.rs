@@ -1,6 +1,6 @@
-//! What real senders do that the specification does not say: one function a quirk.
+//! Deviations of real senders from the specification: one function per quirk.
 //!
-//! Each has a fixture in `test/fixtures` (the manifest's `rules` names it).
+//! Each has a fixture in `test/fixtures` (see `rules` in the manifest).
 
 use core::cmp::Ordering;
 use core::net::{IpAddr, Ipv6Addr};
@@ -9,9 +9,9 @@ use crate::clock::Clock;
 use crate::options::{HeaderLength, V2Order};
 use crate::types::{Family, Timestamp, Version};
 
-/// One second in microseconds: what a microseconds field must stay below.
+/// One second in microseconds: the limit of a microseconds field.
 const SECOND: u32 = 1_000_000;
-/// One day in seconds: how far ahead of the clock a sender's time may lie.
+/// One day in seconds: how far ahead of the clock a sender's time may be.
 const DAY: u32 = 24 * 60 * 60;
 
 /// How a header of version 1 or 2 states its length.
@@ -34,7 +34,7 @@ pub const fn documented_length(version: Version, family: Family) -> u8 {
     }
 }
 
-/// **Q1** Checks the header length of versions 1 and 2; `None` means that no sender writes it.
+/// **Q1** Checks the header length of versions 1 and 2; `None` if no known sender writes it.
 ///
 /// The documented value counts the whole header. In version 2 Kamailio, OpenSIPS and captagent write
 /// the length of version 1, and sngrep (1.4 to 1.9) writes the high byte of the datagram's length.
@@ -72,10 +72,10 @@ pub enum ByteOrder {
 
 /// **Q2** Finds the byte order of the time header of version 2.
 ///
-/// It is documented as big-endian; every sender in C writes its host's order. The header length does not tell:
-/// FreeSWITCH writes the documented one and host order, the forks of the Erlang library the other one and big-endian.
-/// The order in which the microseconds are below a second holds. If that is true of both, the order whose seconds are
-/// nearer to the clock holds; if they are equally near, or neither is below a second, the header's form decides.
+/// It is documented as big-endian, but senders in C write their host's order. The header length does not identify the
+/// order: FreeSWITCH writes the documented length in host order, the forks of the Erlang library the other one in
+/// big-endian. The order with microseconds below a second is chosen. If both have, the order with seconds
+/// nearer to the clock; if they are equally near, or neither has, the header length decides.
 #[must_use]
 pub fn time_order(
     seconds: [u8; 4],
@@ -102,7 +102,7 @@ pub fn time_order(
     if is_big { ByteOrder::Big } else { ByteOrder::Little }
 }
 
-/// How far from the clock the seconds are, read as big-endian and as little-endian.
+/// The distance of the seconds from the clock, read as big-endian and as little-endian.
 #[cold]
 fn distances(seconds: [u8; 4], clock: &impl Clock) -> (u32, u32) {
     let now = clock.now().seconds;
@@ -140,7 +140,7 @@ pub const fn is_port_as_ipv6(value: &[u8]) -> bool {
 /// rtpengine 13.4 writes seconds and microseconds byte-swapped: both are swapped back if only that puts the
 /// microseconds below a second. A time more than a day ahead of the clock is read by the first of these that puts it no
 /// further ahead than a day: both halves swapped, if the microseconds are then below a second (the same rtpengine);
-/// seconds counted from 1900 (FreeSWITCH on Windows). Otherwise it stays.
+/// seconds counted from 1900 (FreeSWITCH on Windows). Otherwise it is unchanged.
 #[must_use]
 #[inline]
 pub fn repaired_timestamp(timestamp: Timestamp, clock: &impl Clock) -> Timestamp {
@@ -148,7 +148,7 @@ pub fn repaired_timestamp(timestamp: Timestamp, clock: &impl Clock) -> Timestamp
     if is_ahead(timestamp, clock.reached()) { not_ahead(timestamp, clock.now().seconds) } else { timestamp }
 }
 
-/// Whether a time lies more than a day ahead of the clock, in whole seconds.
+/// Whether a time is more than a day ahead of the clock, in whole seconds.
 const fn is_ahead(timestamp: Timestamp, now: u32) -> bool {
     timestamp.seconds > now.saturating_add(DAY)
 }
@@ -164,7 +164,7 @@ fn not_ahead(timestamp: Timestamp, now: u32) -> Timestamp {
         .unwrap_or(timestamp)
 }
 
-/// Both halves byte-swapped where only that puts the microseconds below a second.
+/// Swaps the bytes of both halves if only that puts the microseconds below a second.
 const fn swapped_timestamp(timestamp: Timestamp) -> Timestamp {
     let swapped = swapped_halves(timestamp);
     if timestamp.microseconds >= SECOND && swapped.microseconds < SECOND { swapped } else { timestamp }
@@ -181,21 +181,21 @@ fn since_1900(timestamp: Timestamp) -> Option<Timestamp> {
     Some(Timestamp { seconds: timestamp.seconds.checked_sub(EPOCH)?, ..timestamp })
 }
 
-/// The same time, written so that a decoder does not swap it: where it would, the microseconds are carried over into
-/// the seconds. `None` where the seconds have no room for them.
+/// The same time, written so that a decoder does not swap it: if it would, the microseconds are carried over into
+/// the seconds. `None` if the seconds overflow.
 #[must_use]
 pub fn unswappable_timestamp(timestamp: Timestamp) -> Option<Timestamp> {
     if swapped_timestamp(timestamp) == timestamp { Some(timestamp) } else { carried_over(timestamp) }
 }
 
-/// The same time with microseconds below a second. `None` where the seconds have no room for the rest.
+/// The same time with microseconds below a second. `None` if the seconds overflow.
 #[must_use]
 pub fn carried_over(timestamp: Timestamp) -> Option<Timestamp> {
     let seconds = timestamp.seconds.checked_add(timestamp.microseconds / SECOND)?;
     Some(Timestamp { seconds, microseconds: timestamp.microseconds % SECOND })
 }
 
-/// How a compressed payload (0x10) is packed.
+/// The compression format of a payload (0x10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// gzip (RFC 1952).
@@ -206,7 +206,7 @@ pub enum Compression {
     Raw,
 }
 
-/// **Q8** captagent packs payloads with zlib, OpenSIPS with gzip; neither says so.
+/// **Q8** captagent compresses payloads with zlib, OpenSIPS with gzip; neither states the format.
 #[must_use]
 pub const fn sniff_compression(value: &[u8]) -> Compression {
     match value {
@@ -225,12 +225,12 @@ pub const fn shifted_capture_id(id: u32) -> u32 {
     if id.trailing_zeros() >= 16 { id >> 16 } else { id }
 }
 
-/// **Q10** OpenSIPS reserves the addresses of a version 1 or 2 header twice, and sends what it reserved: 8 (IPv4) or 32
-/// (IPv6) NUL bytes behind the payload.
+/// **Q10** OpenSIPS allocates the addresses of a version 1 or 2 header twice, and sends the unused part: 8 (IPv4) or 32
+/// (IPv6) NUL bytes after the payload.
 ///
-/// They are taken off where the payload is nothing else (xlog traces), or is SIP whose Content-Length says that it ends
-/// before them. Where that says that they belong to it (SIP-I carries NUL bytes), they stay. Without a word from it they
-/// are taken off a payload that has no other NUL byte. A payload longer than any datagram is not searched.
+/// They are removed if the payload consists of them (xlog traces), or if it is SIP whose Content-Length ends
+/// before them. If its Content-Length includes them (SIP-I carries NUL bytes), they stay. Without a Content-Length they
+/// are removed from a payload that has no other NUL byte. A payload longer than any datagram is not searched.
 #[must_use]
 pub fn without_opensips_padding(payload: &[u8], family: Family) -> &[u8] {
     let padding: &[u8] = match family {
@@ -243,7 +243,7 @@ pub fn without_opensips_padding(payload: &[u8], family: Family) -> &[u8] {
     }
 }
 
-/// Whether the NUL bytes of the payload behind `message` are padding.
+/// Whether the NUL bytes after `message` are padding.
 fn is_padded(payload: &[u8], message: &[u8]) -> bool {
     match sip_length(message) {
         Some(length) if length == message.len() => true,
@@ -252,7 +252,7 @@ fn is_padded(payload: &[u8], message: &[u8]) -> bool {
     }
 }
 
-/// The length of a SIP message by its Content-Length; `None` for anything else.
+/// The length of a SIP message according to its Content-Length; `None` for anything else.
 fn sip_length(message: &[u8]) -> Option<usize> {
     let header = before(message, b"\r\n\r\n")?;
     let mut lines = header.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end);
@@ -264,7 +264,7 @@ fn sip_length(message: &[u8]) -> Option<usize> {
     header.len().checked_add(4)?.checked_add(length)
 }
 
-/// The value of a line that is a Content-Length; its compact form is `l`.
+/// The value of a Content-Length line; its compact form is `l`.
 fn content_length(line: &[u8]) -> Option<usize> {
     let name = before(line, b":")?;
     let value = line.get(name.len().checked_add(1)?..)?.trim_ascii();
@@ -273,7 +273,7 @@ fn content_length(line: &[u8]) -> Option<usize> {
     if is_length { core::str::from_utf8(value).ok()?.parse().ok() } else { None }
 }
 
-/// What stands before the first `mark`.
+/// The bytes before the first `mark`.
 fn before<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
     let place = bytes.windows(mark.len()).position(|window| window == mark)?;
     bytes.get(..place)

@@ -1,6 +1,6 @@
 //! The numbers of the protocol and their names: generic chunks, vendors, payload types.
 //!
-//! This is the only place where they are written. The Erlang module `hep_registry` is generated from
+//! They are defined only here. The Erlang module `hep_registry` is generated from
 //! [`GenericChunk::ALL`], [`Vendor::ALL`] and [`PayloadType::ALL`] (see the example `registry`).
 //! A number without a name stays a number: every enum has an `Unknown` variant that keeps it.
 
@@ -8,10 +8,10 @@ use num_enum::{FromPrimitive, IntoPrimitive};
 
 /// The magic of version 3.
 pub const MAGIC: &[u8; 4] = b"HEP3";
-/// The magic under the protocol's newer name: the same frame.
+/// The magic of the protocol's newer name, EEP: the frame is the same.
 pub const EEP_MAGIC: &[u8; 4] = b"EEP3";
 
-/// Writes one registry: the enum, its conversions from and to the number, the names, the listing.
+/// Defines a registry: the enum, its conversions from and to the number, the names, the list.
 macro_rules! registry {
     (
         $(#[$meta:meta])*
@@ -25,16 +25,16 @@ macro_rules! registry {
         #[non_exhaustive]
         pub enum $Registry {
             $( $(#[$about])* $Variant = $number, )*
-            /// A number that the registry has no name for.
+            /// A number without a name in the registry.
             #[num_enum(catch_all)]
             Unknown($Number),
         }
 
         impl $Registry {
-            /// Every named entry, in the order of the numbers.
+            /// All named entries, ordered by number.
             pub const ALL: &'static [Self] = &[$( Self::$Variant ),*];
 
-            /// The name, or `None` for a number that has none.
+            /// The name, or `None` for an unknown number.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {
                 match self {
@@ -61,12 +61,12 @@ pub enum Kind {
     Inet4,
     /// IPv6 address, most significant octet first.
     Inet6,
-    /// Bytes of any length; text is not assumed to be UTF-8.
+    /// Bytes of any length, not necessarily UTF-8.
     Octets,
 }
 
 impl Kind {
-    /// The width of the value in bytes, `None` where any width is right.
+    /// The width of the value in bytes, `None` if any width is valid.
     #[must_use]
     #[inline]
     pub const fn width(self) -> Option<usize> {
@@ -92,7 +92,7 @@ impl Kind {
     }
 }
 
-/// Where decoding puts a chunk: in a field of its own, or among the other chunks.
+/// Where decoding puts a chunk: in a field, or among the other chunks.
 macro_rules! has_field {
     (field) => {
         true
@@ -115,7 +115,7 @@ macro_rules! generic_chunks {
         }
 
         impl GenericChunk {
-            /// What the registry says of the generic chunk with this id; `None` when it does not know it.
+            /// The registry's entry for the generic chunk with this id; `None` if it is unknown.
             #[must_use]
             #[inline]
             pub fn info(id: u16) -> Option<&'static ChunkInfo> {
@@ -144,25 +144,25 @@ macro_rules! generic_chunks {
     };
 }
 
-/// What the registry says of a generic chunk.
+/// The registry's entry for a generic chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkInfo {
-    /// Which it is.
+    /// The chunk.
     pub chunk: GenericChunk,
     /// Its name in the transformed view.
     pub name: &'static str,
     /// The type of its value.
     pub kind: Kind,
-    /// Whether it has a field of its own in a [`Packet`](crate::Packet); it is among the packet's `chunks` otherwise.
+    /// Whether it has a field in [`Packet`](crate::Packet); otherwise it is in the packet's `chunks`.
     pub has_field: bool,
 }
 
-/// The last of the chunks that the original Erlang library names: the value of each has one width there.
+/// The last chunk known to the original Erlang library, which accepts one width for each of its chunks.
 const LAST_ORIGINAL: u16 = 0x0f;
 
 impl ChunkInfo {
     /// The chunk's value as an integer: of the type's width, or, above chunk 0x0f, of any width from 1 to 8 bytes if it
-    /// fits the type. `None` for a type that is none.
+    /// fits the type. `None` for other types.
     #[must_use]
     #[inline]
     pub fn integer(&self, value: &[u8]) -> Option<u64> {
@@ -250,7 +250,7 @@ generic_chunks! {
 }
 
 registry! {
-    /// The vendors that chunk ids belong to (HEP3 specification rev. 37, section "Vendors").
+    /// The vendors of chunk ids (HEP3 specification rev. 37, section "Vendors").
     Vendor(u16) {
         /// No vendor: the generic chunks.
         Generic = 0, "unknown";
@@ -274,7 +274,7 @@ registry! {
 }
 
 registry! {
-    /// What the payload is (HEP3 specification rev. 37, chunk 0x000b).
+    /// The payload types (HEP3 specification rev. 37, chunk 0x000b).
     PayloadType(u8) {
         /// Reserved.
         Reserved = 0x00, "reserved";

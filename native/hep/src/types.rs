@@ -1,4 +1,4 @@
-//! What the rest of the codec is written in: version, time, protocol family.
+//! The basic types of the codec: version, time, protocol family.
 
 use core::net::IpAddr;
 
@@ -24,7 +24,7 @@ impl Version {
         }
     }
 
-    /// The version of a packet that begins with a fixed header.
+    /// The version of a packet with a fixed header.
     pub(crate) const fn of_fixed_header(input: &[u8]) -> Option<Self> {
         match input {
             [1, ..] => Some(Self::V1),
@@ -39,7 +39,7 @@ impl Version {
 pub struct Timestamp {
     /// Seconds since the epoch.
     pub seconds: u32,
-    /// Microseconds; a sender's value may be a second or more.
+    /// Microseconds; a sender's value may exceed 999,999.
     pub microseconds: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What the fuzz targets have in common: a clock that stands still, options picked by the input, and what a packet is
+//! Shared by the fuzz targets: a fixed clock, options chosen by the input, and the expected packet
 //! after a round trip.
 
 use hep::{
@@ -12,7 +12,7 @@ pub fn now() -> Timestamp {
     Timestamp { seconds: 1_700_000_000, microseconds: 123_456 }
 }
 
-/// A number that the whole input decides, so that a fixture is an input as it is.
+/// A number computed from the whole input, so that fixtures can be used as inputs unchanged.
 #[must_use]
 pub fn pick(input: &[u8]) -> usize {
     input.iter().fold(0, |sum: usize, &byte| sum.rotate_left(5).wrapping_add(byte.into()))
@@ -31,7 +31,7 @@ pub fn options(pick: usize) -> Options {
     }
 }
 
-/// The options that read every time as it was written.
+/// The options that leave every time unchanged.
 #[must_use]
 pub fn reading_back(style: V2Style) -> Options {
     Options {
@@ -52,8 +52,8 @@ pub fn encode_options<'a>(pick: usize, version: Version, key: &'a [u8]) -> Encod
     }
 }
 
-/// The packet that comes back when this one is encoded and decoded again: the time is set, the generic chunks are
-/// sorted and stand before those of vendors.
+/// The expected packet after encoding and decoding this one: the time is set, the generic chunks are
+/// sorted and precede those of vendors.
 #[must_use]
 pub fn round_tripped<'a>(packet: &Packet<'a>, style: V2Style) -> Packet<'a> {
     let mut back = packet.clone();
@@ -72,7 +72,7 @@ pub fn round_tripped<'a>(packet: &Packet<'a>, style: V2Style) -> Packet<'a> {
     back
 }
 
-/// The time as it is written; `None` where it cannot be.
+/// The time as written; `None` if it cannot be written.
 #[must_use]
 pub fn written(timestamp: Timestamp, version: Version, style: V2Style) -> Option<Timestamp> {
     if version == Version::V2 && style == V2Style::Forks {

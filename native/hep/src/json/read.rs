@@ -1,4 +1,4 @@
-//! Reading back.
+//! Reading.
 
 use core::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::types::{Family, Timestamp, Version};
 /// Reads a packet, or an array of packets.
 ///
 /// # Errors
-/// [`JsonError`] says what is wrong and where.
+/// [`JsonError`] describes the error and its place.
 pub fn from_json(json: &[u8]) -> Result<OneOrMany, JsonError> {
     let value = Value::whole(json)?;
     if !value.is_array() {
@@ -30,7 +30,7 @@ pub fn from_json(json: &[u8]) -> Result<OneOrMany, JsonError> {
     Ok(OneOrMany::Many(packets))
 }
 
-/// What JSON text may hold.
+/// The contents of a JSON text.
 #[derive(Debug)]
 pub enum OneOrMany {
     /// An object.
@@ -71,7 +71,7 @@ impl OwnedPacket {
     }
 }
 
-/// What is read before it is put together.
+/// Values that are combined after reading.
 #[derive(Default)]
 struct Parts<'a> {
     is_hep: bool,
@@ -179,7 +179,7 @@ fn microseconds(value: Value<'_>) -> Result<Option<u32>, JsonError> {
 }
 
 impl Parts<'_> {
-    /// What the fields that tell the time say together.
+    /// The time, combined from its fields.
     fn timestamp(&self) -> Result<Option<Timestamp>, JsonError> {
         let since_epoch = match (self.timestamp, self.microseconds) {
             (Some((value, instant)), within) => Some(since_epoch(value, instant, within)?),
@@ -205,8 +205,8 @@ impl Parts<'_> {
     }
 }
 
-/// Microseconds since the epoch. Those within the millisecond stand apart; the text may only be finer if it says
-/// the same.
+/// Microseconds since the epoch. Those within the millisecond are a separate field; the text may only have more digits
+/// if they agree with it.
 fn since_epoch(
     value: Value<'_>,
     instant: Instant,
@@ -238,7 +238,7 @@ fn fact_value(info: &ChunkInfo, value: Value<'_>) -> Result<Vec<u8>, JsonError> 
     }
 }
 
-/// Puts each chunk at its place; the places must be those from 0 on, each once.
+/// Moves each chunk to its position; the positions must be a permutation that begins with 0.
 fn reordered<T>(chunks: Vec<T>, places: &[usize]) -> Option<Vec<T>> {
     let mut ordered: Vec<Option<T>> = chunks.iter().map(|_| None).collect();
     if places.len() != chunks.len() {

@@ -1,4 +1,4 @@
-//! JSON text, its values, and their places in it.
+//! A JSON text, its values, and their positions in it.
 
 use core::fmt::{self, Display};
 
@@ -7,18 +7,18 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use thiserror::Error as ThisError;
 
-/// How many letters a message has at the most.
+/// The maximum length of a message in characters.
 const LONGEST_MESSAGE: usize = 200;
 
-/// Why text is not the JSON of packets.
+/// Why a text is not the JSON of packets.
 ///
-/// The place is the first byte of what is wrong: of the name of a field that there is not or is already, of a
-/// value, of an object that lacks a field; in text that is no JSON, the byte where that shows, which is the one
-/// behind the text where the text ends too early.
+/// The place is the first byte of the invalid value, of the name of an unknown or repeated field, or of the object in
+/// which a field is missing. For invalid JSON it is where the error shows; for incomplete JSON, just after its last
+/// byte.
 #[derive(Debug, ThisError)]
 #[error("{message} at line {line}, column {column}")]
 pub struct JsonError {
-    /// What is wrong.
+    /// The error.
     pub message: String,
     /// The line, from 1.
     pub line: usize,
@@ -42,7 +42,7 @@ impl<'a> Value<'a> {
         Ok(Self { text, raw })
     }
 
-    /// The value as a type that is no object.
+    /// The value, read as a type that is not an object.
     pub(super) fn read<T: Deserialize<'a>>(self) -> Result<T, JsonError> {
         serde_json::from_str(self.raw.get()).map_err(|error| self.explained(&error))
     }
@@ -65,7 +65,7 @@ impl<'a> Value<'a> {
         self.wrong(format_args!("missing field `{name}`"))
     }
 
-    /// Hands the fields of an object, each of which there may be once, to `take`, which answers whether it knows
+    /// Passes the fields of an object, each at most once, to `take`, which returns whether it knows
     /// the name.
     pub(super) fn fields(
         self,
@@ -90,7 +90,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// Hands the elements of an array to `take`.
+    /// Passes the elements of an array to `take`.
     pub(super) fn elements(
         self,
         expected: &str,
@@ -118,7 +118,7 @@ impl<'a> Value<'a> {
         place(self.text.as_bytes(), offset)
     }
 
-    /// What serde says about the value.
+    /// Serde's error for the value.
     fn explained(self, error: &serde_json::Error) -> JsonError {
         if error.classify() == Category::Data {
             return self.wrong(message(error));
@@ -132,7 +132,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Walks through a value's parts: the names, if they have some, and the values.
+/// Visits a value's parts: names, if any, and values.
 struct Walk<'a, 'w, F> {
     text: &'a str,
     take: F,
@@ -140,7 +140,7 @@ struct Walk<'a, 'w, F> {
 }
 
 impl<'a, F: FnMut(Option<Value<'a>>, Value<'a>) -> Result<(), JsonError>> Walk<'a, '_, F> {
-    /// What `take` says goes out beside serde's error, which has no room for a place.
+    /// An error of `take` is stored separately, since serde's error cannot carry a place.
     fn part<E: Error>(&mut self, name: Option<&'a RawValue>, value: &'a RawValue) -> Result<(), E> {
         let text = self.text;
         (self.take)(name.map(|raw| Value { text, raw }), Value { text, raw: value }).map_err(|wrong| {
@@ -173,7 +173,7 @@ impl<'a, F: FnMut(Option<Value<'a>>, Value<'a>) -> Result<(), JsonError>> Visito
 }
 
 fn wrong(message: impl Display, (line, column): (usize, usize)) -> JsonError {
-    // A message may quote the text that is wrong, which may be long.
+    // A message may quote the invalid text, which may be long.
     JsonError { message: message.to_string().chars().take(LONGEST_MESSAGE).collect(), line, column }
 }
 
@@ -185,14 +185,14 @@ fn place(text: &[u8], offset: usize) -> (usize, usize) {
     (lines.count().saturating_add(1), column.saturating_add(1))
 }
 
-/// What serde says, without the place that it puts behind it.
+/// Serde's message, without the place that it appends.
 fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     text.strip_suffix(&place).unwrap_or(&text).to_owned()
 }
 
-/// The line and the column where serde saw what is wrong: the last byte it read, or right behind the end.
+/// The line and the column where serde found the error: the last byte it read, or just after the end.
 fn seen(error: &serde_json::Error) -> (usize, usize) {
     let beyond = usize::from(error.is_eof());
     (error.line(), error.column().saturating_add(beyond).max(1))

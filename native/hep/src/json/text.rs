@@ -1,4 +1,4 @@
-//! Bytes as text: UTF-8 as it is, anything else as base64.
+//! Bytes as text: valid UTF-8 unchanged, anything else as base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use super::source::{JsonError, Value};
 /// The value of `encoding` for bytes that are not UTF-8.
 const BASE64: &str = "base64";
 
-/// Adds `data`, and `encoding` beside it where it is needed.
+/// Adds `data`, and `encoding` if needed.
 pub(super) fn add_data<M: SerializeMap>(map: &mut M, bytes: &[u8]) -> Result<(), M::Error> {
     if let Ok(text) = core::str::from_utf8(bytes) {
         map.serialize_entry(key::DATA, text)
@@ -21,7 +21,7 @@ pub(super) fn add_data<M: SerializeMap>(map: &mut M, bytes: &[u8]) -> Result<(),
     }
 }
 
-/// A fact of bytes: a string, or an object of `encoding` and `data`.
+/// A binary value: a string, or an object of `encoding` and `data`.
 pub(super) struct Octets<'a>(pub(super) &'a [u8]);
 
 impl Serialize for Octets<'_> {
@@ -35,7 +35,7 @@ impl Serialize for Octets<'_> {
     }
 }
 
-/// A fact of bytes, as it is read.
+/// A binary value, for reading.
 pub(super) fn octets(value: Value<'_>) -> Result<Vec<u8>, JsonError> {
     if value.is_string() {
         return value.read().map(String::into_bytes);
@@ -43,7 +43,7 @@ pub(super) fn octets(value: Value<'_>) -> Result<Vec<u8>, JsonError> {
     with_data(value, "a string, or an object of `encoding` and `data`", |_, _| Ok(false))
 }
 
-/// The bytes of an object's `data`, read by its `encoding`; `take` is handed the other fields.
+/// The bytes of an object's `data`, decoded by its `encoding`; the other fields are passed to `take`.
 pub(super) fn with_data<'a>(
     object: Value<'a>,
     expected: &str,

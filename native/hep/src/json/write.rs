@@ -19,7 +19,7 @@ static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 /// Writes a packet as JSON.
 #[must_use]
 pub fn to_json(packet: &Packet<'_>) -> Vec<u8> {
-    // Neither a map with keys that are no strings nor an error of the writer's can come up.
+    // Cannot fail: all keys are strings, and writing to memory never fails.
     serde_json::to_vec(&Json(packet)).unwrap_or_default()
 }
 
@@ -75,7 +75,7 @@ fn add_fact<M: SerializeMap>(map: &mut M, info: &ChunkInfo, value: &[u8]) -> Res
     map.serialize_entry(info.name, &info.integer(value))
 }
 
-/// The chunks in two parts, each with its place in the packet: facts with a name, and the others.
+/// The chunks in two parts, each with its position in the packet: named facts, and the others.
 struct Sorted<'a> {
     facts: SmallVec<[(usize, &'static ChunkInfo, &'a [u8]); 8]>,
     others: SmallVec<[(usize, Chunk<'a>); 4]>,
@@ -85,7 +85,7 @@ impl<'a> Sorted<'a> {
     fn of(chunks: &[Chunk<'a>]) -> Self {
         let mut sorted = Self { facts: SmallVec::new(), others: SmallVec::new() };
         for (place, &chunk) in chunks.iter().enumerate() {
-            // A value of another width than the type's would come back in the type's.
+            // A value of a different width would be read back with the type's width.
             let info = GenericChunk::info(chunk.id)
                 .filter(|info| chunk.vendor == 0 && !info.has_field && info.kind.fits(chunk.value));
             match info {
@@ -98,7 +98,7 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    /// The places of the facts and then of the others, where they do not ascend.
+    /// The positions of the facts followed by the others, unless they ascend.
     fn order(&self) -> Option<SmallVec<[usize; 8]>> {
         let places = self.facts.iter().map(|&(place, ..)| place);
         let places: SmallVec<[usize; 8]> =
@@ -127,7 +127,7 @@ impl Serialize for PayloadObject<'_, '_> {
         let kind = PayloadType::from(number);
         let mut map = serializer.serialize_map(None)?;
         match kind.name() {
-            // A second number of the name would be lost.
+            // The second number of a name would be lost.
             Some(name) if u8::from(kind) == number => {
                 map.serialize_entry(key::TYPE, &name.to_ascii_uppercase())?;
             }
