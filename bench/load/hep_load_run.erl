@@ -5,7 +5,7 @@
 
 -export([listener/1, listener/2, bare/0, close/1]).
 -export([send/4, send/5, send/6, datagrams/2, nothing/2, sample/2]).
--export([port/1, count/2, info/2, arrived/1, lost/2, none_lost/2]).
+-export([wait/2, port/1, count/2, info/2, arrived/1, lost/2, none_lost/2]).
 
 -export_type([run/0]).
 
@@ -92,15 +92,18 @@ send(Transport, Options, Run, Config) ->
 send(Transport, Options, Packet, #run{port = Port} = Run, #config{folder = Folder}) ->
     Generator = hep_load_generator:start(Transport, Port, Folder, Packet, Options),
     {Sent, none} = hep_load_generator:result(Generator, fun nothing/2, none),
-    wait(maps:get(sent, Sent), 0, Run),
+    wait(maps:get(sent, Sent), Run),
     Sent.
 
 %% @doc Waits until what was sent has arrived, or nothing comes any more. The function is called every second.
 send(Transport, Options, #run{port = Port} = Run, EverySecond, Sum, #config{folder = Folder}) ->
     Generator = hep_load_generator:start(Transport, Port, Folder, Options),
     {Sent, _} = Result = hep_load_generator:result(Generator, EverySecond, Sum),
-    wait(maps:get(sent, Sent), 0, Run),
+    wait(maps:get(sent, Sent), Run),
     Result.
+
+%% @doc Until so many packets have arrived, or nothing comes any more.
+wait(Sent, Run) -> wait(Sent, -1, Run).
 
 wait(Sent, Before, Run) ->
     case arrived(Run) of

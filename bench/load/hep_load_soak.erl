@@ -27,7 +27,7 @@ soak(#config{soak = Seconds, rate = Rate} = Config) ->
     hep_load_report:memory("before", hep_load_system:memory()),
     Sending = [{hostile, ?HOSTILE_PERCENT} | datagrams(Rate, Seconds)],
     {Sent, Samples} = send(udp, Sending, Udp, fun sample/2, [], Config),
-    Ended = [{Transport, Run, stop(Stream)} || {Transport, {Run, Stream}} <- Streams],
+    Ended = [{Transport, Run, stop(Stream, Run)} || {Transport, {Run, Stream}} <- Streams],
     Runs = [Udp | [Run || {_, Run, _} <- Ended]],
     %% One after the other: each prints its rows.
     Arrived = [rejected(Sent, Udp), received(Sent, Udp) | [none_lost(Stream) || Stream <- Ended]],
@@ -70,9 +70,12 @@ stream(Connect, Sum) ->
         stream(Connect, Sum + Connect())
     end.
 
-stop(Stream) ->
+%% A TLS connection is closed before the listener has handled all of it.
+stop(Stream, Run) ->
     Stream ! {stop, self()},
-    receive {Stream, Sent} -> Sent end.
+    Sent = receive {Stream, Sum} -> Sum end,
+    hep_load_run:wait(Sent, Run),
+    Sent.
 
 none_lost({Transport, Run, Sent}) ->
     Lost = Sent - count(packets, Run),
