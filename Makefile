@@ -7,7 +7,7 @@ ERLC ?= erlc
 HEP_MODULES := $(sort $(wildcard erlang/*/*.erl))
 HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 
-# A file that was written halfway is none.
+# Delete the target of a recipe that fails.
 .DELETE_ON_ERROR:
 
 .PHONY: all native dist package help setup run test matrix interop bench load fuzz attack asan deny registry clean
@@ -17,8 +17,8 @@ all: native ebin/hep.app
 native:
 	@sh native/build.sh
 
-# Behaviours first: the modules that have them are checked against them.
-# The folders count too: a module that is gone must go from ebin/.
+# Behaviours first: modules that implement them are checked against them.
+# The folders are dependencies, too, so that a deleted module is removed from ebin/.
 ebin/hep.app: erlang/hep.app.src erlang/docs.escript $(wildcard erlang/*/) $(HEP_MODULES) $(wildcard erlang/*/*.hrl) include/hep.hrl
 	@mkdir -p ebin
 	@rm -f ebin/*.beam

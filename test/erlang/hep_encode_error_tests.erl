@@ -318,14 +318,14 @@ total_length_of_many_chunks_test_() ->
      || Vendor <- [0, 9], Chunk <- [{{Vendor, 99}, <<>>}]
     ]}.
 
-%% What is too large is not looked at to its end.
+%% Values that are too large are not read to their end.
 too_large_before_anything_else_test_() ->
     [
         ?_test(too_large((hep(Version))#hep{chunks = [{{9, 1}, <<0:65536/unit:8>>} | Rest]}, 1 bsl 20))
      || Version <- [1, 2, 3], Rest <- [[foo], foo]
     ].
 
-%% The size that is told is beyond the limit and not beyond the truth.
+%% The reported size exceeds the limit, but not the real size.
 too_large(Hep, Size) ->
     {error, {packet_too_large, Told}} = hep:encode(Hep),
     ?assert(Told > ?LIMIT),

@@ -285,7 +285,7 @@ swapped_microseconds_test_() ->
         ]
     ].
 
-%% Where there is no room in the seconds, nothing is lost without a word.
+%% If the seconds overflow, an error is returned and nothing is lost silently.
 swapped_microseconds_at_the_end_of_time_test_() ->
     [
         refused(

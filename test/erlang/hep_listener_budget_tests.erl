@@ -34,7 +34,7 @@ all_is_taken(Pid, Budget) ->
     ?assertEqual(has, state(Other)),
     ?assertEqual(99, free(Pid)).
 
-%% A small one does not overtake a large one, which would wait for ever.
+%% A small request does not overtake a large one, which could otherwise wait forever.
 in_order(Pid, Budget) ->
     ok = hep_listener_budget:take(60, Budget),
     Large = taker(50, Budget),

@@ -63,7 +63,7 @@ state(Transport) ->
         quiet(Sender)
     end).
 
-%% What is no packet goes nowhere where there is nobody to take it.
+%% Without `handle_error/3' invalid packets are only counted.
 no_errors_test_() ->
     [
         fun() ->
@@ -89,7 +89,7 @@ errors_to_process_test() ->
         end
     end).
 
-%% Whatever a handler may get has a sentence.
+%% Every reason that a handler may get has a sentence.
 format_error_test_() ->
     [
         {Sentence, ?_assertEqual(Sentence, hep_handler:format_error(Reason))}

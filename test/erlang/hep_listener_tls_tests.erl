@@ -127,7 +127,7 @@ files(Server, Client) ->
         listening([{certfile, CertFile}, {keyfile, KeyFile}], fun(Listener, Port) ->
             ok = ssl:close(heard(Listener, Port, Client))
         end),
-        %% What is no certificate is told at the door.
+        %% Invalid certificates are reported at the start.
         ok = file:write_file(CertFile, "no certificate"),
         Wrong = [{certfile, CertFile}, {keyfile, KeyFile}],
         ?assertEqual(

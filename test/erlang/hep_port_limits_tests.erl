@@ -164,7 +164,7 @@ wrong_answers_test_() ->
         Answer <- Answers
     ].
 
-%% New atoms stay for ever, and a compressed term may become a thousand times as large.
+%% New atoms are never freed, and a compressed term may become a thousand times as large.
 dangerous_answers_test() ->
     Atom = <<131, 104, 2, 119, 5, "error", 119, 12, "hep_new_atom">>,
     Compressed = term_to_binary({error, lists:duplicate(1000, not_hep)}, [compressed]),

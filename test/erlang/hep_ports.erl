@@ -104,7 +104,7 @@ wait(Condition, Times) ->
         false -> timer:sleep(10), wait(Condition, Times - 1)
     end.
 
-%% The number that the operating system has for the server's program. Between two programs there is none.
+%% The operating system's process id of the server's program. None between two programs.
 os_pid(Server) ->
     os_pid(Server, 500).
 

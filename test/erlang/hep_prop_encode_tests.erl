@@ -206,7 +206,7 @@ prop_order_of_chunks() ->
         end
     ).
 
-%% Up to 65535 bytes there is a packet, beyond it there is none.
+%% Packets of up to 65535 bytes are encoded, larger ones are errors.
 prop_size() ->
     ?CHECK(
         {Hep, Size},

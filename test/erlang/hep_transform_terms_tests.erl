@@ -147,7 +147,7 @@ wrong_timestamp_of_a_record_is_a_badarg_test_() ->
      || Wrong <- [now, {1, 2}, {1, 2, 3, 4}, {a, 2, 3}, {1, b, 3}, {1 bsl 60, 0, 0}, {-1, 0, 0}]
     ].
 
-%% A value that is no binary has no transformed form.
+%% A value other than a binary has no transformed form.
 wrong_values_are_left_out_test() ->
     Wrong = [foo, 7, <<1:15>>, "ab", {2, <<1:16>>}],
     [?assertEqual(no_call, hep_generic_transform:transform(7, V)) || V <- Wrong],

@@ -1,4 +1,4 @@
-//! Sends HEP to a collector under test, as fast and as badly as it is told, and says on one line what it sent.
+//! Sends valid or hostile HEP to a collector under test at a given rate, and prints one line about what it sent.
 //!
 //! It belongs to `make load`, not to the library.
 

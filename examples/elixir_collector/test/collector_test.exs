@@ -13,7 +13,7 @@ defmodule CollectorTest do
     assert packet.payload == "OPTIONS sip:a SIP/2.0\r\n"
   end
 
-  test "what is no packet is told on standard error" do
+  test "an invalid packet is reported on standard error" do
     {:ok, device} = StringIO.open("")
 
     told =
@@ -22,14 +22,14 @@ defmodule CollectorTest do
         send.("garbage")
         send.(HEP.encode!(%HEP.Packet{payload: "ping"}))
         printed(device)
-        # It ends when its handler is done.
+        # The listener ends when its handler is done.
         HEP.Listener.stop(listener)
       end)
 
     assert told =~ "7 bytes: not a HEP packet"
   end
 
-  # A listener as the application has it, and a function that sends it a datagram.
+  # The application's listener, and a function that sends it a datagram.
   defp listener(device) do
     options = [ip: {127, 0, 0, 1}, port: 0, view: :json, handler: {Collector.Printer, device}]
     {:ok, listener} = HEP.Listener.start_link(options)

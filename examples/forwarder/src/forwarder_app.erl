@@ -1,4 +1,4 @@
-%% @doc The application: what its environment says, and the variables that config/sys.config names.
+%% @doc The application. Its options come from its environment and from the variables listed in the README.
 -module(forwarder_app).
 
 -behaviour(application).
@@ -39,6 +39,6 @@ sender(#{targets := [{Host, Port} | _]} = Options) ->
 port(Name, Option) ->
     [Option(list_to_integer(Text)) || Text <- variable(Name)].
 
-%% None, or the one value.
+%% A list of the variable's value, if it is set.
 variable(Name) ->
     [Value || Value <- [os:getenv(Name, "")], Value =/= ""].

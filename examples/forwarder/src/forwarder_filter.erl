@@ -1,4 +1,4 @@
-%% @doc Which packets are not forwarded: those that one of the rules fits.
+%% @doc Decides which packets are dropped: those that match one of the rules.
 -module(forwarder_filter).
 
 -export([is_dropped/2]).
@@ -6,10 +6,10 @@
 -export_type([rule/0]).
 
 %% <dl>
-%% <dt>`keep_alive'</dt><dd>the payload is line ends, blanks or zero bytes only, as clients of SIP send them to keep
-%%   a way open (RFC 5626), or nothing at all</dd>
+%% <dt>`keep_alive'</dt><dd>the payload is empty, or only line breaks, blanks or zero bytes, as SIP clients send them to
+%%   keep a connection open (RFC 5626)</dd>
 %% <dt>`{method, Method}'</dt><dd>SIP: requests of that method, and the responses to them</dd>
-%% <dt>`{payload_type, Type}'</dt><dd>the payload type as `hep:payload_type/1' gives it, such as `log' or 99</dd>
+%% <dt>`{payload_type, Type}'</dt><dd>the payload type as returned by `hep:payload_type/1', such as `log' or 99</dd>
 %% </dl>
 -type rule() :: keep_alive | {method, binary()} | {payload_type, hep:payload_type() | hep:uint8()}.
 
@@ -24,7 +24,7 @@ is_fitting({payload_type, Type}, Hep) -> hep:payload_type(Hep) =:= Type.
 is_blank(<<Byte, Rest/binary>>) when Byte =:= $\r; Byte =:= $\n; Byte =:= $\s; Byte =:= 0 -> is_blank(Rest);
 is_blank(Rest) -> Rest =:= <<>>.
 
-%% A request begins with its method. A response has it behind the number of its CSeq.
+%% A request begins with its method. A response has it after the number in its CSeq.
 method(<<"SIP/2.0 ", _/binary>> = Response) ->
     Options = [multiline, caseless, {newline, anycrlf}, {capture, all_but_first, binary}],
     case re:run(Response, <<"^CSeq[ \\t]*:\\s*[0-9]+\\s+(\\S+)">>, Options) of

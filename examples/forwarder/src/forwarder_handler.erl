@@ -1,4 +1,4 @@
-%% @doc Sends on, as version 3, what the filter lets pass.
+%% @doc Forwards the packets that pass the filter, as version 3.
 -module(forwarder_handler).
 
 -behaviour(hep_handler).
@@ -12,14 +12,14 @@ handle_packets(Packets, State) ->
     lists:foreach(fun({Hep, _Meta}) -> forward(Hep, State) end, Packets),
     {ok, State}.
 
-%% Versions 1 and 2 say less than version 3 can, but nothing that it could not: the packet only says that it is of
-%% another version. Without a capture id it gets the sender's, if that has one.
+%% Version 3 can carry everything in versions 1 and 2, so only the version has to be changed. A packet without a capture
+%% id gets that of the sender's options, if any.
 forward(Hep, #{sender := Sender, drop := Drop}) ->
     case forwarder_filter:is_dropped(Hep, Drop) of
         true ->
             ok;
         false ->
-            %% What cannot be sent is counted, see hep_sender:info/1. Nothing waits here.
+            %% Packets that cannot be sent are counted, see hep_sender:info/1. This call never waits.
             _ = hep_sender:send(Sender, hep:version(hep_v3, Hep)),
             ok
     end.

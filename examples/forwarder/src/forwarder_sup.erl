@@ -1,4 +1,4 @@
-%% @doc The sender, and the listener, whose handler needs it.
+%% @doc Supervises the sender, and the listener, whose handler needs the sender.
 -module(forwarder_sup).
 
 -behaviour(supervisor).

@@ -1,4 +1,4 @@
-%% The application from end to end: datagrams in, version 3 over TLS out, to a collector of this test's.
+%% The application from end to end: datagrams in, version 3 over TLS out, to a collector in this test.
 -module(forwarder_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -64,20 +64,20 @@ versions(Forwarder) ->
         end
      || Hep <- Forwarded
     ],
-    %% What version 1 has no place for comes from the listener's clock, and from the sender's options.
+    %% Values that version 1 lacks come from the listener's clock and the sender's options.
     ?assertEqual([2001, 7, 7], [hep:node_id(Hep) || Hep <- Forwarded]),
     [{Now, _, _}, Time, Time] = [hep:timestamp(Hep) || Hep <- Forwarded],
     ?assertEqual({1756, 196017, 250000}, Time),
     ?assertEqual(element(1, os:timestamp()), Now).
 
-%% What the filter drops does not leave.
+%% Packets dropped by the filter are not forwarded.
 filtered(Forwarder) ->
     Passing = <<"SIP/2.0 200 OK\r\nCSeq: 1 INVITE\r\n\r\n">>,
     Dropped = [<<"OPTIONS sip:a SIP/2.0\r\n\r\n">>, <<"SIP/2.0 200 OK\r\nCSeq: 1 OPTIONS\r\n\r\n">>, <<"\r\n\r\n">>],
     [send(packet(hep_v2, Payload), Forwarder) || Payload <- Dropped ++ [Passing]],
     ?assertEqual([Passing], [hep:payload(Hep) || Hep <- received(1, Forwarder)]).
 
-%% What is no packet is counted.
+%% Invalid packets are counted.
 refused(Forwarder) ->
     gen_udp:send(maps:get(socket, Forwarder), {127, 0, 0, 1}, maps:get(port, Forwarder), <<"garbage">>),
     send(packet(hep_v3, <<"x">>), Forwarder),
@@ -102,7 +102,7 @@ send(Hep, #{socket := Socket, port := Port}) ->
     {ok, Datagram} = hep:encode(Hep),
     ok = gen_udp:send(Socket, {127, 0, 0, 1}, Port, Datagram).
 
-%% The next packets that the collector gets, in whatever batches.
+%% The next packets that the collector receives, in batches of any size.
 received(0, _) ->
     [];
 received(Count, #{collector := Collector} = Forwarder) ->
@@ -113,7 +113,7 @@ received(Count, #{collector := Collector} = Forwarder) ->
         error({nothing, hep_listener:info(forwarder_listener), hep_sender:info(forwarder_sender)})
     end.
 
-%% A certificate for localhost, and that of the authority behind it.
+%% A certificate for localhost, and that of its CA.
 certificates() ->
     Key = [{digest, sha256}, {key, {namedCurve, secp256r1}}],
     SubjectAltName = {'Extension', {2, 5, 29, 17}, false, [{dNSName, "localhost"}]},

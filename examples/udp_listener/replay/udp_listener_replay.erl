@@ -1,14 +1,14 @@
-%% @doc Replays captured datagrams to the listener through a real socket, and prints what comes out.
+%% @doc Replays captured datagrams to the listener through a real socket, and prints the results.
 -module(udp_listener_replay).
 
 -export([run/2, main/1]).
 
-%% How long the listener may take for one datagram on loopback.
+%% The timeout for one datagram on loopback.
 -define(TIMEOUT, 5000).
-%% How many datagrams of each sender and version.
+%% The number of datagrams per sender and version.
 -define(OF_EACH, 2).
 
-%% @doc Called by run.sh: `[CapturesFolder]' replays and ends; `[CapturesFolder, Port]' replays and goes on
+%% @doc Called by run.sh: `[CapturesFolder]' replays and ends; `[CapturesFolder, Port]' replays and keeps
 %% listening.
 -spec main([string()]) -> no_return() | ok.
 main([Captures | Port]) ->
@@ -31,7 +31,7 @@ main([Captures | Port]) ->
             halt(1)
     end.
 
-%% The supervisor is linked to this process, and the handler goes on telling it.
+%% The supervisor is linked to this process, and the handler keeps sending messages to it.
 listen() ->
     io:format("~nListening on UDP port ~b; Ctrl-C ends it.~n", [hep_listener:port(udp_listener)]),
     listening().
@@ -41,14 +41,14 @@ listening() ->
         {printed, _, _} -> listening()
     end.
 
-%% @doc Replays the datagrams below the folder of captures; gives how many were lost. Some senders send what is not
-%% HEP, which is refused.
+%% @doc Replays the datagrams in the folder of captures; returns how many were lost. Some captures contain datagrams
+%% that are not HEP; these are rejected.
 -spec run(inet:port_number(), file:filename()) -> non_neg_integer().
 run(Port, Captures) ->
     Folders = lists:sort(filelib:wildcard("*-v[123]", Captures)),
     summary([replay(Port, Captures, Folder) || Folder <- Folders]).
 
-%% A sender has a socket of its own, as in life.
+%% Each sender has its own socket, as in reality.
 replay(Port, Captures, Folder) ->
     io:format("~n== ~ts~n", [Folder]),
     {ok, Socket} = gen_udp:open(0, [binary, {ip, {127, 0, 0, 1}}]),
@@ -56,7 +56,7 @@ replay(Port, Captures, Folder) ->
     ok = gen_udp:close(Socket),
     {Folder, Counts}.
 
-%% The first datagram of the first and of the last run: mostly one of IPv4 and one of IPv6.
+%% The first datagram of the first and of the last run: usually one with IPv4 and one with IPv6.
 choose(Folder) ->
     Runs = lists:sort(filelib:wildcard(filename:join([Folder, "*", "*.bin"]))),
     Firsts = [hd(Files) || Files <- by_run(Runs), hd(filename:basename(hd(Files))) =/= $s],

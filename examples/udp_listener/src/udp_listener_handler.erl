@@ -1,11 +1,11 @@
-%% @doc Prints what {@link hep_transform:transform/1} makes of each packet, and why the rest is none.
+%% @doc Prints each packet as transformed by {@link hep_transform:transform/1}, and the reasons of errors.
 -module(udp_listener_handler).
 
 -behaviour(hep_handler).
 
 -export([init/1, handle_packets/2, handle_error/3]).
 
-%% @doc The argument: processes that are told `{printed, Source, ok | error}' of each datagram.
+%% @doc The argument: processes that receive `{printed, Source, ok | error}' for each datagram.
 init(Observers) ->
     {ok, Observers}.
 

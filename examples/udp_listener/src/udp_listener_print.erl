@@ -1,12 +1,12 @@
-%% @doc A transformed packet as text for people.
+%% @doc Formats a transformed packet as readable text.
 -module(udp_listener_print).
 
 -export([packet/3]).
 
-%% Longer values are cut.
+%% Longer values are truncated.
 -define(WIDTH, 72).
 
-%% @doc `From' says who sent the datagram.
+%% @doc `From' is the sender of the datagram.
 -spec packet(unicode:chardata(), non_neg_integer(), {ok, hep_transform:transformed()} | {error, hep_handler:reason()}) ->
     unicode:chardata().
 packet(From, Size, {ok, [{<<"hep">>, [{<<"version">>, Version} | Namespaces]}]}) ->

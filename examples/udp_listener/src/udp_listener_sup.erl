@@ -1,4 +1,4 @@
-%% @doc Keeps the listener up.
+%% @doc Supervises the listener.
 -module(udp_listener_sup).
 
 -behaviour(supervisor).

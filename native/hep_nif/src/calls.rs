@@ -1,9 +1,9 @@
-//! Calls: how a function of this crate becomes a NIF, and how a call moves to a dirty scheduler.
+//! Turns functions of this crate into NIFs, and moves long calls to a dirty scheduler.
 //!
-//! A NIF takes one argument more than its function: the size of the binaries that it reads, see `hep_size`. The NIF
-//! API cannot tell a binary's size without copying an unaligned one, which takes 20 ms and more for a large one. So
-//! a call moves before it has looked at binaries larger than a datagram. Anything but an integer in its place means
-//! that nobody has counted: the call answers with that argument when it has to know.
+//! A NIF has one argument more than its function: the size of the binaries that it reads, see `hep_size`. The NIF
+//! API returns a binary's size only after copying an unaligned one, which takes 20 ms and more for a large one. So
+//! a call moves before it reads binaries larger than a datagram. Any other term in place of the size means
+//! that it was not computed: the call returns that term if it needs the size.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -18,8 +18,8 @@ use crate::terms::{NifTerm, NifTerms, make_atom};
 /// The size of the largest datagram.
 const DATAGRAM: u64 = 0xffff;
 
-/// Makes NIFs of functions, under their names. (`#[rustler::nif]` allocates for the arguments of each call: 10 % of
-/// `decode v3`, and it has no way to another scheduler.)
+/// Turns functions into NIFs of the same names. (`#[rustler::nif]` allocates for the arguments of each call, 10 % of
+/// `decode v3`, and cannot move a call to another scheduler.)
 macro_rules! nifs {
     ( $( $function:ident ),* ) => { $(
         inventory::submit! {
@@ -53,7 +53,7 @@ pub(crate) struct DirtyNif {
     pub(crate) nif: unsafe extern "C" fn(*mut ErlNifEnv, c_int, *const ErlNifTerm) -> ErlNifTerm,
 }
 
-/// How many arguments the NIF of a function takes: the function's, and the size.
+/// The number of arguments of a function's NIF: the function's, and the size.
 #[expect(clippy::cast_possible_truncation, reason = "a function of the BEAM takes 255 at the most")]
 pub(crate) const fn arity<const N: usize>(
     _function: for<'a> fn(&mut NifTerms<'a>, [NifTerm<'a>; N]) -> Answer<NifTerm<'a>>,
@@ -61,8 +61,8 @@ pub(crate) const fn arity<const N: usize>(
     N.saturating_add(1) as u32
 }
 
-/// One call of a NIF, which may move to `dirty`. A panic does not leave it, but raises `nif_panicked`, as with
-/// rustler; none is known.
+/// One call of a NIF, which may move to `dirty`. A panic is caught and raises `nif_panicked`, as with
+/// rustler; no panic is known.
 ///
 /// # Safety
 /// `raw` is the environment of a call, `arguments` are `N` terms of it and one more, and `dirty` has a name that ends

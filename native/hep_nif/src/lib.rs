@@ -1,7 +1,7 @@
-//! The NIFs of the Erlang module `hep_nif`: glue, nothing else.
+//! The NIFs of the Erlang module `hep_nif`: only glue code.
 //!
-//! A call on a normal scheduler takes well under a millisecond. What would take longer (inflating a payload,
-//! thousands of chunks, long text, binaries beyond 64 KiB) moves itself to a dirty one: see `calls`.
+//! A call on a normal scheduler takes well under a millisecond. Longer work (inflating a payload,
+//! thousands of chunks, long text, binaries above 64 KiB) moves to a dirty scheduler: see `calls`.
 
 mod calls;
 mod members;

@@ -1,7 +1,7 @@
 //! Gzip members that arrive in parts: what was inflated so far waits in a resource.
 //!
-//! Both calls run on a dirty scheduler, however few bytes there are: a block of deflate that holds nothing takes 10 bits,
-//! and a microsecond or more.
+//! Both calls run on a dirty scheduler, however few bytes there are: a block of deflate that holds nothing takes 10
+//! bits, and a microsecond or more.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -18,25 +18,25 @@ use rustler::sys::{
 };
 use rustler::{Env, Term};
 
-/// How many elements of lists are a hundredth of a scheduler's timeslice of a millisecond.
+/// The number of list elements charged as 1 % of a timeslice, which is a millisecond.
 const ELEMENTS_PER_PERCENT: usize = 100;
-/// How many bytes of a packet are, when they are nothing but chunks.
+/// The number of bytes of chunks charged as 1 %.
 const BYTES_PER_PERCENT: usize = 4096;
-/// How many bytes of JSON are, when it is read.
+/// The number of bytes of JSON read charged as 1 %.
 const JSON_PER_PERCENT: usize = 128;
 
-/// How many bytes of longer binaries one call reads, beside the first: unaligned ones are copied, and the copies live
-/// as long as the call. It is the longest frame of the port program, so that the two answer alike.
+/// The total size of further long binaries that one call reads: unaligned ones are copied, and the copies live
+/// as long as the call. It equals the port program's longest frame, so that both give the same results.
 const MOST_READ: usize = 64 * 1024 * 1024;
-/// What is not longer takes no more than the list that it stands in.
+/// Shorter binaries take no more memory than the list that contains them.
 const SHORT: usize = 64;
 
-/// A term of one call. Only this module makes one, so that it always is one.
+/// A term of one call. Constructed only in this module, so it is always valid.
 #[derive(Clone, Copy, PartialEq)]
 #[repr(transparent)]
 pub(crate) struct NifTerm<'a>(ErlNifTerm, PhantomData<Env<'a>>);
 
-/// Terms that are the same in every call: they have no part on a heap.
+/// Immediate terms: they are the same in every call, and have no part on a heap.
 struct Immediates {
     atoms: [ErlNifTerm; Atom::ALL.len()],
     nil: ErlNifTerm,
@@ -46,20 +46,20 @@ struct Immediates {
 /// The integers below [`Integers::COUNT`], which are nearly all that a packet's header has: made and read
 /// without a call of the NIF API.
 ///
-/// Their terms are words that lie evenly apart. That is not taken for granted: each of them is made once, at
-/// load, and if one does not lie where it should, none is known here.
+/// Their terms are words with a constant difference. This is verified: each of them is made once, at
+/// load, and if one differs from the expected word, none is used.
 struct Integers {
     /// The term of 0.
     zero: usize,
-    /// The terms lie `1 << shift` apart.
+    /// The difference between two terms is `1 << shift`.
     shift: u32,
-    /// How many are known: all of them, or none.
+    /// The number of known terms: all or 0.
     known: usize,
 }
 
 static IMMEDIATES: OnceLock<Immediates> = OnceLock::new();
 
-/// Makes the immediate terms, which stay the same as long as the VM lives.
+/// Makes the immediate terms, which never change while the VM runs.
 pub(crate) fn load(env: Env<'_>, _info: Term<'_>) -> bool {
     immediates(env);
     true
@@ -86,7 +86,7 @@ impl Integers {
         if holds { all } else { Self { known: 0, ..all } }
     }
 
-    /// Where the term of a value lies, if the value is one of those known.
+    /// The word of a value's term, if the value is known.
     #[inline]
     const fn word(&self, value: usize) -> usize {
         self.zero.wrapping_add(value.unbounded_shl(self.shift))
@@ -95,26 +95,26 @@ impl Integers {
     #[inline]
     fn term<'a>(&self, value: usize) -> Option<NifTerm<'a>> {
         let word = self.word(value);
-        // SAFETY: it was seen at load that the word is the value's term, see `learn`.
+        // SAFETY: it was verified at load that the word is the value's term, see `learn`.
         (value < self.known).then(|| unsafe { NifTerm::of_word(word) })
     }
 
     #[inline]
     fn value(&self, term: NifTerm<'_>) -> Option<usize> {
-        // What does not lie a multiple of the distance behind 0 gets its highest bits set.
+        // A difference that is not a multiple gets its highest bits set.
         let value = term.word().wrapping_sub(self.zero).rotate_right(self.shift);
         (value < self.known).then_some(value)
     }
 }
 
 impl NifTerm<'_> {
-    /// Of what is a term of the call, or an immediate one.
+    /// Wraps a term of the call, or an immediate one.
     #[inline]
     const fn of(term: ErlNifTerm) -> Self {
         Self(term, PhantomData)
     }
 
-    /// What the NIF API takes.
+    /// Unwraps the term for the NIF API.
     #[inline]
     pub(crate) const fn raw(self) -> ErlNifTerm {
         self.0
@@ -135,13 +135,13 @@ impl NifTerm<'_> {
     }
 }
 
-/// Literals that the caller handed in. They mostly lie evenly apart, so that the address of a term says which one it
-/// would be, if it is one of them.
+/// Literals passed by the caller. Most are evenly spaced in memory, so the address of a term shows which literal it may
+/// be.
 #[derive(Clone, Copy, Default)]
 struct Literals<'a> {
     terms: &'a [NifTerm<'a>],
     first: usize,
-    /// How many of them lie in a byte, times `1 << SHIFT`.
+    /// The number of literals per byte, times `1 << SHIFT`.
     per_byte: usize,
 }
 
@@ -151,7 +151,7 @@ impl<'a> Literals<'a> {
     fn of(terms: &'a [NifTerm<'a>]) -> Self {
         let &[first, second, ..] = terms else { return Self { terms, ..Self::default() } };
         let distance = second.word().wrapping_sub(first.word());
-        // Rounded up: the shift rounds down, and could else fall one short.
+        // Rounded up, since the shift rounds down and could otherwise be one too low.
         let per_byte = 1_usize.unbounded_shl(Self::SHIFT).div_ceil(distance.max(1));
         Self { terms, first: first.word(), per_byte }
     }
@@ -163,23 +163,23 @@ pub(crate) struct NifTerms<'a> {
     /// Whether the call is on a dirty scheduler.
     may_take_long: bool,
     immediates: &'static Immediates,
-    /// The packet that the call is about, if it is about one, and its bytes.
+    /// The packet of the call, if any, and its bytes.
     packet: Cell<Option<(ErlNifTerm, &'a [u8])>>,
-    /// The names of the generic chunks, by id: literal binaries that the caller handed in.
+    /// The names of the generic chunks, by id: literal binaries passed by the caller.
     names: &'a [NifTerm<'a>],
     /// Their keys.
     keys: Literals<'a>,
-    /// Elements of lists made so far.
+    /// The number of list elements made so far.
     elements: Cell<usize>,
-    /// What the bytes that the call is about cost, in hundredths of a timeslice.
+    /// The cost of the call's bytes, in hundredths of a timeslice.
     percent: usize,
-    /// Whether the size of the binaries is known that the call reads. It is not where Erlang would take longer to
-    /// count it than the call takes: then only binaries are read that stand beside a literal key. Those are from a
-    /// packet that was parsed here.
+    /// Whether the size of the call's binaries is known. It is unknown if computing it in Erlang would take longer than
+    /// the call: then only binaries with a literal key are read, since these come from a packet that was parsed
+    /// here.
     is_measured: bool,
-    /// Whether there are others.
+    /// Whether there are other binaries.
     needs_size: Cell<bool>,
-    /// Bytes of longer binaries read so far.
+    /// The bytes of long binaries read so far.
     read: Cell<usize>,
 }
 
@@ -201,7 +201,7 @@ impl<'a> NifTerms<'a> {
         }
     }
 
-    /// The bytes of the packet that the call is about: binaries are made as parts of it. Anything but a
+    /// Sets the packet of the call, and returns its bytes: binaries are made as sub-binaries of it. Anything but a
     /// binary is a bad argument.
     #[inline]
     pub(crate) fn packet(&mut self, packet: NifTerm<'a>) -> Answer<NifTerm<'a>, &'a [u8]> {
@@ -211,26 +211,26 @@ impl<'a> NifTerms<'a> {
         Ok(bytes)
     }
 
-    /// The bytes of the JSON that the call is about. Anything but a binary is a bad argument.
+    /// Returns the bytes of the call's JSON. Anything but a binary is a bad argument.
     pub(crate) fn json(&mut self, json: NifTerm<'a>) -> Answer<NifTerm<'a>, &'a [u8]> {
         let bytes = self.inspect(json).ok_or(Stop::BadArgument)?;
         self.percent = bytes.len() / JSON_PER_PERCENT;
         Ok(bytes)
     }
 
-    /// Takes `hep_registry:names()`; without it the names are made.
+    /// Sets `hep_registry:names()`; without them, names are made anew.
     #[inline]
     pub(crate) fn take_names(&mut self, names: NifTerm<'a>) {
         self.names = self.tuple_elements(names).unwrap_or_default();
     }
 
-    /// Takes `hep_registry:keys()`; without it the keys are made.
+    /// Sets `hep_registry:keys()`; without them, keys are made anew.
     #[inline]
     pub(crate) fn take_keys(&mut self, keys: NifTerm<'a>) {
         self.keys = Literals::of(self.tuple_elements(keys).unwrap_or_default());
     }
 
-    /// Takes the size of the binaries that the call reads, if it is known.
+    /// Sets the size of the binaries that the call reads, if it is known.
     #[inline]
     pub(crate) fn take_size(&mut self, size: NifTerm<'a>) -> Option<u64> {
         let size = self.unsigned(size);
@@ -238,13 +238,13 @@ impl<'a> NifTerms<'a> {
         size
     }
 
-    /// Whether the call has to be made again with the size.
+    /// Whether the call must be repeated with the size.
     #[inline]
     pub(crate) fn needs_size(&self) -> bool {
         self.needs_size.get()
     }
 
-    /// Tells the scheduler what the call cost.
+    /// Reports the cost of the call to the scheduler.
     #[inline]
     pub(crate) fn consume_timeslice(&self) {
         let percent = (self.elements.get() / ELEMENTS_PER_PERCENT).max(self.percent);
@@ -287,7 +287,7 @@ impl<'a> NifTerms<'a> {
         }
     }
 
-    /// The term of which `part` is made, if it lies in the packet.
+    /// The sub-binary for `part`, if it is inside the packet.
     #[inline]
     fn part_of_packet(&self, part: &[u8]) -> Option<NifTerm<'a>> {
         let (packet, bytes) = self.packet.get()?;
@@ -298,9 +298,9 @@ impl<'a> NifTerms<'a> {
         })
     }
 
-    /// The id of a key that is one of the very literals handed in, as those of a packet parsed here are.
+    /// The id of a key that is identical to one of the literals, like the keys of a packet parsed here.
     ///
-    /// To find it by its address is cheaper than to look into the binary.
+    /// Finding it by its address is cheaper than reading the binary.
     #[inline]
     fn literal_key(&self, term: NifTerm<'a>) -> Option<u16> {
         let Literals { terms, first, per_byte } = self.keys;
@@ -410,8 +410,8 @@ impl<'a> MapBuilder for NifTerms<'a> {
         let (keys, values): (Terms<_>, Terms<_>) =
             facts.into_iter().map(|(name, value)| (self.atom(name), value)).unzip();
         let mut map = ErlNifTerm::default();
-        // SAFETY: keys and values are terms of this call, as many of each, and a `NifTerm` is nothing but a term. No key
-        // stands twice, so that there is a map.
+        // SAFETY: keys and values are terms of this call, as many of each, and a `NifTerm` is nothing but a term. No
+        // key stands twice, so that there is a map.
         unsafe {
             enif_make_map_from_arrays(
                 self.env.as_c_arg(),

@@ -1,7 +1,7 @@
-//! A UDP socket of a process, to read many datagrams in one call.
+//! A UDP socket owned by a process, for reading many datagrams in one call.
 //!
-//! The VM's `socket` opens and owns the socket. `udp_attach` duplicates its descriptor, so that no call ever reads a
-//! number that the VM has closed and given to something else. The duplicate keeps the port bound: it is closed by
+//! The VM's `socket` opens and owns the socket. `udp_attach` duplicates its descriptor, so that no call reads a
+//! descriptor that the VM has closed and reused. The duplicate keeps the port bound; it is closed by
 //! `udp_close`, when the process that attached it ends, and when no term refers to it any more.
 
 #![expect(clippy::needless_pass_by_value, reason = "rustler gives the arguments away")]
@@ -17,7 +17,7 @@ use rustler::{
     Atom, Encoder, Env, LocalPid, Monitor, NewBinary, Resource, ResourceArc, Term, resource_impl, schedule,
 };
 
-/// What one call reads at most: well under a millisecond's work.
+/// The maximum of one call: well under a millisecond of work.
 const LIMITS: Limits = Limits { datagrams: 256, bytes: 1 << 20 };
 
 rustler::atoms! {
@@ -35,7 +35,7 @@ rustler::atoms! {
     network_unreachable = "enetunreach",
 }
 
-/// `None` when it is closed.
+/// `None` if it is closed.
 struct Socket(Mutex<Option<Receiver>>);
 
 impl Socket {
@@ -67,7 +67,7 @@ fn udp_attach(env: Env<'_>, descriptor: i32) -> Term<'_> {
     let socket = ResourceArc::new(Socket(Mutex::new(Some(receiver))));
     match env.monitor(&socket, &env.pid()) {
         Some(_) => (ok(), socket).encode(env),
-        // The process is about to end.
+        // The process is terminating.
         None => (error(), closed()).encode(env),
     }
 }
@@ -80,7 +80,7 @@ fn udp_read(env: Env<'_>, socket: ResourceArc<Socket>, datagrams: usize, bytes: 
     let mut sources = Sources { env, last: None };
     let result = match socket.receiver().as_mut() {
         Some(receiver) => receiver.receive(limits, |datagram| {
-            // A binary of its own: what is kept of it keeps no other alive.
+            // A separate binary, so that keeping it does not keep other datagrams in memory.
             let mut bytes = NewBinary::new(env, datagram.bytes.len());
             bytes.as_mut_slice().copy_from_slice(datagram.bytes);
             list.push((sources.term(datagram.source), Term::from(bytes)).encode(env));
@@ -120,7 +120,7 @@ fn duplicate(_descriptor: i32) -> io::Result<UdpSocket> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// The terms of senders: datagrams of one sender mostly follow each other, and share one.
+/// The term of the last sender: consecutive datagrams are often from the same sender, and share the term.
 struct Sources<'a> {
     env: Env<'a>,
     last: Option<(SocketAddr, Term<'a>)>,

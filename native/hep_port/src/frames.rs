@@ -1,4 +1,4 @@
-//! Frames: a length, a number, and items: terms, each with a length of its own.
+//! Frames: a length, a number, and items. An item is a length and a term.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
@@ -7,10 +7,10 @@ pub(crate) const NUMBER: usize = 8;
 /// The length of an item's length.
 pub(crate) const LENGTH: usize = 4;
 
-/// A buffer that is larger gives its memory back after its frame.
+/// Larger buffers are freed after their frame.
 pub(crate) const KEPT: usize = 1024 * 1024;
 
-/// The items of a frame; `None` when they do not fill it exactly.
+/// The items of a frame; `None` if they do not fill it exactly.
 pub(crate) fn items(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut items = Vec::new();
     while !bytes.is_empty() {
@@ -34,7 +34,7 @@ impl<R: Read> Frames<R> {
         Self { input, longest, frame: Vec::new() }
     }
 
-    /// Whether all that has arrived has been read.
+    /// Whether all received bytes have been consumed.
     pub(crate) fn is_drained(&self) -> bool {
         self.input.buffer().is_empty()
     }
@@ -53,7 +53,7 @@ impl<R: Read> Frames<R> {
                 format!("a frame of {length} bytes is too long"),
             ));
         }
-        // The buffer grows with what arrives, not with what the length says.
+        // The buffer grows with the received bytes, not by the stated length.
         self.frame.clear();
         self.frame.shrink_to(KEPT);
         let read = self.input.by_ref().take(length.into()).read_to_end(&mut self.frame)?;

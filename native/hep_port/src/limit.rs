@@ -1,43 +1,43 @@
-//! How large the answers of a frame may be.
+//! The size limits of answers.
 
 use crate::frames::{LENGTH, NUMBER};
 
-/// The least that is kept back for an answer: an error that says that the answer is too large, and its length.
+/// The minimum reserved for an answer: the error for an answer that is too large, and its length.
 pub(crate) const LEAST: u64 = 40;
-/// What the answer to a request rarely exceeds: so many times its bytes, and so many bytes more.
+/// Answers rarely exceed this multiple of the request's size, plus this many bytes.
 const TIMES: u64 = 8;
 const MORE: u64 = 512;
 
-/// The room for the answers of a frame.
+/// The space for the answers of a frame.
 ///
-/// An answer may fill the frame except for the room that is kept back for the requests behind it: eight times
-/// their bytes and 512 bytes for each, but no more than their share of the frame by size. So packets that inflate
-/// a thousandfold only take room from each other.
+/// An answer may fill the frame except for the space reserved for the requests after it: eight times
+/// their bytes plus 512 bytes for each, but at most their share of the frame by size. So packets that inflate
+/// a thousandfold only take space from each other.
 pub(crate) struct Limit {
-    /// The bytes that all answers may have together.
+    /// The limit for all answers together.
     most: u64,
-    /// The bytes of all requests; one that is shorter than an error counts as one.
+    /// The bytes of all requests; a request shorter than an error counts as long as an error.
     all: u64,
-    /// Those of the requests that are still to come, and their number.
+    /// The bytes and the number of the remaining requests.
     rest: u64,
     number: u64,
 }
 
 impl Limit {
-    /// For these requests and the longest frame; `None` when not even an error for each has room.
+    /// For these requests and the longest frame; `None` if it cannot even hold an error for each.
     pub(crate) fn new(requests: &[&[u8]], longest: u32) -> Option<Self> {
         let most = u64::from(longest).saturating_sub(widen(NUMBER));
         let all = requests.iter().fold(0_u64, |sum, request| sum.saturating_add(weight(request)));
         (all <= most).then_some(Self { most, all, rest: all, number: widen(requests.len()) })
     }
 
-    /// Goes on to the next request.
+    /// Moves to the next request.
     pub(crate) fn next(&mut self, request: &[u8]) {
         self.rest = self.rest.saturating_sub(weight(request));
         self.number = self.number.saturating_sub(1);
     }
 
-    /// How many bytes the answer to this request may have when the ones before it take `used` bytes.
+    /// The limit for the answer to this request if the previous answers take `used` bytes.
     pub(crate) fn left(&self, used: usize) -> usize {
         let usual = self.rest.saturating_mul(TIMES).saturating_add(self.number.saturating_mul(MORE));
         let share = self.most.saturating_mul(self.rest).checked_div(self.all).unwrap_or(0);

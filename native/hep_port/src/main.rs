@@ -1,15 +1,15 @@
-//! The codec as a program of its own, for those who will not load native code into their VM.
+//! The codec as a separate program, for users who do not want native code in their VM.
 //!
-//! It reads frames from standard input and writes one for each to standard output: a length of 32 bits, a number of
-//! 64 bits that comes back as it went in, and requests, each a length of 32 bits and a term in the external term
-//! format; the answer has as many terms, in the same order. Messages for people go to standard error. The program
-//! ends when its input does.
+//! It reads frames from standard input and writes one frame for each to standard output: a length of 32 bits, a number
+//! of 64 bits that is returned unchanged, and requests, each a length of 32 bits and a term in the external term
+//! format. The answer has as many terms, in the same order. Error messages go to standard error. The program
+//! ends at the end of its input.
 //!
-//! Its one argument is the length of the longest frame that is read or written, in bytes; without it that is
-//! the largest number of 32 bits.
+//! Its only argument is the maximum length of a frame that is read or written, in bytes; by default the largest
+//! number of 32 bits.
 //!
 //! Memory: the frame that is read, the terms of one request, and the frame that is written. A packet inflates to
-//! `max_inflated` bytes at the most, and one request is served at a time.
+//! at most `max_inflated` bytes, and requests are handled one at a time.
 //!
 //! The requests are those of `hep_port_term.erl`; see [`serve`](serve::serve).
 
@@ -44,7 +44,7 @@ fn run() -> io::Result<()> {
             io::Error::new(ErrorKind::InvalidData, format!("the requests of frame {number} do not fit it"))
         })?;
         write_frame(&mut output, number, &answers)?;
-        // Answers to requests that came together go out together.
+        // Flushes only when no input is pending, so that answers to several frames are written together.
         if frames.is_drained() {
             io::Write::flush(&mut output)?;
         }

@@ -17,11 +17,11 @@ use crate::terms::{EtfTerms, Made, put_atom, put_integer, put_tuple, put_version
 /// - `{packet_to_json, Packet, Options}`, `{record_to_json, Hep}`, `{chunks_to_json, Version, Chunks}`
 /// - `{from_json, Json}`
 ///
-/// and is answered with the term that the function of that name in `hep_nif` returns, or with `badarg`. An answer
+/// The answer is the term that the function of that name in `hep_nif` returns, or `badarg`. An answer
 /// that does not fit into the frame (see [`Limit`]) is replaced by `{error, {too_large, Bytes}}`; `Bytes` is the
-/// size that was reached when building it stopped.
+/// size at which building it stopped.
 ///
-/// `None` when the items do not fill the frame exactly, or are so many that not even an error for each has room.
+/// `None` if the items do not fill the frame exactly, or are too many to answer each with an error.
 pub(crate) fn serve(requests: &[u8], longest: u32) -> Option<Vec<u8>> {
     let items = items(requests)?;
     let mut limit = Limit::new(&items, longest)?;
@@ -42,13 +42,13 @@ pub(crate) fn serve(requests: &[u8], longest: u32) -> Option<Vec<u8>> {
 
 const BADARG: &str = "badarg";
 
-/// Adds the answer to a request: `most` bytes, or the error that says that it is larger. Terms are built in `room`.
+/// Adds the answer to a request: at most `most` bytes, otherwise an error. Terms are built in `room`.
 fn put_answer(answers: &mut Vec<u8>, request: &[u8], most: usize, room: &Cell<Vec<u8>>) {
     put_version(answers);
     let Some(request) = Term::decode(request).ok().map(without_strings) else {
         return put_atom(answers, BADARG);
     };
-    // The version is a byte, too.
+    // The version number takes a byte, too.
     let terms = EtfTerms::new(&request, room, most.saturating_sub(1));
     match call(&terms) {
         Ok(answer) | Err(Stop::Error(answer)) => match terms.too_large(&answer) {
@@ -178,7 +178,7 @@ mod tests {
         );
     }
 
-    /// Large answers do not take the room of small ones.
+    /// Large answers do not take the space of small ones.
     #[test]
     fn only_large_answers_are_lost() {
         let large = parse(&[b"HEP3\x02\x58".to_vec(), [0, 0, 0, 15, 0, 6].repeat(99)].concat());

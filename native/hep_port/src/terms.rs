@@ -60,7 +60,7 @@ pub(crate) fn put_tuple(bytes: &mut Vec<u8>, arity: usize) {
     }
 }
 
-/// A list, whose elements `put` adds.
+/// Adds a list, whose elements are added by `put`.
 pub(crate) fn put_list(bytes: &mut Vec<u8>, length: usize, put: impl FnOnce(&mut Vec<u8>)) {
     if length > 0 {
         put_sized(bytes, tag::LIST, length);
@@ -69,14 +69,14 @@ pub(crate) fn put_list(bytes: &mut Vec<u8>, length: usize, put: impl FnOnce(&mut
     bytes.push(tag::NIL);
 }
 
-/// What is larger than a frame does not come up.
+/// Sizes above that of a frame do not occur.
 fn put_sized(bytes: &mut Vec<u8>, tag: u8, size: usize) {
     bytes.push(tag);
     bytes.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes());
 }
 
-/// A term that was read. eetf writes a list of small numbers as a string even if some of them are negative, which
-/// makes others of them: it writes what has no elements.
+/// A term that was read. eetf writes a list of small numbers as a string even if some are negative, which
+/// corrupts them, so it is only used for terms without elements.
 fn put_term(bytes: &mut Vec<u8>, term: &Term) {
     let put_all = |bytes: &mut Vec<u8>, elements: &[Term]| {
         for element in elements {
@@ -104,9 +104,9 @@ fn put_term(bytes: &mut Vec<u8>, term: &Term) {
         Term::Binary(Binary { bytes: value }) => put_binary(bytes, value),
         other => {
             let start = bytes.len();
-            // Writing to memory does not fail; what the format cannot say does not come up in what was read.
+            // Writing to memory does not fail, and a term that was read can always be written.
             if other.encode(&mut *bytes).is_ok() {
-                // Each term is written with the version in front.
+                // eetf writes the version before each term.
                 bytes.remove(start);
             } else {
                 bytes.truncate(start);
@@ -118,21 +118,21 @@ fn put_term(bytes: &mut Vec<u8>, term: &Term) {
 
 /// Makes and reads terms of the external term format.
 pub(crate) struct EtfTerms<'a> {
-    /// Lives as long as the request's terms do.
+    /// Lives as long as the request's terms.
     pub(crate) request: &'a Term,
-    /// The terms made so far, as they are written, one behind the other.
+    /// The terms made so far, encoded, one after the other.
     made: &'a Cell<Vec<u8>>,
-    /// The bytes that the answer may have.
+    /// The maximum size of the answer.
     most: usize,
-    /// The size of the term that was too large to be made.
+    /// The size of the term that was too large.
     beyond: Cell<Option<usize>>,
 }
 
-/// How often a byte of an answer is written at the most, since a tuple and a list repeat their elements:
+/// How often a byte of an answer is written at most, since tuples and lists repeat their elements:
 /// the value of a chunk, `{Length, Value}`, `{Key, _}`, the list of chunks, the record, the list of records, `{ok, _}`.
 const LAYERS: usize = 8;
 
-/// Where a term that was made stands.
+/// The position of a term.
 #[derive(Clone)]
 pub(crate) struct Made(Range<usize>);
 
@@ -143,8 +143,8 @@ impl Made {
 }
 
 impl<'a> EtfTerms<'a> {
-    /// Makes terms in `room`, of which the ones of an earlier request are forgotten.
-    /// A term of more than `most` bytes is not made, and neither is anything after it.
+    /// Makes terms in `room`, and discards those of an earlier request.
+    /// Makes no term of more than `most` bytes, and none after it.
     pub(crate) fn new(request: &'a Term, room: &'a Cell<Vec<u8>>, most: usize) -> Self {
         let mut bytes = room.take();
         bytes.clear();
@@ -168,12 +168,12 @@ impl<'a> EtfTerms<'a> {
         Made(start..end)
     }
 
-    /// The size of an answer that is larger than `most` bytes, or reached so many before it was complete.
+    /// The size of an answer that exceeded `most` bytes, possibly before it was complete.
     pub(crate) fn too_large(&self, answer: &Made) -> Option<usize> {
         self.beyond.get().or_else(|| (answer.len() > self.most).then_some(answer.len()))
     }
 
-    /// Adds a term that was made to an answer.
+    /// Adds a term to an answer.
     pub(crate) fn put(&self, term: &Made, answer: &mut Vec<u8>) {
         let bytes = self.made.take();
         answer.extend_from_slice(bytes.get(term.0.clone()).unwrap_or_default());
@@ -292,7 +292,7 @@ impl<'a> TermReader for EtfTerms<'a> {
     }
 }
 
-/// A list of small integers is written as a string. Reading it, it is a list like any other.
+/// A list of small integers may be encoded as a string; it is read as a list.
 pub(crate) fn without_strings(term: Term) -> Term {
     match term {
         Term::ByteList(bytes) => List::from(bytes).into(),

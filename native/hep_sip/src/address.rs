@@ -7,7 +7,7 @@ use nom::bytes::complete::{tag, take_till, take_while};
 /// An address: `"Display" <sip:user@host:port>;tag=...`, or without the angle brackets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Address<'a> {
-    /// The display name without quotation marks; escapes in it are left.
+    /// The display name without quotation marks; escapes in it stay.
     pub display: Option<&'a [u8]>,
     /// The whole URI.
     pub uri: &'a [u8],
@@ -22,7 +22,7 @@ pub struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// Reads the first address of a header's value. What is missing or cut is left out.
+    /// Reads the first address of a header's value. Missing and truncated parts are left out.
     #[must_use]
     pub fn read(value: &'a [u8]) -> Self {
         let (display, rest) = display(value);
@@ -47,7 +47,7 @@ fn display(value: &[u8]) -> (Option<&[u8]>, &[u8]) {
         return (Some(name), rest.trim_ascii_start());
     }
     match memchr(b'<', value) {
-        // A parameter may have an angle bracket in a quoted value: it stands behind a semicolon.
+        // An angle bracket after a semicolon belongs to a parameter's quoted value.
         Some(open) if memchr(b';', value.get(..open).unwrap_or_default()).is_none() => {
             let (name, rest) = value.split_at_checked(open).unwrap_or_default();
             (Some(name.trim_ascii()).filter(|name| !name.is_empty()), rest)
@@ -56,7 +56,7 @@ fn display(value: &[u8]) -> (Option<&[u8]>, &[u8]) {
     }
 }
 
-/// Where a quoted string ends.
+/// The end of a quoted string.
 fn closing_quote(quoted: &[u8]) -> usize {
     let mut escaped = false;
     let end = quoted.iter().position(|&byte| {
@@ -67,7 +67,7 @@ fn closing_quote(quoted: &[u8]) -> usize {
     end.unwrap_or(quoted.len())
 }
 
-/// What stands before the byte at `end`, and what behind it.
+/// The bytes before and after the byte at `end`.
 fn split(bytes: &[u8], end: usize) -> (&[u8], &[u8]) {
     (bytes.get(..end).unwrap_or_default(), bytes.get(end.saturating_add(1)..).unwrap_or_default())
 }
@@ -100,7 +100,7 @@ fn parts(uri: &[u8]) -> Parts<'_> {
     (user, Some(host).filter(|host| !host.is_empty()), port)
 }
 
-/// The number that the bytes begin with.
+/// The number at the start of the bytes.
 pub(crate) fn number<N: TryFrom<u64>>(bytes: &[u8]) -> Option<N> {
     let (_, digits) = digits(bytes).ok()?;
     let value = digits.iter().try_fold(0_u64, |sum, digit| {
@@ -113,8 +113,8 @@ fn digits(bytes: &[u8]) -> Result<(&[u8], &[u8]), nom::Err<()>> {
     take_while(|byte: u8| byte.is_ascii_digit()).parse(bytes)
 }
 
-/// The value of a parameter: `;name=value`, with white space anywhere between. A quoted value comes without its quotation
-/// marks. Parameters end with a comma.
+/// The value of a parameter: `;name=value`, with optional white space anywhere. Quotation marks are removed.
+/// A comma ends the parameters.
 pub(crate) fn param<'a>(mut params: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     loop {
         let (rest, (found, value)) = next_param(params)?;

@@ -1,9 +1,9 @@
-//! What a SIP message says at a glance.
+//! Reads the main fields of SIP messages.
 //!
-//! Capture tools need a few facts of each message: the method or the status, the Call-ID, who calls whom. This crate reads
-//! these from the bytes of the message without a copy, and leaves the rest alone. It follows RFC 3261, and it is
-//! lenient, since a capture tool shows what was sent: compact names, folded headers, bare line feeds, bytes that are not
-//! UTF-8 and cut messages are read as far as they go.
+//! Capture tools need a few facts about each message: the method or the status, the Call-ID, who calls whom. This crate
+//! reads these from the bytes of the message without copying, and ignores the rest. It follows RFC 3261 and is
+//! lenient, since a capture tool shows what was sent: it accepts compact names, folded headers, bare line feeds,
+//! invalid UTF-8 and truncated messages.
 //!
 //! ```
 //! let message = b"INVITE sip:bob@example.org SIP/2.0\r\n\

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// Why bytes are not a SIP message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SipError {
-    /// There is nothing but line breaks, which some endpoints send as a keep-alive.
+    /// Only line breaks, which some endpoints send as a keep-alive.
     #[error("the message is empty")]
     Empty,
     /// The first line is neither a request line nor a status line.
@@ -39,29 +39,29 @@ pub enum Start<'a> {
     },
 }
 
-/// A SIP message: its first line, and what follows.
+/// A SIP message: its first line, and the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     /// The first line.
     pub start: Start<'a>,
-    /// The lines behind it, and the body.
+    /// The headers and the body.
     rest: &'a [u8],
 }
 
 /// One header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// The name, as it was written.
+    /// The name, as written.
     pub name: &'a [u8],
-    /// The value without white space around it; folded over lines where the sender folded it.
+    /// The value without surrounding white space; still folded if the sender folded it.
     pub value: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// Reads the first line. Line breaks before it are passed over (section 7.5).
+    /// Reads the first line. Line breaks before it are skipped (section 7.5).
     ///
     /// # Errors
-    /// [`SipError`] says what is wrong with it.
+    /// [`SipError`] describes the error.
     pub fn read(input: &'a [u8]) -> Result<Self, SipError> {
         let first = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).ok_or(SipError::Empty)?;
         let input = input.get(first..).unwrap_or_default();
@@ -75,13 +75,13 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The headers, in order. Lines without a colon are passed over.
+    /// The headers, in order. Lines without a colon are skipped.
     #[must_use]
     pub const fn headers(&self) -> Headers<'a> {
         Headers { rest: self.rest }
     }
 
-    /// The body; `None` when the message ends before the empty line.
+    /// The body; `None` if the message ends before the empty line.
     #[must_use]
     pub fn body(&self) -> Option<&'a [u8]> {
         let mut lines = self.rest;
@@ -96,7 +96,7 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// The value on one line: a line break and the white space around it count as one space (section 7.3.1).
+    /// The unfolded value: a line break and the white space around it become one space (section 7.3.1).
     #[must_use]
     pub fn unfolded(&self) -> Cow<'a, [u8]> {
         unfold(self.value)
@@ -146,7 +146,7 @@ impl<'a> Iterator for Headers<'a> {
 
 impl FusedIterator for Headers<'_> {}
 
-/// Where the header ends whose first line ends at `end`: lines that begin with white space belong to it.
+/// The end of the header whose first line ends at `end`: following lines that begin with white space belong to it.
 fn folded_end(lines: &[u8], mut end: usize) -> usize {
     while let [b' ' | b'\t', ..] = behind(lines, end) {
         let line = behind(lines, end);
@@ -159,7 +159,7 @@ fn folded_end(lines: &[u8], mut end: usize) -> usize {
     end
 }
 
-/// A line, and what follows it.
+/// A line, and the rest.
 fn line(lines: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr(b'\n', lines)?;
     Some((lines.get(..end)?, behind(lines, end)))
@@ -169,7 +169,7 @@ fn is_empty_line(line: &[u8]) -> bool {
     matches!(line, [] | [b'\r'])
 }
 
-/// What stands behind the byte at `offset`.
+/// The bytes after `offset`.
 fn behind(bytes: &[u8], offset: usize) -> &[u8] {
     bytes.get(offset.saturating_add(1)..).unwrap_or_default()
 }
@@ -210,7 +210,7 @@ fn request_line(line: &[u8]) -> Option<Start<'_>> {
     (is_token(method) && is_version(version) && !uri.is_empty()).then_some(Start::Request { method, uri })
 }
 
-/// Whether a whole message may begin with this cut line.
+/// Whether this truncated line may be the start of a message.
 fn may_begin_sip(line: &[u8]) -> bool {
     match memchr(b' ', line) {
         Some(space) => line.get(..space).is_some_and(|word| is_token(word) || is_version(word)),

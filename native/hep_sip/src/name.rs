@@ -35,7 +35,7 @@ pub(crate) fn expand(name: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether two names are those of the same header: case does not count, and a compact name is its long one.
+/// Whether two names mean the same header: case is ignored, and a compact name equals its long form.
 #[must_use]
 pub fn same_header(one: &[u8], other: &[u8]) -> bool {
     expand(one).eq_ignore_ascii_case(expand(other))

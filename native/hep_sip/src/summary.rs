@@ -1,4 +1,4 @@
-//! The facts of a message that a capture tool shows.
+//! The summary of a message for capture tools.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::address::{Address, number, param};
 use crate::message::{Header, Message, SipError, Start, unfold};
 use crate::name::expand;
 
-/// What a SIP message says at a glance. Of several headers of one name the first counts.
+/// The summary of a SIP message. The first of several headers with the same name counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary<'a> {
     /// Method and URI, or status and reason.
@@ -23,7 +23,7 @@ pub struct Summary<'a> {
     pub to: Option<Address<'a>>,
     /// The branch of the topmost Via.
     pub via_branch: Option<&'a [u8]>,
-    /// User-Agent; of a message without it, Server.
+    /// User-Agent, or else Server.
     pub user_agent: Option<Cow<'a, [u8]>>,
     /// Content-Type.
     pub content_type: Option<Cow<'a, [u8]>>,
@@ -34,7 +34,7 @@ pub struct Summary<'a> {
 /// Reads the summary of a message.
 ///
 /// # Errors
-/// [`SipError`] says why the bytes are not a SIP message. What is missing behind the first line is no error.
+/// [`SipError`] describes why the bytes are not a SIP message. Parts missing after the first line are not an error.
 pub fn summary(input: &[u8]) -> Result<Summary<'_>, SipError> {
     let message = Message::read(input)?;
     let mut summary = Summary {
@@ -86,7 +86,7 @@ enum Known {
 }
 
 impl Known {
-    /// By length first: most headers of a message are none of these.
+    /// Compares lengths first, since most headers of a message are irrelevant.
     fn of(name: &[u8]) -> Option<Self> {
         let (known, long): (_, &[u8]) = match expand(name).len() {
             2 => (Self::To, b"To"),

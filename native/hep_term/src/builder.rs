@@ -1,14 +1,14 @@
-//! What a side of the BEAM must be able to do with terms.
+//! The operations on terms that the NIF and the port program implement.
 
 use smallvec::SmallVec;
 
-/// The elements of a list; those of most packets need no allocation.
+/// The elements of a list; most packets need no allocation.
 pub type Terms<T> = SmallVec<[T; 20]>;
 
 /// Declares the atoms that terms are made with, and their names.
 macro_rules! atoms {
     ( $( $(#[$about:meta])* $Atom:ident = $name:literal; )* ) => {
-        /// The atoms that the views are made with: a closed list, none comes from the wire.
+        /// The atoms of the views: a closed list, none comes from the wire.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
         pub enum Atom {
@@ -30,9 +30,9 @@ macro_rules! atoms {
 }
 
 atoms! {
-    /// The result of a call that went well.
+    /// The tag of a successful result.
     Ok = "ok";
-    /// The result of a call that did not.
+    /// The tag of an error.
     Error = "error";
     /// A field without a value.
     Undefined = "undefined";
@@ -62,9 +62,9 @@ atoms! {
     TooLarge = "too_large";
     /// [`JsonError`](hep::JsonError)
     InvalidJson = "invalid_json";
-    /// No `#hep{}` at all.
+    /// Not a `#hep{}`.
     InvalidHep = "invalid_hep";
-    /// A field whose value cannot be written.
+    /// A field with an invalid value.
     InvalidField = "invalid_field";
     /// [`Missing`](hep::EncodeError::Missing)
     MissingField = "missing_field";
@@ -144,7 +144,7 @@ atoms! {
     Plain = "plain";
     /// A payload that decoding inflates.
     Compressed = "compressed";
-    /// A payload that says nothing but that its sender is there.
+    /// A keep-alive's payload.
     KeepAlive = "keep_alive";
     /// A fact of a SIP message, or a value of one.
     Kind = "kind";
@@ -197,7 +197,7 @@ pub trait TermBuilder {
     /// A term.
     type Term;
 
-    /// Whether a call may take long. Where it may not, what would is given up with
+    /// Whether a call may take long. If not, a long call stops with
     /// [`Stop::TakesLong`](crate::Stop::TakesLong).
     #[inline]
     fn may_take_long(&self) -> bool {
@@ -210,20 +210,20 @@ pub trait TermBuilder {
     /// A non-negative integer.
     fn integer(&self, value: u64) -> Self::Term;
 
-    /// A binary: a part of the packet where the bytes lie in it, a copy otherwise.
+    /// A binary: a sub-binary of the packet if the bytes are part of it, otherwise a copy.
     fn binary(&self, bytes: &[u8]) -> Self::Term;
 
-    /// A new binary: the parts, one behind the other.
+    /// A new binary: the concatenated parts.
     fn joined(&self, parts: [&[u8]; 3]) -> Self::Term;
 
-    /// Takes over from the packet that came in gzip the one that it holds: binaries are parts of it from then on. Gives
-    /// its bytes where they lie.
+    /// Replaces the packet in gzip by the unpacked one: later binaries are sub-binaries of it. Returns
+    /// its bytes at their new place.
     fn unpacked<'s>(&'s self, packet: &'s [u8]) -> &'s [u8];
 
     /// A tuple.
     fn tuple<const N: usize>(&self, elements: [Self::Term; N]) -> Self::Term;
 
-    /// A proper list. It takes the elements out of where they were collected.
+    /// A proper list. Drains the collected elements.
     fn list(&self, elements: &mut Terms<Self::Term>) -> Self::Term;
 
     /// The binary `<<Vendor:16, Id:16>>`.
@@ -233,18 +233,18 @@ pub trait TermBuilder {
     fn name(&self, id: u16, name: &str) -> Self::Term;
 }
 
-/// Makes maps, too.
+/// Also makes maps.
 pub trait MapBuilder: TermBuilder {
-    /// A map. No key stands twice.
+    /// A map. The keys must be unique.
     fn map(&self, facts: Terms<(Atom, Self::Term)>) -> Self::Term;
 }
 
-/// Reads the terms that a call came with.
+/// Reads the arguments of a call.
 pub trait TermReader: TermBuilder {
-    /// A term of the call's.
+    /// A term of the call.
     type Input: Copy;
 
-    /// The same term as a part of the answer.
+    /// The same term as part of the result.
     fn keep(&self, term: Self::Input) -> Self::Term;
 
     /// Whether the term is the atom.

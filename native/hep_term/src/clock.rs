@@ -5,16 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hep::{Clock, Timestamp};
 
-/// The system's clock. What it has [reached](Clock::reached) is remembered by each thread, since to ask the system for
-/// every packet would take a tenth of the time of decoding it.
+/// The system's clock. Each thread caches the time that it has [reached](Clock::reached), since a system call per
+/// packet would cost a tenth of the time of decoding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SystemClock;
 
-/// What a thread remembers.
+/// The cache of a thread.
 #[derive(Clone, Copy)]
 struct Reached {
     seconds: u32,
-    /// How often it may still be used: the clock may have been set back.
+    /// The remaining uses of the cache, which is limited since the clock may be set back.
     uses: u8,
 }
 

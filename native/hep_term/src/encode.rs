@@ -1,4 +1,4 @@
-//! From a `#hep{}` to the bytes of a packet.
+//! Encodes a `#hep{}`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
@@ -11,10 +11,10 @@ use hep::{
 use crate::clock::SystemClock;
 use crate::{Answer, Atom, CHUNKS, Stop, TermReader, Terms, ok, refused, stay_short};
 
-/// The largest binary that the BEAM keeps on a process's heap: a larger one is allocated apart, and freed one
-/// by one, which takes longer than all that is written into it.
+/// The largest binary on a process's heap of the BEAM. Larger ones are allocated and freed individually, which takes
+/// longer than writing their contents.
 const HEAP_BINARY: usize = 64;
-/// In how many of them a header comes at the most. A larger one comes in one piece.
+/// The maximum number of such binaries for a header. A larger header is one binary.
 const PIECES: usize = 4;
 
 /// `{ok, Packet}` or `{error, Reason}`, see `hep:encode_reason()`.
@@ -26,8 +26,8 @@ pub fn encode<B: TermReader>(builder: &B, record: B::Input, options: &EncodeOpti
 
 /// `{ok, Parts}` or `{error, Reason}`, see `hep:encode_reason()`.
 ///
-/// The parts are the header in pieces, the payload, and what stands behind it if there is any. The payload is
-/// the record's own binary unless it had to be compressed.
+/// The parts are the header in pieces, the payload, and the chunks after it, if any. The payload is
+/// the record's binary unless it is compressed.
 pub fn encode_iolist<B: TermReader>(
     builder: &B,
     record: B::Input,
@@ -87,7 +87,7 @@ pub(crate) struct Fields<T> {
 }
 
 impl<T: Copy> Fields<T> {
-    /// `None` when the term is no such record.
+    /// `None` if the term is not a `#hep{}`.
     #[inline]
     pub(crate) fn of<B: TermReader<Input = T>>(builder: &B, record: T) -> Option<Self> {
         let [
@@ -121,7 +121,7 @@ impl<T: Copy> Fields<T> {
         })
     }
 
-    /// As [`of`](Self::of); what is no such record is answered with an error.
+    /// Like [`of`](Self::of), but stops with an error for other terms.
     #[inline]
     pub(crate) fn required<B: TermReader<Input = T>>(builder: &B, record: T) -> Answer<B::Term, Self> {
         Self::of(builder, record).ok_or_else(|| {
@@ -129,7 +129,7 @@ impl<T: Copy> Fields<T> {
         })
     }
 
-    /// The packet that the record stands for. An error names the wrong field.
+    /// Converts the record to a packet. An error names the wrong field.
     pub(crate) fn packet<'b, B: TermReader<Input = T>>(&self, builder: &'b B) -> Answer<B::Term, Packet<'b>> {
         let mut packet = Packet::new(self.version(builder)?);
         self.read(builder, &mut packet)?;
@@ -146,7 +146,7 @@ impl<T: Copy> Fields<T> {
         }
     }
 
-    /// Reads all but the version into a packet without facts.
+    /// Reads all fields except the version into an empty packet.
     #[inline]
     fn read<'b, B: TermReader<Input = T>>(
         &self,
@@ -193,7 +193,7 @@ impl<T: Copy> Fields<T> {
             let chunk = chunk.ok_or_else(|| invalid(builder, Atom::Chunks, element))?;
             size = size.saturating_add(chunk.value.len().max(1));
             chunks.push(chunk);
-            // Too much for a packet: the rest of the list does not matter.
+            // Too large for a packet: the rest of the list does not matter.
             if u16::try_from(size).is_err() {
                 return Err(self.refused(builder, EncodeError::TooLarge { size }, Version::V3));
             }
@@ -202,7 +202,7 @@ impl<T: Copy> Fields<T> {
         if is_list { Ok(()) } else { Err(invalid(builder, Atom::Chunks, self.chunks)) }
     }
 
-    /// The answer to a packet that cannot be written.
+    /// The error for a packet that cannot be encoded.
     #[cold]
     fn refused<B: TermReader<Input = T>>(
         &self,
@@ -239,7 +239,7 @@ impl<T: Copy> Fields<T> {
     }
 }
 
-/// What the record calls a field.
+/// The record's name of a field.
 const fn atom(field: Field) -> Atom {
     match field {
         Field::Protocol => Atom::Protocol,
@@ -294,7 +294,7 @@ fn address<B: TermReader>(
     if place.is_some() { Ok(()) } else { Err(invalid(builder, field, term)) }
 }
 
-/// Put together as one number: written octet by octet, it could not be read at once.
+/// Combined into one number: if it were written octet by octet, it could not be read at once.
 #[inline]
 fn ipv4<B: TermReader>(builder: &B, octets: [B::Input; 4]) -> Option<Ipv4Addr> {
     let bits = octets.into_iter().try_fold(0, |bits, octet| {
@@ -335,7 +335,7 @@ pub(crate) fn timestamp<B: TermReader>(builder: &B, term: B::Input) -> Option<Ti
     })
 }
 
-/// A chunk of the record. A length that is not the value's is none.
+/// A chunk of the record. `None` if the length differs from that of the value.
 #[inline]
 fn record_chunk<B: TermReader>(builder: &B, term: B::Input) -> Option<Chunk<'_>> {
     let RecordChunk { vendor, id, length, value } = RecordChunk::of(builder, term)?;

@@ -1,11 +1,11 @@
-//! `{Version, PayloadType, AuthKey, Payload, Chunks}`: what a receiver asks before it decodes.
+//! `{Version, PayloadType, AuthKey, Payload, Chunks}`: the facts that a receiver needs before it decodes.
 
 use hep::{Kind, Lengths};
 
 use crate::{Answer, Atom, Stop, TermReader, error};
 
-/// `{hep:version(), 0..255, binary() | undefined, plain | compressed | keep_alive, Chunks} | {error, Reason}`, as decoding
-/// under the option `lengths` would have it.
+/// `{hep:version(), 0..255, binary() | undefined, plain | compressed | keep_alive, Chunks} | {error, Reason}`, as
+/// decoding under the option `lengths` would have it.
 pub fn glance<B: TermReader>(builder: &B, input: &[u8], lengths: B::Input) -> Answer<B::Term> {
     let lengths = match builder.is_atom(lengths, Atom::Lenient) {
         true => Lengths::Lenient,

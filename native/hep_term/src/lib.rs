@@ -1,6 +1,6 @@
-//! What a packet looks like as a term: the views, written once.
+//! The views: packets as Erlang terms.
 //!
-//! They are generic over [`TermBuilder`], so that the NIF and any other side of the BEAM cannot disagree.
+//! They are generic over [`TermBuilder`], so that the NIF and the port program return the same terms.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::missing_errors_doc, reason = "every error is a `Stop`, which says why")]
@@ -31,40 +31,40 @@ use std::borrow::Cow;
 use hep::quirks::is_gzip;
 use hep::{DecodeError, GzipError, Options, Packet};
 
-/// What comes of a call, or of a part of one: the answer, or why it stops without.
+/// The result of a call or of a part of it, or the reason why it stopped.
 pub type Answer<Term, Value = Term> = Result<Value, Stop<Term>>;
 
 /// Why a call stops early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop<Term> {
-    /// The answer is an error: `{error, Reason}`.
+    /// The result is an error: `{error, Reason}`.
     Error(Term),
     /// An argument has a wrong type or value: `badarg`.
     BadArgument,
-    /// The call would take longer than a small part of a millisecond, and the builder may not.
+    /// The call would take longer than a small part of a millisecond, which the builder does not allow.
     TakesLong,
 }
 
-/// The most chunks that are read, or made terms of, in a short call.
+/// The maximum number of chunks read or converted to terms in a short call.
 const CHUNKS: usize = 2000;
-/// The most bytes of text that are written as JSON in a short call.
+/// The maximum number of bytes of text written as JSON in a short call.
 const TEXT: usize = 64 * 1024;
-/// The most bytes of JSON that are read in a short call: reading takes far longer than writing.
+/// The maximum number of bytes of JSON read in a short call: reading takes far longer than writing.
 const JSON: usize = 8 * 1024;
 
-/// Stops a call that is no longer short, unless it may take long.
+/// Stops a call that would take long, unless it may.
 #[inline]
 fn stay_short<B: TermBuilder>(builder: &B, is_short: bool) -> Answer<B::Term, ()> {
     if is_short || builder.may_take_long() { Ok(()) } else { Err(Stop::TakesLong) }
 }
 
-/// A packet to inflate, or of many chunks, takes long.
+/// Inflating a payload, or handling many chunks, takes long.
 #[inline]
 fn is_short(packet: &Packet<'_>) -> bool {
     packet.chunks.len() <= CHUNKS && !packet.payload.is_compressed()
 }
 
-/// Answers with what `view` makes of the packet, which is unpacked first where it came in gzip.
+/// Returns `view` of the packet, after unpacking a packet in gzip.
 #[inline]
 fn with_unpacked<B: TermBuilder>(
     builder: &B,
@@ -90,8 +90,8 @@ fn refused<B: TermBuilder>(builder: &B, reason: B::Term) -> Stop<B::Term> {
     Stop::Error(builder.tuple([builder.atom(Atom::Error), reason]))
 }
 
-/// `{ok, Value}`, or `{ok, Value, Reason}` of a packet that was cut for the reason. It is one of those about lengths,
-/// which have no part of the packet.
+/// `{ok, Value}`, or `{ok, Value, Reason}` for a packet with wrong lengths. Errors of lengths contain no part of the
+/// packet.
 fn read<B: TermBuilder>(builder: &B, value: B::Term, cut: Option<DecodeError>) -> B::Term {
     match cut {
         Some(cut) => builder.tuple([builder.atom(Atom::Ok), value, reason(builder, &[], cut)]),

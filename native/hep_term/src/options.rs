@@ -93,7 +93,7 @@ fn each<B: TermReader>(
     if is_list { Ok(()) } else { Err(Stop::BadArgument) }
 }
 
-/// The option that a name is of.
+/// The option of a name.
 fn known<B: TermReader>(builder: &B, name: B::Input) -> Option<Atom> {
     const NAMES: [Atom; 9] = [
         Atom::HeaderLength,

@@ -11,7 +11,7 @@ use crate::{Answer, Atom, TermBuilder, Terms, error, is_short, read, stay_short,
 pub fn decode<B: TermBuilder>(builder: &B, input: &[u8], options: &Options) -> Answer<B::Term> {
     with_unpacked(builder, input, options, |input| {
         let refused = |reason| error(builder, input, reason);
-        // Its version is read too.
+        // Also reads the version.
         let mut packet = Packet::new(Version::V3);
         packet.read_into(input, options, SystemClock).map_err(refused)?;
         stay_short(builder, is_short(&packet))?;

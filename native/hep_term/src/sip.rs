@@ -1,4 +1,4 @@
-//! What a SIP message says at a glance, as terms.
+//! The summary and the headers of SIP messages as terms.
 
 use hep_sip::{Address, Message, SipError, Start, same_header};
 
@@ -6,12 +6,12 @@ use crate::{
     Answer, Atom, CHUNKS, MapBuilder, Stop, TermBuilder, TermReader, Terms, ok, refused, stay_short,
 };
 
-/// The facts of a map, by name.
+/// The entries of a map, by name.
 type Facts<T> = Terms<(Atom, T)>;
 
 /// `{ok, #{kind := request | response, ...}} | {error, Reason}`, see `hep_sip:summary()`.
 ///
-/// Keys come in alphabetical order: the VM sorts them.
+/// The keys are in alphabetical order, as the VM sorts them.
 pub fn sip_summary<B: MapBuilder>(builder: &B, input: &[u8]) -> Answer<B::Term> {
     let summary = hep_sip::summary(input).map_err(|reason| error(builder, reason))?;
     let text = |bytes: &[u8]| builder.binary(bytes);
@@ -63,7 +63,7 @@ pub fn sip_headers<B: TermBuilder>(builder: &B, input: &[u8]) -> Answer<B::Term>
     list(builder, input, |_| true, |name, value| builder.tuple([builder.binary(name), builder.binary(value)]))
 }
 
-/// `{ok, [Value]} | {error, Reason}`: the values of the headers of one name.
+/// `{ok, [Value]} | {error, Reason}`: the values of all headers with the name.
 pub fn sip_header<B: TermReader>(builder: &B, name: B::Input, input: &[u8]) -> Answer<B::Term> {
     let wanted = builder.bytes(name).ok_or(Stop::BadArgument)?;
     list(builder, input, |name| same_header(name, wanted), |_, value| builder.binary(value))

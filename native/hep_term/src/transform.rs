@@ -37,7 +37,7 @@ fn walk<B: TermBuilder>(builder: &B, count: &mut usize) -> Answer<B::Term, ()> {
     stay_short(builder, *count <= CHUNKS)
 }
 
-/// `{ok, Version, [{Name, Value}]} | {error, Reason}` of a packet: what [`transform`] gives for its chunks,
+/// `{ok, Version, [{Name, Value}]} | {error, Reason}` of a packet: the same as [`transform`] of its chunks,
 /// without a list of them in between.
 pub fn transform_packet<B: TermBuilder>(builder: &B, input: &[u8], options: &Options) -> Answer<B::Term> {
     with_unpacked(builder, input, options, |input| properties(builder, input, options))
@@ -63,7 +63,7 @@ fn properties<B: TermBuilder>(builder: &B, input: &[u8], options: &Options) -> A
     Ok(builder.tuple([builder.atom(Atom::Ok), version, builder.list(&mut properties)]))
 }
 
-/// `[{Name, Value}]` of a `#hep{}`, in the order of the chunks' ids: what [`transform`] gives for the packet
+/// `[{Name, Value}]` of a `#hep{}`, in the order of the chunks' ids: the same as [`transform`] of the packet
 /// that it was decoded from.
 pub fn transform_record<B: TermReader>(builder: &B, record: B::Input) -> Answer<B::Term> {
     let fields = Fields::of(builder, record).ok_or(Stop::BadArgument)?;
@@ -120,14 +120,14 @@ fn named<B: TermBuilder>(builder: &B, chunk: GenericChunk, value: B::Term) -> (u
     (id, [builder.name(id, chunk.name().unwrap_or_default()), value])
 }
 
-/// The name and the value of a generic chunk; `None` when it is unknown or of a wrong width.
+/// The name and the value of a generic chunk; `None` if it is unknown or has a wrong width.
 fn property<B: TermReader>(builder: &B, id: u16, value: B::Input) -> Option<[B::Term; 2]> {
     let info = GenericChunk::info(id)?;
     let value = readable(builder, info, value)?;
     Some([builder.name(id, info.name), value])
 }
 
-/// The value of a chunk in readable form; `None` when it is of a wrong width.
+/// The value of a chunk in readable form; `None` if it has a wrong width.
 #[inline]
 fn readable<B: TermReader>(builder: &B, info: &ChunkInfo, value: B::Input) -> Option<B::Term> {
     match info.kind {
@@ -136,7 +136,7 @@ fn readable<B: TermReader>(builder: &B, info: &ChunkInfo, value: B::Input) -> Op
     }
 }
 
-/// The value of a chunk; `None` when it is of a wrong width.
+/// The value of a chunk; `None` if it has a wrong width.
 #[inline]
 fn typed<B: TermBuilder>(builder: &B, info: &ChunkInfo, bytes: &[u8]) -> Option<B::Term> {
     Some(match info.kind {

@@ -11,7 +11,7 @@ use crate::Datagram;
 
 pub(crate) const BATCH: usize = 32;
 
-/// One call: reads at most `wanted` datagrams into buffers of `size` bytes, and says how many.
+/// One call: reads at most `wanted` datagrams into buffers of `size` bytes, and returns their number.
 pub(crate) fn receive(
     socket: &UdpSocket,
     buffers: &mut [u8],

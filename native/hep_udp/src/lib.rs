@@ -1,7 +1,7 @@
 //! Receives UDP datagrams in batches.
 //!
-//! One call of the system (`recvmmsg`) reads up to [`BATCH`] datagrams on Linux, Android, FreeBSD and NetBSD; other
-//! systems read them one by one. Nothing here knows what a datagram holds.
+//! One system call (`recvmmsg`) reads up to [`BATCH`] datagrams on Linux, Android, FreeBSD and NetBSD; other
+//! systems read them one by one. The crate does not depend on the datagrams' contents.
 //!
 //! ```
 //! use std::net::UdpSocket;
@@ -19,8 +19,8 @@
 //!
 //! # Memory
 //!
-//! A receiver holds [`Receiver::MEMORY`] bytes, allocated once. The system gives it pages as datagrams fill them: a
-//! receiver of datagrams below 4 KiB has [`BATCH`] pages.
+//! A receiver allocates [`Receiver::MEMORY`] bytes, once. The system provides pages as datagrams fill them: a
+//! receiver of datagrams below 4 KiB uses [`BATCH`] pages.
 
 #![forbid(unsafe_code)]
 
@@ -37,51 +37,51 @@ mod system;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-/// How many datagrams one call of the system reads at most.
+/// The maximum number of datagrams per system call.
 pub const BATCH: usize = system::BATCH;
 
-/// Room for one datagram. None is larger: its length is a number of 16 bits.
+/// The size of a buffer for one datagram. No datagram is larger: its length is a number of 16 bits.
 pub const DATAGRAM: usize = 65_536;
 
-/// A socket, and the memory to read from it.
+/// A socket, and the buffers to read from it.
 #[derive(Debug)]
 pub struct Receiver {
     socket: UdpSocket,
     buffers: Box<[u8]>,
-    /// Room for one datagram: [`DATAGRAM`], except in tests.
+    /// The size of a buffer: [`DATAGRAM`], except in tests.
     size: usize,
-    /// What the system reported after datagrams that were handed out: the next call's result.
+    /// An error that followed datagrams already passed on: the result of the next call.
     error: Option<io::Error>,
 }
 
 /// A received datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
-    /// Who sent it. An IPv4 sender is an IPv4 address on a socket of both families, too.
+    /// The sender. An IPv4 sender has an IPv4 address, also on a socket of both families.
     pub source: SocketAddr,
-    /// All of it, unless it is truncated; empty for an empty datagram.
+    /// The contents, complete unless truncated; empty for an empty datagram.
     pub bytes: &'a [u8],
-    /// Whether it was larger than the buffer, so that its end is lost.
+    /// Whether it was larger than the buffer, and its end is lost.
     pub is_truncated: bool,
 }
 
-/// Where a call of [`Receiver::receive`] ends.
+/// The limits of a call of [`Receiver::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// At most this many datagrams, and at least one.
     pub datagrams: usize,
-    /// At most this many bytes. Below [`DATAGRAM`] it has room for one datagram, whatever its size.
+    /// At most this many bytes. If below [`DATAGRAM`], one datagram of any size is read.
     pub bytes: usize,
 }
 
-/// What a call of [`Receiver::receive`] read.
+/// The result of a call of [`Receiver::receive`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// How many datagrams.
     pub datagrams: usize,
     /// The sum of their sizes.
     pub bytes: usize,
-    /// Whether a limit ended the call, so that there may be more.
+    /// Whether a limit ended the call, so that more may be available.
     pub is_full: bool,
 }
 
@@ -93,24 +93,24 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// What the system says of the socket.
+    /// The system's error for the socket.
     pub fn new(socket: UdpSocket) -> io::Result<Self> {
         Self::with_size(socket, DATAGRAM)
     }
 
     fn with_size(socket: UdpSocket, size: usize) -> io::Result<Self> {
-        // Refuses what is not a socket of one of the two families.
+        // Rejects anything but a socket of one of the two families.
         socket.local_addr()?;
         socket.set_nonblocking(true)?;
         let buffers = vec![0; BATCH.saturating_mul(size)].into_boxed_slice();
         Ok(Self { socket, buffers, size, error: None })
     }
 
-    /// Calls `each` with every datagram that the system holds, up to the limits. Does not wait.
+    /// Calls `each` with every available datagram, up to the limits. Does not wait.
     ///
     /// # Errors
     ///
-    /// What the system says of the socket. No datagram is lost by it: an error behind datagrams is the result of
+    /// The system's error for the socket. It loses no datagram: an error that follows datagrams is the result of
     /// the next call.
     pub fn receive(&mut self, limits: Limits, mut each: impl FnMut(Datagram<'_>)) -> io::Result<Received> {
         if let Some(error) = self.error.take() {
@@ -144,7 +144,7 @@ impl Receiver {
         }
     }
 
-    /// How many datagrams the next call of the system may read: so many as fit, all of them as large as they can be.
+    /// The number of datagrams for the next system call: as many as fit if all have the maximum size.
     fn wanted(&self, limits: Limits, all: Received) -> usize {
         let room = limits.bytes.saturating_sub(all.bytes).checked_div(self.size).unwrap_or(0);
         let left = limits.datagrams.saturating_sub(all.datagrams);

@@ -1,4 +1,4 @@
-//! Systems without `recvmmsg`: one datagram a call.
+//! Systems without `recvmmsg`: one datagram per call.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -18,7 +18,8 @@ pub(crate) fn receive(
     let (length, source) = socket.recv_from(buffer)?;
     let (bytes, _) = buffer.split_at(length);
     let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-    // What fills the buffer may have been larger: the standard library does not say. None fills one of `DATAGRAM` bytes.
+    // A datagram that fills the buffer may be truncated: the standard library does not report it. None fills a buffer
+    // of `DATAGRAM` bytes.
     each(Datagram { source, bytes, is_truncated: bytes.len() == buffer.len() });
     Ok(1)
 }

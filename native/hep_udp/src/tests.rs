@@ -1,4 +1,4 @@
-//! Over the loopback, both address families. What was sent there is received when the send returns.
+//! Over the loopback, both address families. There, a datagram has arrived when the send returns.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
 
@@ -21,7 +21,7 @@ fn pair_with_size(ip: impl Into<IpAddr>, size: usize) -> (Receiver, UdpSocket) {
     (Receiver::with_size(socket, size).unwrap(), sender)
 }
 
-/// What a call gives: source, bytes, whether it was truncated.
+/// A received datagram: source, bytes, whether it was truncated.
 fn receive(receiver: &mut Receiver, limits: Limits) -> (Vec<(SocketAddr, Vec<u8>, bool)>, Received) {
     let mut all = Vec::new();
     let read = receiver
@@ -107,7 +107,7 @@ fn a_truncated_datagram_is_marked() {
     }
     let (all, _) = receive(&mut receiver, ALL);
     let found: Vec<_> = all.iter().map(|(_, bytes, is_truncated)| (bytes.len(), *is_truncated)).collect();
-    // Without recvmmsg what fills the buffer is taken for truncated.
+    // Without recvmmsg a datagram that fills the buffer counts as truncated.
     assert_eq!(found, [(15, false), (16, BATCH == 1), (16, true)]);
 }
 

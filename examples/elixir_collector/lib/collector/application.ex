@@ -1,6 +1,6 @@
 defmodule Collector.Application do
   @moduledoc false
-  # One listener, whose packets go to standard output as JSON.
+  # One listener, which prints its packets on standard output as JSON.
   use Application
 
   @impl true

@@ -1,6 +1,6 @@
 defmodule Collector.Printer do
   @moduledoc """
-  Prints each packet as a line of JSON, and on standard error why the rest is none.
+  Prints each packet as a line of JSON, and errors on standard error.
   """
   use HEP.Handler
 
@@ -9,7 +9,7 @@ defmodule Collector.Printer do
   def init([]), do: init(:stdio)
   def init(device), do: {:ok, device}
 
-  # A batch is written at once. While the device does not take it, the socket is not read.
+  # A batch is written at once. While the device blocks, the socket is not read.
   @impl true
   def handle_packets(packets, device) do
     IO.write(device, for({json, _meta} <- packets, do: [json, ?\n]))
