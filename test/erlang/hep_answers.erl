@@ -1,4 +1,4 @@
-%% @doc What the API may answer, whatever bytes it is given: the documented terms, the same in all
+%% @doc Checks the results of the API for any bytes: documented terms, consistent across the
 %% three generations.
 -module(hep_answers).
 
@@ -7,8 +7,8 @@
 
 -export([check/1, is_hep/1, is_reason/1]).
 
-%% Gives the bytes to the decoding functions of all generations; fails unless their answers are
-%% documented ones and agree. Answers what hep:decode/1 did.
+%% Passes the bytes to the decoding functions of all generations; fails unless their results are
+%% documented and agree. Returns the result of hep:decode/1.
 -spec check(binary()) -> {ok, hep:hep()} | {error, hep:reason()}.
 check(Bytes) ->
     Decoded = hep:decode(Bytes),
@@ -34,7 +34,7 @@ check_parsed({ok, {hep, Version, Chunks}}, _Bytes) ->
 check_parsed(Error, Bytes) ->
     ?assertEqual({error, invalid_packet, Bytes}, Error).
 
-%% Only the value of a chunk can be wrong in what parses.
+%% In a packet that parses, only the value of a chunk can be wrong.
 check_agreement({ok, #hep{version = Version}}, {ok, {hep, ParsedVersion, _}}) ->
     ?assertEqual(Version, ParsedVersion);
 check_agreement({error, Reason}, {ok, {hep, Version, Chunks}}) ->

@@ -1,6 +1,6 @@
-%% @doc The API under attack: mutated packets and random terms, in many processes that are killed, with garbage collections
-%% forced and modules loaded again meanwhile. Every answer must be a documented one, and the memory must go back to where it
-%% began. `make attack' runs it at length, {@link hep_attack_tests} briefly.
+%% @doc Attacks the API with mutated packets and random terms, in many processes that are killed, with forced garbage
+%% collections and reloaded modules. Every result must be documented, and the memory must return to its initial size.
+%% `make attack' runs it at length, {@link hep_attack_tests} briefly.
 -module(hep_attack).
 
 -include("hep.hrl").

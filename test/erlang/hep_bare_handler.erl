@@ -1,4 +1,4 @@
-%% @doc A handler with the callbacks that it must have and no others: tells a process what it gets.
+%% @doc A handler with only the required callbacks: sends its packets to a process.
 -module(hep_bare_handler).
 
 -behaviour(hep_handler).

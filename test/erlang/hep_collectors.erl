@@ -16,7 +16,7 @@
 
 %%% Packets
 
-%% A packet that is known by its number.
+%% A packet identified by its number.
 packet(Number) ->
     #hep{
         version = 3,
@@ -83,7 +83,7 @@ port({_, Socket}) ->
     {ok, Port} = inet:port(Socket),
     Port.
 
-%% One that nobody listens at.
+%% A port without a listener.
 free_port(Transport) ->
     Collector = listen(if Transport =:= udp -> udp; true -> tcp end, ?V4),
     Port = port(Collector),
@@ -131,7 +131,7 @@ bytes(Count, Connection) ->
 recv({tcp, Socket}, Count) -> gen_tcp:recv(Socket, Count, ?PATIENCE);
 recv({tls, Socket}, Count) -> ssl:recv(Socket, Count, ?PATIENCE).
 
-%% What comes behind the packets that were expected.
+%% Data after the expected packets.
 more(Connection) ->
     {error, Reason} = recv(Connection, 0),
     Reason.
@@ -167,7 +167,7 @@ new_certificates() ->
         client_chain => Chain
     }).
 
-%% Those that vouch for the collector, and others.
+%% The CA certificates of the collector, and others.
 authorities() ->
     authorities(certificates()).
 
@@ -193,7 +193,7 @@ with_sender(Options, Test) ->
 with_tls(tls, Options) -> Options#{transport => tls, tls => [{cacerts, authorities()}]};
 with_tls(Transport, Options) -> Options#{transport => Transport}.
 
-%% Until the target has these figures.
+%% Waits until the target has these counters.
 wait_for(Sender, Number, Figures) ->
     wait(fun() ->
         #{targets := Targets} = hep_sender:info(Sender),

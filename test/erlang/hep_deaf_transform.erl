@@ -1,4 +1,4 @@
-%% @doc Answers no_call to every chunk of its vendor, for the tests.
+%% @doc Returns no_call for every chunk of its vendor, for the tests.
 -module(hep_deaf_transform).
 
 -behaviour(hep_transform).

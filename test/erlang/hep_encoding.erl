@@ -1,5 +1,5 @@
-%% @doc What the suites of encoding have in common: a packet of each version, its bytes, and what holds where it
-%% cannot be written.
+%% @doc Shared by the encoding suites: a packet of each version, its bytes, and checks of packets that
+%% cannot be encoded.
 -module(hep_encoding).
 
 -include("hep.hrl").
@@ -60,7 +60,7 @@ encoder(1) -> hep_v1_encoder;
 encoder(2) -> hep_v2_encoder;
 encoder(3) -> hep_v3_encoder.
 
-%%% What cannot be written
+%%% Packets that cannot be encoded
 
 %% What an encoder of the record's version encodes of it.
 left_out(#hep{version = 1} = Hep) -> Hep#hep{node_id = undefined, chunks = []};

@@ -186,7 +186,7 @@ large_parsed_test_() ->
         Size <- [65000, 65440, 65507, 65535, 65536, 200_000]
     ].
 
-%% A chunk whose value cannot be taken is a packet's in no way.
+%% A chunk with an invalid value is invalid in every representation.
 parsed_but_not_decodable_test_() ->
     [
         ?_assertError(badarg, hep_json:encode({hep, Version, [{<<0:16, Id:16>>, Value}]}))

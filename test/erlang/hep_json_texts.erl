@@ -1,5 +1,5 @@
-%% @doc What the suites of JSON have in common: a packet, its JSON and that with something else in a place, and what
-%% is an answer.
+%% @doc Shared by the JSON suites: a packet, its JSON, a variant of it, and a check of
+%% results.
 -module(hep_json_texts).
 
 -include_lib("eunit/include/eunit.hrl").

@@ -262,7 +262,7 @@ drops(Family) ->
         Worker ! free
     end).
 
-%% Until it is told to go on, or to sleep no more.
+%% Until it gets the message to continue, or to stop sleeping.
 sleeping(_) ->
     get(free) =:= true orelse receive go -> ok; free -> put(free, true) end.
 

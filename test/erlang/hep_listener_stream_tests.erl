@@ -31,7 +31,7 @@ tests() ->
             {"memory", fun memory/2},
             {"a quiet connection keeps nothing", fun quiet/2},
             {"closed in mid-frame", fun closed/2},
-            {"HEP behind what is not", fun resynced/2},
+            {"HEP after bytes that are not", fun resynced/2},
             {"keys", fun keys/2},
             {"max_connections", fun max_connections/2},
             {"idle", fun idle/2},

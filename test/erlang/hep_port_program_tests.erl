@@ -136,7 +136,7 @@ answering_program_is_not_stuck_test_() ->
         ?assertEqual(Program, os_pid(Port))
     end).
 
-%% Twice the time-out after it was asked, and nobody has to ask again. Another request is told.
+%% After twice the timeout, without a further request. Pending requests get an error.
 stuck_program_is_replaced_test_() ->
     with_port(#{timeout => 500}, fun(Port) ->
         Program = os_pid(Port),

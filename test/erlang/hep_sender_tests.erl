@@ -443,7 +443,7 @@ telemetry_test_() ->
         end)
     end}.
 
-%% In the place of the application, which is none of ours: a module that sends the events to this process.
+%% In place of the application telemetry: a module that sends the events to this process.
 with_telemetry(Test) ->
     true = register(hep_sender_tests_events, self()),
     Source =

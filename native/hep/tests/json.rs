@@ -193,18 +193,18 @@ fn times_that_disagree_are_errors() {
     assert_wrong_with(date, "«\"1969-12-31T23:59:59Z\"", "before 1970");
     assert_wrong_with(date, "«\"2106-02-07T06:28:16Z\"", "beyond the year 2106");
     assert_wrong_with(date, "«\"2013:10\"", "RFC 3339");
-    assert_wrong_with(date, "«\"2023-11-14T22:13:20.000004Z\"", "finer than milliseconds");
-    assert_wrong_with(date, "«\"2023-11-14T22:13:20.0000051Z\"", "finer than milliseconds");
+    assert_wrong_with(date, "«\"2023-11-14T22:13:20.000004Z\"", "digits beyond milliseconds");
+    assert_wrong_with(date, "«\"2023-11-14T22:13:20.0000051Z\"", "digits beyond milliseconds");
     assert_wrong_with("\"timestampUSecs\":5", "\"timestampUSecs\":«1000", "0 to 999");
     assert_wrong_with(
         &format!("{date},\"timestampUSecs\":5"),
         "null,\"timestampUSecs\":«5",
-        "there is no timestamp",
+        "timestampUSecs without a timestamp",
     );
     assert_wrong_with(
         &format!("\"timestamp\":{date},\"timestampUSecs\":"),
         "\"timestampUSecs\":«",
-        "there is no timestamp",
+        "timestampUSecs without a timestamp",
     );
 }
 
@@ -217,7 +217,7 @@ fn a_raw_time_must_be_that_of_the_timestamp() {
     let raw = "\"rawTimestamp\":[4294967295,4294967295]";
     for other in ["[4294967295,4294967294]", "[4294967294,4294967295]", "[0,1000000]", "[1,2]"] {
         let changed = right.replace(raw, &format!("\"rawTimestamp\":«{other}"));
-        assert_wrong(&changed, "another time");
+        assert_wrong(&changed, "contradict this time");
     }
     for other in ["[1]", "[1,2,3]", "null", "[-1,0]"] {
         let changed = right.replace(raw, &format!("\"rawTimestamp\":{other}"));
@@ -226,7 +226,7 @@ fn a_raw_time_must_be_that_of_the_timestamp() {
     let without = right.replace("\"timestampUSecs\":295", "\"timestampUSecs\":null");
     assert!(hep::from_json(without.as_bytes()).is_err(), "{without}");
     let alone = "{\"type\":\"HEP\",\"rawTimestamp\":«[1,1000000],\"version\":3,\"payload\":{\"type\":1,\"data\":\"\"}}";
-    assert_wrong(alone, "another time");
+    assert_wrong(alone, "contradict this time");
     // The same time is not lost, however it is split.
     let split = right
         .replace(raw, "\"rawTimestamp\":[1700000000,5]")
