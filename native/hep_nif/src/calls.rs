@@ -18,8 +18,7 @@ use crate::terms::{NifTerm, NifTerms, make_atom};
 /// The size of the largest datagram.
 const DATAGRAM: u64 = 0xffff;
 
-/// Turns functions into NIFs of the same names. (`#[rustler::nif]` allocates for the arguments of each call, 10 % of
-/// `decode v3`, and cannot move a call to another scheduler.)
+/// Turns functions into NIFs of the same names. (`#[rustler::nif]` gives no function that could be scheduled again.)
 macro_rules! nifs {
     ( $( $function:ident ),* ) => { $(
         inventory::submit! {

