@@ -74,7 +74,7 @@ wrong(Kind, Options) when is_map(Options) ->
         {auth_key, _} -> say("the option auth_key is wrong: expected a binary", []);
         {Name, Value} when is_map_key(Name, Values) ->
             say("the option ~ts is ~0tP: expected ~ts", [Name, Value, 12, one_of(maps:get(Name, Values))]);
-        {Name, _} -> say("unknown option ~0tP: known are ~ts", [Name, 12, enumerated(maps:keys(Values), "and")]);
+        {Name, _} -> say("unknown option ~0tP: known are ~ts", [Name, 12, enumerated(lists:sort(maps:keys(Values)), "and")]);
         %% The other argument is wrong.
         none -> "no wrong option"
     end;

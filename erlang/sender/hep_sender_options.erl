@@ -61,7 +61,7 @@ format_error({cannot_start, Application, Reason}) ->
 secrets() -> [auth_key, tls].
 
 check_all(Options) ->
-    case [Option || {Name, Value} = Option <- maps:to_list(Options), not is_valid(Name, Value)] of
+    case [Option || {Name, Value} = Option <- lists:sort(maps:to_list(Options)), not is_valid(Name, Value)] of
         [] -> check_transport(maps:merge(defaults(), Options));
         [Wrong | _] -> bad(Wrong)
     end.

@@ -93,9 +93,12 @@ badarg_test_() ->
 
 %% Parts, not copies: what comes out keeps the payload alive and nothing else.
 no_copies_test() ->
-    Message = <<(torture())/binary, (binary:copy(<<"x">>, 1000))/binary>>,
-    {ok, #{call_id := CallId}} = hep_sip:summary(Message),
-    ?assertEqual(binary:referenced_byte_size(Message), binary:referenced_byte_size(CallId)).
+    %% The VM copies parts of up to 64 bytes from OTP 27 on.
+    Uri = [<<"sip:">>, binary:copy(<<"a">>, 100)],
+    Message = iolist_to_binary([<<"OPTIONS ">>, Uri, <<" SIP/2.0\r\n\r\n">>, binary:copy(<<"x">>, 1000)]),
+    {ok, #{uri := Part}} = hep_sip:summary(Message),
+    ?assertEqual(iolist_to_binary(Uri), Part),
+    ?assert(binary:referenced_byte_size(Part) >= byte_size(Message)).
 
 %%% Captured SIP
 

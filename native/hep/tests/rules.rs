@@ -165,7 +165,7 @@ fn swapped_microseconds_are_below_a_second() {
     let ahead = |microseconds: u32| time(clock.swap_bytes() | 0xff, microseconds.swap_bytes());
     let seconds = (clock.swap_bytes() | 0xff).swap_bytes();
     let clock = at(seconds);
-    assert!(repaired_timestamp(ahead(999_999), &clock) == time(seconds, 999_999));
+    assert_eq!(repaired_timestamp(ahead(999_999), &clock), time(seconds, 999_999));
     assert_ne!(repaired_timestamp(ahead(1_000_000), &clock).seconds, seconds);
 }
 
