@@ -78,7 +78,7 @@
 %%   is logged and counts as a crash of the handler</dd>
 %% <dt>`decode'</dt><dd>the options of `hep:decode/2', for the views `decode' and `json'</dd>
 %% <dt>`auth_keys'</dt><dd>the valid authenticate keys. Packets without one of them, and all packets of versions 1 and
-%%   2, are dropped before anything in them is inflated, and counted as `unauthenticated'. By default all packets
+%%   2, are dropped before their payload is inflated, and counted as `unauthenticated'. By default all packets
 %%   pass</dd>
 %% <dt>`shards'</dt><dd>UDP: the number of sockets on the port, each with a process; the system distributes the senders
 %%   among them. 1 by default</dd>
@@ -91,14 +91,14 @@
 %%   first packet after a pause never waits</dd>
 %% <dt>`batch_packets'</dt><dd>UDP: the maximum number of datagrams per read and per call of the handler, 256 by
 %%   default. A read is also limited to 1 MiB</dd>
-%% <dt>`active'</dt><dd>TCP, TLS: the N of `{active, N}', 10 by default</dd>
+%% <dt>`active'</dt><dd>TCP, TLS: the N of `{active, N}', 5 by default</dd>
 %% <dt>`recbuf'</dt><dd>the kernel's receive buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may
 %%   grant less, see `recbuf' in {@link info/1}. Each shard has another 2 MiB for its reads</dd>
 %% <dt>`acceptors'</dt><dd>TCP, TLS: the number of processes that accept connections, 10 by default</dd>
 %% <dt>`max_connections'</dt><dd>TCP, TLS: the maximum number of open connections, 10,000 by default. Further ones are
 %%   closed, and counted as `refused'. A TLS connection counts from the end of its handshake</dd>
-%% <dt>`max_handshakes'</dt><dd>TLS: the maximum number of concurrent handshakes, 1000 by default. Further connections
-%%   are closed, and counted as `refused'</dd>
+%% <dt>`max_handshakes'</dt><dd>TLS: the maximum number of concurrent handshakes, 1000 by default. A further one
+%%   takes the place of the oldest, which is closed and counted as `handshakes_failed'</dd>
 %% <dt>`handshake_timeout'</dt><dd>TLS: the timeout of a handshake in milliseconds, 10,000 by default</dd>
 %% <dt>`idle_timeout'</dt><dd>TCP, TLS: a connection that receives nothing for this many milliseconds is closed: by
 %%   default after a day, 86,400,000. SIP senders are never silent for so long, since registrations are refreshed within
@@ -119,7 +119,7 @@
 %% <dt>`tls'</dt><dd>TLS: the options of `ssl:listen/2' for a server, including a certificate; session tickets and ALPN
 %%   are possible. By default TLS 1.2 and 1.3, and `{log_level, none}': the listener itself logs failed handshakes, with
 %%   one line each and at most 10 lines per second</dd>
-%% <dt>`shutdown'</dt><dd>how many milliseconds a busy handler has to end when the listener stops, 5000 by default</dd>
+%% <dt>`shutdown'</dt><dd>how many milliseconds a busy handler has to end when the listener stops, 5000 by default; several busy shards are waited for one after the other</dd>
 %% <dt>`name'</dt><dd>the registered name, as for `supervisor:start_link/3'</dd>
 %% </dl>
 %% `auth_keys' and `tls' may be zero-arity functions, which keeps secrets out of logs. The listener stores them as such.
@@ -157,8 +157,8 @@
 %% <dt>`dropped'</dt><dd>UDP: datagrams dropped by the kernel; `undefined' on systems that do not report them</dd>
 %% <dt>`recbuf'</dt><dd>UDP: the receive buffer of each socket, in bytes, as reported by the kernel</dd>
 %% <dt>`connections', `handshakes'</dt><dd>TCP, TLS: open connections, TLS handshakes in progress</dd>
-%% <dt>`accepted', `refused'</dt><dd>TCP, TLS: accepted connections, connections closed due to `max_connections'
-%%   or `max_handshakes'. A connection that is refused after its handshake counts as both</dd>
+%% <dt>`accepted', `refused'</dt><dd>TCP, TLS: accepted connections, connections closed due to `max_connections'.
+%%   A connection that is refused after its handshake counts as both</dd>
 %% <dt>`handshakes_failed', `idle_closed', `accept_errors'</dt><dd>TCP, TLS: connections whose TLS handshake failed,
 %%   connections closed due to `idle_timeout', connections that could not be accepted for lack of descriptors or
 %%   memory</dd>

@@ -17,7 +17,7 @@
     multicast => [],
     max_delay => 1,
     batch_packets => 256,
-    active => 10,
+    active => 5,
     acceptors => 10,
     max_connections => 10_000,
     max_handshakes => 1000,

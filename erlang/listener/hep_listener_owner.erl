@@ -24,7 +24,7 @@
     port :: inet:port_number(),
     %% The kernel's last drop count of each UDP socket.
     drops = [] :: [non_neg_integer() | undefined],
-    handshakes = #{} :: #{pid() => reference()},
+    handshakes = #{} :: #{pid() => {Order :: integer(), reference()}},
     connections = #{} :: #{pid() => reference()}
 }).
 
@@ -131,10 +131,10 @@ terminate(_, #state{shared = #{transport := Transport}, sockets = Sockets}) ->
 
 %%% Places
 
-entered(handshake, Pid, #state{handshakes = Some, shared = #{max_handshakes := Most}} = State) when
-    map_size(Some) < Most
-->
-    {true, count(accepted, State#state{handshakes = Some#{Pid => monitor(process, Pid)}})};
+entered(handshake, Pid, Before) ->
+    #state{handshakes = Some} = State = with_room(Before),
+    Place = {erlang:unique_integer([monotonic]), monitor(process, Pid)},
+    {true, count(accepted, State#state{handshakes = Some#{Pid => Place}})};
 entered(open, Pid, #state{connections = Some, shared = #{max_connections := Most}} = State) when
     map_size(Some) < Most
 ->
@@ -147,6 +147,14 @@ entered(open, Pid, #state{connections = Some, shared = #{max_connections := Most
 entered(_, _, State) ->
     {false, count(refused, State)}.
 
+%% A new handshake takes the place of the oldest, which has most likely stalled.
+with_room(#state{handshakes = Some, shared = #{max_handshakes := Most}} = State) when map_size(Some) < Most ->
+    State;
+with_room(#state{handshakes = Some} = State) ->
+    {_, Oldest} = lists:min([{Order, Pid} || {Pid, {Order, _}} <- maps:to_list(Some)]),
+    exit(Oldest, kill),
+    count(handshakes_failed, left(Oldest, State)).
+
 count(Counter, #state{shared = #{counters := Counters}} = State) ->
     hep_listener_counters:add(Counter, 1, Counters),
     State.
@@ -156,6 +164,9 @@ left(Pid, #state{handshakes = Handshakes, connections = Connections} = State) ->
 
 removed(Pid, Places) ->
     case maps:take(Pid, Places) of
+        {{_Order, Monitor}, Others} ->
+            demonitor(Monitor, [flush]),
+            Others;
         {Monitor, Others} ->
             demonitor(Monitor, [flush]),
             Others;

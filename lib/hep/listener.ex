@@ -115,14 +115,14 @@ defmodule HEP.Listener do
       several times the CPU time. The first packet after a pause never waits
     * `:batch_packets` - UDP: the maximum number of datagrams per read and per call of the handler, 256
       by default
-    * `:active` - TCP, TLS: the N of `{:active, n}`, 10 by default
+    * `:active` - TCP, TLS: the N of `{:active, n}`, 5 by default
     * `:recbuf` - the kernel's receive buffer of a socket, in bytes: for UDP 4 MiB by default. The
       kernel may grant less, see `:recbuf` in `info/1`
     * `:acceptors` - TCP, TLS: the number of processes that accept connections, 10 by default
     * `:max_connections` - TCP, TLS: the maximum number of open connections, 10,000 by default. Further
       ones are closed, and counted as `:refused`. A TLS connection counts from the end of its handshake
-    * `:max_handshakes` - TLS: the maximum number of concurrent handshakes, 1000 by default. Further
-      connections are closed, and counted as `:refused`
+    * `:max_handshakes` - TLS: the maximum number of concurrent handshakes, 1000 by default. A further
+      one takes the place of the oldest, which is closed and counted as `:handshakes_failed`
     * `:handshake_timeout` - TLS: the timeout of a handshake in milliseconds, 10,000 by default
     * `:idle_timeout` - TCP, TLS: a connection that receives nothing for this many milliseconds is
       closed: by default after a day, 86,400,000. SIP senders are never silent for so long
@@ -269,7 +269,7 @@ defmodule HEP.Listener do
     * `:recbuf` - UDP: the receive buffer of each socket, in bytes, as reported by the kernel
     * `:connections`, `:handshakes` - TCP, TLS: open connections, TLS handshakes in progress
     * `:accepted`, `:refused` - TCP, TLS: accepted connections, connections closed due to
-      `:max_connections` or `:max_handshakes`. A connection that is refused after its handshake counts as
+      `:max_connections`. A connection that is refused after its handshake counts as
       both
     * `:handshakes_failed`, `:idle_closed`, `:accept_errors` - TCP, TLS: connections whose TLS handshake
       failed, connections closed due to `:idle_timeout`, connections that could not be accepted for lack

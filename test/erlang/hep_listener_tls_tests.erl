@@ -223,18 +223,23 @@ stalls(Server, Client) ->
         ok = ssl:close(Socket)
     end).
 
-%% Those beyond the bound are closed at once.
+%% Beyond the maximum, a new handshake takes the place of the oldest.
 max_handshakes(Server, Client) ->
     listening(Server, #{max_handshakes => 2, handshake_timeout => 60_000}, fun(Listener, Port) ->
-        [First | _] = Stalled = [hep_net:tcp(Port) || _ <- lists:seq(1, 2)],
-        until(fun() -> maps:get(handshakes, hep_listener:info(Listener)) =:= 2 end),
-        Further = hep_net:tcp(Port),
-        ?assertMatch({error, _}, end_of(Further)),
-        ?assertMatch(#{accepted := 2, refused := 1, handshakes_failed := 0}, hep_listener:info(Listener)),
-        ok = gen_tcp:close(First),
-        until(fun() -> maps:get(handshakes, hep_listener:info(Listener)) =:= 1 end),
-        ok = ssl:close(heard(Listener, Port, Client)),
-        [gen_tcp:close(Socket) || Socket <- [Further | Stalled]]
+        Stall = fun(Number) ->
+            Socket = hep_net:tcp(Port),
+            until(fun() -> maps:get(accepted, hep_listener:info(Listener)) =:= Number end),
+            Socket
+        end,
+        [First, Second] = [Stall(Number) || Number <- [1, 2]],
+        ?assertMatch(#{handshakes := 2, handshakes_failed := 0}, hep_listener:info(Listener)),
+        Good = heard(Listener, Port, Client),
+        ?assertMatch({error, _}, end_of(First)),
+        ?assertMatch(
+            #{accepted := 3, refused := 0, handshakes := 1, handshakes_failed := 1}, hep_listener:info(Listener)
+        ),
+        ok = ssl:close(Good),
+        [gen_tcp:close(Socket) || Socket <- [First, Second]]
     end).
 
 %% The acceptor was killed in between.
