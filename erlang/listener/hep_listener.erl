@@ -135,8 +135,8 @@
 %%   that with the view `json'</li>
 %% <li>with a process as handler: its queued messages, at most 64 MiB</li>
 %% </ul>
-%% and the data that handlers keep. With the defaults this is 66 MiB for UDP; for TCP, 64 MiB and up to 2 MiB per
-%% connection: lower `active', `batch_bytes' or `max_connections' if untrusted hosts can connect.
+%% and the data that handlers keep. With the defaults this is 66 MiB for UDP; for TCP, 64 MiB and up to 3 MiB per
+%% connection, since a garbage collection copies a batch: lower `active', `batch_bytes' or `max_connections' if untrusted hosts can connect.
 
 -type listener() :: gen_server:server_ref().
 %% The listener's pid or registered name.
