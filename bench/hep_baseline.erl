@@ -15,12 +15,15 @@
 
 -export([decode/1, parse/1, transform/1]).
 %% For hep_baseline_encoder.
--export([family/2, width/2]).
+-export([family/2]).
 %% The callbacks of the module for vendor 0.
 -export([vendor_id/0, namespace/0, transform/2]).
 
 -define(SIP, 1).
 -define(SECOND, 1_000_000).
+%% Seconds that every clock has passed, and those from 1900 to 1970.
+-define(PASSED, 1_750_000_000).
+-define(SINCE_1900, 2_208_988_800).
 
 %% The header of a generic chunk whose value is `Width' bytes wide.
 -define(HEADER(Id, Width), 0:16, Id:16, (6 + (Width)):16).
@@ -137,19 +140,26 @@ fixed_header_error(Version, HeaderLength, Family, Size) ->
     end.
 
 %% Senders in C write the time in their host's order: the order in which the microseconds are below
-%% a second holds, and where that tells nothing, the header length does.
-time(true, Seconds, Microseconds, Id) when Microseconds < ?SECOND ->
-    {timestamp(Seconds, Microseconds), Id};
+%% a second holds. If that is true of both, the one whose seconds are nearer to the clock does, and
+%% where that tells nothing either, the header length.
 time(IsDocumented, Seconds, Microseconds, Id) ->
     Swapped = swap32(Microseconds),
     IsLittle =
         case {Microseconds < ?SECOND, Swapped < ?SECOND} of
-            {Same, Same} -> not IsDocumented;
+            {true, true} -> is_nearer(swap32(Seconds), Seconds, not IsDocumented);
+            {false, false} -> not IsDocumented;
             {_, Little} -> Little
         end,
     case IsLittle of
         true -> {timestamp(swap32(Seconds), Swapped), swap16(Id)};
         false -> {timestamp(Seconds, Microseconds), Id}
+    end.
+
+is_nearer(Seconds, Other, Equal) ->
+    Now = os:system_time(second),
+    case {abs(Seconds - Now), abs(Other - Now)} of
+        {Same, Same} -> Equal;
+        {Distance, OtherDistance} -> Distance < OtherDistance
     end.
 
 swap32(Integer) ->
@@ -209,20 +219,20 @@ chunks(<<Vendor:16, Id:16, Length:16, Value:(Length - 6)/binary, Rest/binary>>, 
             chunks(Rest, End, Hep, Facts#facts{kept = Kept})
     end;
 chunks(<<>>, _, Hep, Facts) ->
-    settle(Hep, Facts);
+    finish(Hep, Facts);
 chunks(<<_:32, Length:16, _/binary>> = Rest, End, _, _) ->
     {error, {invalid_chunk_length, End - byte_size(Rest), Length}};
 chunks(Rest, End, _, _) ->
     {error, {truncated_chunk, End - byte_size(Rest)}}.
 
-settle(Hep, #facts{family = Stated, seconds = Seconds, microseconds = Microseconds, kept = Kept}) ->
+finish(Hep, #facts{family = Stated, seconds = Seconds, microseconds = Microseconds, kept = Kept}) ->
     case family(Hep, Stated) of
         invalid ->
             {error, {invalid_chunk, 0, 1, 1, <<Stated>>}};
         Family ->
             {ok, Hep#hep{
                 protocol_family = Family,
-                timestamp = timestamp(Seconds, Microseconds),
+                timestamp = repaired(Seconds, Microseconds),
                 chunks = lists:reverse(Kept)
             }}
     end.
@@ -232,23 +242,48 @@ family(#hep{src_ip = {_, _, _, _}}, _) -> 2;
 family(#hep{src_ip = {_, _, _, _, _, _, _, _}}, _) -> 10;
 family(#hep{dst_ip = {_, _, _, _}}, _) -> 2;
 family(#hep{dst_ip = {_, _, _, _, _, _, _, _}}, _) -> 10;
+family(_, 0) -> undefined;
 family(_, Stated) when Stated =:= 2; Stated =:= 10; Stated =:= undefined -> Stated;
 family(_, _) -> invalid.
 
-timestamp(undefined, undefined) -> undefined;
-timestamp(undefined, Microseconds) -> {0, 0, Microseconds};
-timestamp(Seconds, undefined) -> timestamp(Seconds, 0);
+%% A time more than a day ahead of the clock is read with its bytes swapped, or counted from 1900,
+%% if that puts it no further ahead. For an older one the clock need not be asked.
+repaired(undefined, undefined) ->
+    undefined;
+repaired(undefined, Microseconds) ->
+    repaired(0, Microseconds);
+repaired(Seconds, undefined) ->
+    repaired(Seconds, 0);
+repaired(Seconds, Microseconds) when Seconds < ?PASSED, Microseconds < ?SECOND ->
+    timestamp(Seconds, Microseconds);
+repaired(Seconds, Microseconds) ->
+    Swapped = {swap32(Seconds), swap32(Microseconds)},
+    case Swapped of
+        {S, M} when Microseconds >= ?SECOND, M < ?SECOND -> not_ahead(S, M, Seconds, Microseconds);
+        {S, M} -> not_ahead(Seconds, Microseconds, S, M)
+    end.
+
+not_ahead(Seconds, Microseconds, SwappedSeconds, SwappedMicroseconds) ->
+    Latest = os:system_time(second) + 86_400,
+    if
+        Seconds =< Latest ->
+            timestamp(Seconds, Microseconds);
+        SwappedMicroseconds < ?SECOND, SwappedSeconds =< Latest ->
+            timestamp(SwappedSeconds, SwappedMicroseconds);
+        Seconds >= ?SINCE_1900, Seconds - ?SINCE_1900 =< Latest ->
+            timestamp(Seconds - ?SINCE_1900, Microseconds);
+        true ->
+            timestamp(Seconds, Microseconds)
+    end.
+
 timestamp(Seconds, Microseconds) -> {Seconds div ?SECOND, Seconds rem ?SECOND, Microseconds}.
 
 %% How many bytes wide the value of a chunk has to be; `unknown' when the chunk is.
-width(0, Id) when Id =:= 1; Id =:= 2; Id =:= 11; Id =:= 23; Id =:= 24 -> 1;
-width(0, Id) when Id =:= 7; Id =:= 8; Id =:= 13; Id =:= 18; Id =:= 22 -> 2;
-width(0, Id) when Id =:= 32; Id =:= 33; Id =:= 39; Id =:= 40 -> 2;
-width(0, Id) when Id =:= 3; Id =:= 4; Id =:= 9; Id =:= 10; Id =:= 12; Id =:= 35 -> 4;
-width(0, Id) when Id =:= 20; Id =:= 21 -> 8;
+width(0, Id) when Id =:= 1; Id =:= 2; Id =:= 11 -> 1;
+width(0, Id) when Id =:= 7; Id =:= 8 -> 2;
+width(0, Id) when Id =:= 3; Id =:= 4; Id =:= 9; Id =:= 10; Id =:= 12 -> 4;
 width(0, Id) when Id =:= 5; Id =:= 6 -> 16;
-width(0, Id) when Id >= 14, Id =< 17; Id =:= 19; Id =:= 34 -> any;
-width(0, Id) when Id >= 36, Id =< 38; Id =:= 41; Id =:= 101 -> any;
+width(0, Id) when Id >= 13, Id =< 24; Id >= 32, Id =< 41; Id =:= 101 -> any;
 width(_, _) -> unknown.
 
 %%% The chunk view
@@ -404,5 +439,20 @@ transform(41, Id) ->
     {ok, <<"groupId">>, Id};
 transform(101, Correlations) ->
     {ok, <<"correlations">>, Correlations};
+transform(Id, Value) when Id > 15, byte_size(Value) >= 1, byte_size(Value) =< 8 ->
+    %% An integer of another width, or an unknown chunk.
+    Width = integer_width(Id),
+    case binary:decode_unsigned(Value) of
+        Integer when byte_size(Value) =/= Width, Integer < 1 bsl (8 * Width) ->
+            transform(Id, <<Integer:Width/unit:8>>);
+        _ ->
+            no_call
+    end;
 transform(_, _) ->
     no_call.
+
+integer_width(Id) when Id =:= 23; Id =:= 24 -> 1;
+integer_width(Id) when Id =:= 18; Id =:= 22; Id =:= 32; Id =:= 33; Id =:= 39; Id =:= 40 -> 2;
+integer_width(35) -> 4;
+integer_width(Id) when Id =:= 20; Id =:= 21 -> 8;
+integer_width(_) -> 0.

@@ -213,14 +213,9 @@ bytes(Value, _) when is_binary(Value) -> Value;
 bytes(_, Chunk) -> throw({invalid_field, chunks, Chunk}).
 
 generic([{Id, Value} | Generic]) ->
-    Size = byte_size(Value),
-    case hep_baseline:width(0, Id) of
-        Width when
-            Id > 12 andalso Id =/= 15 andalso Id =/= 16 andalso
-                (Width =:= any orelse Width =:= unknown orelse Width =:= Size);
-            Id =:= 0
-        ->
-            [<<?HEADER(Id, Size)>>, Value | generic(Generic)];
+    case Id of
+        _ when Id > 12, Id =/= 15, Id =/= 16; Id =:= 0 ->
+            [<<?HEADER(Id, byte_size(Value))>>, Value | generic(Generic)];
         _ ->
             throw({invalid_field, chunks, {0, Id}})
     end;
