@@ -10,10 +10,10 @@ pub trait Clock {
     /// The time.
     fn now(&self) -> Timestamp;
 
-    /// Seconds that the clock has already reached, if they are cheaper to get than [`now`](Self::now): an earlier time
-    /// is not ahead of the clock, so `now` is not called. 0 is always correct.
-    fn reached(&self) -> u32 {
-        0
+    /// Whether the clock is known to have passed a time, if that is cheaper to tell than [`now`](Self::now), which is not
+    /// called then. `false` is always correct.
+    fn has_passed(&self, _time: Timestamp) -> bool {
+        false
     }
 }
 

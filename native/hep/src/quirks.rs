@@ -145,7 +145,8 @@ pub const fn is_port_as_ipv6(value: &[u8]) -> bool {
 #[inline]
 pub fn repaired_timestamp(timestamp: Timestamp, clock: &impl Clock) -> Timestamp {
     let timestamp = swapped_timestamp(timestamp);
-    if is_ahead(timestamp, clock.reached()) { not_ahead(timestamp, clock.now().seconds) } else { timestamp }
+    let day_before = Timestamp { seconds: timestamp.seconds.saturating_sub(DAY), ..timestamp };
+    if clock.has_passed(day_before) { timestamp } else { not_ahead(timestamp, clock.now().seconds) }
 }
 
 /// Whether a time is more than a day ahead of the clock, in whole seconds.

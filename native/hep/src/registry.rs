@@ -84,12 +84,6 @@ impl Kind {
     pub(crate) fn fits(self, value: &[u8]) -> bool {
         self.width().is_none_or(|width| width == value.len())
     }
-
-    /// Whether the value is an integer.
-    #[must_use]
-    pub const fn is_integer(self) -> bool {
-        matches!(self, Self::Uint8 | Self::Uint16 | Self::Uint32 | Self::Uint64)
-    }
 }
 
 /// Where decoding puts a chunk: in a field, or among the other chunks.
@@ -166,12 +160,24 @@ impl ChunkInfo {
     #[must_use]
     #[inline]
     pub fn integer(&self, value: &[u8]) -> Option<u64> {
-        let width = self.kind.width().filter(|_| self.kind.is_integer())?;
-        if value.len() != width && (u16::from(self.chunk) <= LAST_ORIGINAL || !matches!(value.len(), 1..=8)) {
+        match (self.kind, value) {
+            (Kind::Uint8, &[octet]) => Some(octet.into()),
+            (Kind::Uint16, &[a, b]) => Some(u16::from_be_bytes([a, b]).into()),
+            (Kind::Uint32, &[a, b, c, d]) => Some(u32::from_be_bytes([a, b, c, d]).into()),
+            (Kind::Uint64, _) if value.len() == 8 => value.try_into().ok().map(u64::from_be_bytes),
+            (Kind::Uint8 | Kind::Uint16 | Kind::Uint32 | Kind::Uint64, _) => self.other_width(value),
+            (Kind::Inet4 | Kind::Inet6 | Kind::Octets, _) => None,
+        }
+    }
+
+    /// An integer that is not of the type's width.
+    #[cold]
+    fn other_width(&self, value: &[u8]) -> Option<u64> {
+        if u16::from(self.chunk) <= LAST_ORIGINAL || !matches!(value.len(), 1..=8) {
             return None;
         }
         let integer = value.iter().fold(0, |integer, &byte| (integer << u8::BITS) | u64::from(byte));
-        let fits = value.iter().rev().skip(width).all(|&byte| byte == 0);
+        let fits = value.iter().rev().skip(self.kind.width()?).all(|&byte| byte == 0);
         fits.then_some(integer)
     }
 }

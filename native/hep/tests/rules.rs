@@ -100,8 +100,8 @@ impl Clock for Counting<'_> {
         NOW
     }
 
-    fn reached(&self) -> u32 {
-        NOW.seconds
+    fn has_passed(&self, time: Timestamp) -> bool {
+        time.seconds <= NOW.seconds
     }
 }
 

@@ -26,8 +26,6 @@ pub use record::decode;
 pub use sip::{sip_header, sip_headers, sip_summary};
 pub use transform::{transform, transform_packet, transform_record};
 
-use std::borrow::Cow;
-
 use hep::quirks::is_gzip;
 use hep::{DecodeError, GzipError, Options, Packet};
 
@@ -72,12 +70,12 @@ fn with_unpacked<B: TermBuilder>(
     options: &Options,
     view: impl FnOnce(&[u8]) -> Answer<B::Term>,
 ) -> Answer<B::Term> {
-    stay_short(builder, !is_gzip(input))?;
-    match hep::unpack(input, options) {
-        Ok(Cow::Borrowed(packet)) => view(packet),
-        Ok(Cow::Owned(packet)) => view(builder.unpacked(&packet)),
-        Err(reason) => Err(error(builder, input, reason)),
+    if !is_gzip(input) {
+        return view(input);
     }
+    stay_short(builder, false)?;
+    let packet = hep::unpack(input, options).map_err(|reason| error(builder, input, reason))?;
+    view(builder.unpacked(&packet))
 }
 
 /// `{ok, Value}`
