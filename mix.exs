@@ -74,13 +74,22 @@ defmodule HEP.MixProject do
       extras: ["README.md"] ++ Path.wildcard("guides/*.md") ++ ["SECURITY.md", "CHANGELOG.md"],
       groups_for_extras: [Guides: ~r"^guides/"],
       groups_for_modules: [
-        Packets: [HEP, HEP.Packet, HEP.SIP, HEP.DecodeError, HEP.EncodeError],
+        Packets: [
+          HEP,
+          HEP.Packet,
+          HEP.SIP,
+          HEP.Pcap,
+          HEP.Pcap.Error,
+          HEP.DecodeError,
+          HEP.EncodeError
+        ],
         "Receiving and sending": [HEP.Listener, HEP.Handler, HEP.Stream, HEP.Sender],
         "The original's modules": [HEP.MultiParser, HEP.MultiDecoder, HEP.Transform],
         Erlang: [
           :hep,
           :hep_json,
           :hep_sip,
+          :hep_pcap,
           :hep_stream,
           :hep_listener,
           :hep_handler,

@@ -24,4 +24,5 @@ cp "$built/$library" "$build/hep_floor.so"
 erlc -I include -o "$build" bench/*.erl
 erl -noshell -pa ebin -pa "$build" -run hep_bench main
 erl -noshell -pa ebin -pa "$build" -run hep_port_bench main
-exec erl -noshell -pa ebin -pa "$build" -run hep_worst_bench main
+erl -noshell -pa ebin -pa "$build" -run hep_worst_bench main
+exec erl -noshell -pa ebin -pa "$build" -run hep_pcap_bench main

@@ -9,9 +9,10 @@
 -export([transform/4, transform_packet/3, transform_record/3]).
 -export([sip_summary/2, sip_headers/2, sip_header/3]).
 -export([glance/3, unpack/1, unpack_more/3]).
+-export([pcap_open/1, pcap_read/2, pcap_stats/1]).
 -export([udp_attach/1, udp_read/3, udp_close/1]).
 
--export_type([udp/0, datagram/0]).
+-export_type([udp/0, datagram/0, pcap_found/0]).
 
 -on_load(load/0).
 
@@ -22,6 +23,10 @@
 -opaque udp() :: reference().
 -type datagram() :: {Source :: {inet:ip_address(), inet:port_number()}, binary()}.
 -type udp_error() :: atom() | {errno, integer()}.
+-type pcap_found() ::
+    {hep | sip, Nanoseconds :: non_neg_integer() | undefined, Protocol :: 6 | 17,
+        Source :: {inet:ip_address(), inet:port_number()}, Destination :: {inet:ip_address(), inet:port_number()},
+        binary()}.
 -type size() :: non_neg_integer().
 %% `hep_registry:names()' and `hep_registry:keys()': binaries that become part of the result.
 %% A duplicate of a UDP socket's descriptor, with the memory to read from it.
@@ -85,6 +90,21 @@ sip_headers(_Message, _Size) ->
 -spec sip_header(binary(), binary(), size()) -> {ok, [binary()]} | {error, hep_sip:reason()}.
 sip_header(_Name, _Message, _Size) ->
     not_loaded().
+
+%% A reader that looks for HEP on these ports, or on any.
+-spec pcap_open([inet:port_number()] | any) -> reference().
+pcap_open(_Ports) ->
+    erlang:nif_error(not_loaded).
+
+%% With the next bytes of the file. `again': there is more without further bytes.
+-spec pcap_read(reference(), binary() | eof) ->
+    {again | incomplete | eof | {error, {Offset :: non_neg_integer(), hep_pcap:reason()}}, [pcap_found()]}.
+pcap_read(_Reader, _Bytes) ->
+    erlang:nif_error(not_loaded).
+
+-spec pcap_stats(reference()) -> #{atom() => non_neg_integer()}.
+pcap_stats(_Reader) ->
+    erlang:nif_error(not_loaded).
 
 -spec udp_attach(Descriptor :: integer()) -> {ok, udp()} | {error, udp_error()}.
 udp_attach(_Descriptor) ->

@@ -5,6 +5,7 @@
 
 mod calls;
 mod members;
+mod pcap;
 mod terms;
 mod udp;
 

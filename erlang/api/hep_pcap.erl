@@ -1,0 +1,317 @@
+%% @doc Capture files: HEP and SIP out of them, packets into them.
+%%
+%% ```
+%% 1> hep_pcap:fold("calls.pcap", #{}, fun(#hep{payload = P}, N) -> io:put_chars(P), N + 1 end, 0).
+%% {ok,42}
+%% '''
+%%
+%% Reading: pcap and pcapng, micro- and nanoseconds, both byte orders, also in gzip; link types Ethernet (VLAN, QinQ),
+%% Linux cooked 1 and 2, loopback, raw IP; IPv4 and IPv6. Fragments are put together, TCP streams are put in order.
+%%
+%% <ul>
+%% <li>HEP comes out decoded. On any port it is recognised by the magic of version 3, by the whole header of versions 1 and
+%%   2, or as one of these in gzip; over TCP version 3 only, without gzip. The time of a packet of version 1 is that of its
+%%   frame.</li>
+%% <li>SIP without HEP comes out as a packet to send: addresses, ports, protocol and time of its frame, payload type 1.
+%%   Over TCP a message ends where its Content-Length says; a message of which a part is missing is dropped and
+%%   counted.</li>
+%% </ul>
+%%
+%% The file is read in parts, and memory is bounded. What is dropped and what is not understood is counted, see
+%% {@type stats()}.
+%%
+%% Writing: a decoded packet becomes the packet that was captured, so that other tools show it. The link type is raw IP.
+%% Protocol 17, or none, is written as UDP, any other (TCP, TLS, SCTP, WebSocket) as TCP with the payload in plain.
+%% Addresses, ports, time in microseconds and payload survive; the other fields of a packet have no place in a capture
+%% file.
+-module(hep_pcap).
+
+-include("hep.hrl").
+
+-export([fold/4, format_error/1]).
+-export([write/2, header/0, writer/0, record/2]).
+%% For Elixir.
+-export([open/2, next/1, close/1]).
+
+-export_type([source/0, options/0, info/0, stats/0, error/0, reason/0, writer/0, record_reason/0]).
+
+-type source() :: file:name_all() | {binary, binary()}.
+%% A file's name, or its content.
+
+-type options() :: #{
+    ports => any | [inet:port_number()],
+    decode => hep:options(),
+    stats => fun((stats()) -> term())
+}.
+%% <dl>
+%% <dt>`ports'</dt><dd>`any' (default): HEP is recognised on any port; a list: all to or from these ports is HEP, and
+%%   nothing else is</dd>
+%% <dt>`decode'</dt><dd>options of {@link hep:decode/2}</dd>
+%% <dt>`stats'</dt><dd>is called with the counts at the end, also after an error</dd>
+%% </dl>
+
+-type info() :: #{
+    inside := hep | sip,
+    time := Nanoseconds :: non_neg_integer() | undefined,
+    protocol := 6 | 17,
+    source := {inet:ip_address(), inet:port_number()},
+    destination := {inet:ip_address(), inet:port_number()}
+}.
+%% Of the frame: time since the epoch (`undefined' for a simple packet block of pcapng), IP protocol and addresses. For HEP
+%% these are the addresses of the capture agent and the collector, for SIP those of the message.
+
+-type stats() :: #{
+    frames := non_neg_integer(),
+    hep := non_neg_integer(),
+    sip := non_neg_integer(),
+    invalid := non_neg_integer(),
+    other := non_neg_integer(),
+    not_ip := non_neg_integer(),
+    unknown_link := non_neg_integer(),
+    fragments_dropped := non_neg_integer(),
+    tcp_missing := non_neg_integer(),
+    tcp_incomplete := non_neg_integer()
+}.
+%% Frames; HEP packets and SIP messages found; HEP packets that do not decode; datagrams with neither; frames
+%% without UDP or TCP over IP; frames of other link types; IP packets of which a fragment was missing or wrong; bytes missing
+%% in TCP streams; messages dropped since a part of them was missing.
+
+-type error() :: {Offset :: non_neg_integer(), reason()} | {file, file:posix() | badarg | terminated | system_limit}.
+%% Where a file is broken, and why; or why it cannot be read or written. Offsets in a file in gzip count its unpacked bytes.
+
+-type reason() ::
+    not_pcap
+    | truncated
+    | invalid_gzip
+    | {too_large, Bytes :: non_neg_integer()}
+    | invalid_block
+    | {unknown_interface, non_neg_integer()}
+    | too_many_interfaces.
+%% <dl>
+%% <dt>`not_pcap'</dt><dd>neither pcap nor pcapng</dd>
+%% <dt>`truncated'</dt><dd>the file ends inside a header, a frame or a block that begins at the offset</dd>
+%% <dt>`invalid_gzip'</dt><dd>the gzip around the file is corrupt or cut</dd>
+%% <dt>`{too_large, N}'</dt><dd>a frame of more than 256 KiB, or a block of more than 1 MiB</dd>
+%% <dt>`invalid_block'</dt><dd>a pcapng block that contradicts itself</dd>
+%% <dt>`{unknown_interface, N}'</dt><dd>a frame of an interface that no block describes</dd>
+%% <dt>`too_many_interfaces'</dt><dd>more than 4096 in a section of pcapng</dd>
+%% </dl>
+
+-type record_reason() :: no_address | mixed_families | {too_large, Bytes :: pos_integer()}.
+%% Why a packet cannot be written: an address is missing, the addresses are of different families, or the payload is
+%% larger than a UDP datagram.
+
+-record(reader, {
+    pcap :: reference(),
+    source :: {file, file:fd()} | {binary, binary()},
+    found = [] :: [hep_nif:pcap_found()],
+    status = incomplete :: again | incomplete | eof | {error, error()},
+    decode :: hep:options(),
+    invalid = 0 :: non_neg_integer(),
+    stats :: fun((stats()) -> term())
+}).
+
+-opaque writer() :: hep_pcap_packet:flows().
+%% What the next record depends on: the TCP sequence numbers of the flows written so far.
+
+%% How much of a file is read at a time.
+-define(PART, 65536).
+
+%% @doc Calls a function with each packet, in the order in which the packets are complete: `Fun(Packet, Acc)', or
+%% `Fun(Packet, Info, Acc)' if it takes three arguments.
+%%
+%% A broken or cut file is an error once all before the break has come out. Raises `badarg' when an option is wrong.
+-spec fold(source(), options(), Fun, Acc) -> {ok, Acc} | {error, error(), Acc} when
+    Fun :: fun((hep:hep(), Acc) -> Acc) | fun((hep:hep(), info(), Acc) -> Acc).
+fold(Source, Options, Fun, Acc) when is_function(Fun, 2) ->
+    fold(Source, Options, fun(Hep, _, Before) -> Fun(Hep, Before) end, Acc);
+fold(Source, Options, Fun, Acc) when is_function(Fun, 3) ->
+    case open(Source, Options) of
+        {ok, Reader} ->
+            try
+                fold(Reader, Fun, Acc)
+            after
+                close(Reader)
+            end;
+        {error, Reason} ->
+            {error, Reason, Acc}
+    end;
+fold(Source, Options, Fun, Acc) ->
+    erlang:error(badarg, [Source, Options, Fun, Acc]).
+
+fold(Reader, Fun, Acc) ->
+    case next(Reader) of
+        {Hep, Info, Next} -> fold(Next, Fun, Fun(Hep, Info, Acc));
+        eof -> {ok, Acc};
+        {error, Reason} -> {error, Reason, Acc}
+    end.
+
+%% @private
+-spec open(source(), options()) -> {ok, #reader{}} | {error, error()}.
+open(Source, #{} = Options) ->
+    case maps:merge(#{ports => any, decode => #{}, stats => fun(_) -> ok end}, Options) of
+        #{ports := Ports, decode := Decode, stats := Stats} = All when
+            map_size(All) =:= 3, is_map(Decode), is_function(Stats, 1)
+        ->
+            _ = is_ports(Ports) orelse erlang:error(badarg, [Source, Options]),
+            %% A wrong option of decoding is not found by the first packet, but here.
+            _ = hep:decode(<<>>, Decode),
+            open(Source, hep_nif:pcap_open(Ports), Decode, Stats);
+        _ ->
+            erlang:error(badarg, [Source, Options])
+    end;
+open(Source, Options) ->
+    erlang:error(badarg, [Source, Options]).
+
+open({binary, Bytes}, Pcap, Decode, Stats) when is_binary(Bytes) ->
+    {ok, #reader{pcap = Pcap, source = {binary, Bytes}, decode = Decode, stats = Stats}};
+open(File, Pcap, Decode, Stats) ->
+    case file:open(File, [read, raw, binary]) of
+        {ok, Fd} -> {ok, #reader{pcap = Pcap, source = {file, Fd}, decode = Decode, stats = Stats}};
+        {error, Reason} -> {error, {file, Reason}}
+    end.
+
+is_ports(any) -> true;
+is_ports(Ports) -> hep_options:all(fun(Port) -> is_integer(Port) andalso Port >= 0 andalso Port =< 65535 end, Ports).
+
+%% @private The next packet.
+-spec next(#reader{}) -> {hep:hep(), info(), #reader{}} | eof | {error, error()}.
+next(#reader{found = [Found | Rest]} = Reader) ->
+    case packet(Found, Reader) of
+        {ok, Hep} -> {Hep, info(Found), Reader#reader{found = Rest}};
+        error -> next(Reader#reader{found = Rest, invalid = Reader#reader.invalid + 1})
+    end;
+next(#reader{status = again} = Reader) ->
+    next(read(<<>>, Reader));
+next(#reader{status = incomplete, source = {binary, <<Part:?PART/binary, Rest/binary>>}} = Reader) ->
+    next(read(Part, Reader#reader{source = {binary, Rest}}));
+next(#reader{status = incomplete, source = {binary, <<>>}} = Reader) ->
+    next(read(eof, Reader));
+next(#reader{status = incomplete, source = {binary, Part}} = Reader) ->
+    next(read(Part, Reader#reader{source = {binary, <<>>}}));
+next(#reader{status = incomplete, source = {file, Fd}} = Reader) ->
+    case file:read(Fd, ?PART) of
+        {ok, Part} -> next(read(Part, Reader));
+        eof -> next(read(eof, Reader));
+        {error, Reason} -> next(Reader#reader{status = {error, {file, Reason}}})
+    end;
+next(#reader{status = Status} = Reader) ->
+    _ = (Reader#reader.stats)((hep_nif:pcap_stats(Reader#reader.pcap))#{invalid => Reader#reader.invalid}),
+    Status.
+
+read(Bytes, #reader{pcap = Pcap} = Reader) ->
+    {Status, Found} = hep_nif:pcap_read(Pcap, Bytes),
+    Reader#reader{status = Status, found = Found}.
+
+%% @private
+-spec close(#reader{}) -> ok.
+close(#reader{source = {file, Fd}}) ->
+    _ = file:close(Fd),
+    ok;
+close(_) ->
+    ok.
+
+packet({hep, Time, _, _, _, Bytes}, #reader{decode = Options}) ->
+    case hep:decode(Bytes, Options) of
+        {ok, #hep{version = 1} = Hep} -> {ok, Hep#hep{timestamp = timestamp(Time, Hep#hep.timestamp)}};
+        {ok, Hep} -> {ok, Hep};
+        {ok, Hep, _Cut} -> {ok, Hep};
+        {error, _} -> error
+    end;
+packet({sip, Time, Protocol, {SrcIp, SrcPort}, {DstIp, DstPort}, Bytes}, _) ->
+    {ok, #hep{
+        version = 3,
+        protocol_family = family(SrcIp),
+        protocol = Protocol,
+        src_ip = SrcIp,
+        src_port = SrcPort,
+        dst_ip = DstIp,
+        dst_port = DstPort,
+        timestamp = timestamp(Time, undefined),
+        payload = Bytes
+    }}.
+
+info({Inside, Time, Protocol, Source, Destination, _}) ->
+    #{inside => Inside, time => Time, protocol => Protocol, source => Source, destination => Destination}.
+
+family(Ip) when tuple_size(Ip) =:= 4 -> 2;
+family(_) -> 10.
+
+timestamp(undefined, Default) ->
+    Default;
+timestamp(Nanoseconds, _) ->
+    Microseconds = Nanoseconds div 1000,
+    Seconds = Microseconds div 1000000,
+    {Seconds div 1000000, Seconds rem 1000000, Microseconds rem 1000000}.
+
+%% @doc A sentence about an error of a file, or about a packet that cannot be written.
+-spec format_error(error() | record_reason()) -> unicode:chardata().
+format_error({file, Reason}) -> file:format_error(Reason);
+format_error({Offset, Reason}) when is_integer(Offset) -> io_lib:format("offset ~b: ~ts", [Offset, sentence(Reason)]);
+format_error(no_address) -> "the packet has no source or destination address";
+format_error(mixed_families) -> "source and destination address are of different families";
+format_error({too_large, Bytes}) -> io_lib:format("a payload of ~b bytes fits into no UDP datagram", [Bytes]).
+
+sentence(not_pcap) -> "not a capture file";
+sentence(truncated) -> "the file is cut here";
+sentence(invalid_gzip) -> "the gzip around the file is corrupt or cut";
+sentence({too_large, Bytes}) -> io_lib:format("a frame or block of ~b bytes is too large", [Bytes]);
+sentence(invalid_block) -> "invalid block";
+sentence({unknown_interface, Id}) -> io_lib:format("no block describes the interface ~b", [Id]);
+sentence(too_many_interfaces) -> "too many interfaces".
+
+%% @doc Writes packets to a pcap file. Those that cannot be written are left out and returned, each with its reason.
+-spec write(file:name_all(), [hep:hep()]) ->
+    {ok, [{hep:hep(), record_reason()}]} | {error, error()}.
+write(File, Packets) when is_list(Packets) ->
+    case file:open(File, [write, raw, binary, {delayed_write, ?PART, 2000}]) of
+        {ok, Fd} ->
+            try {write_all(Fd, Packets), file:close(Fd)} of
+                {{ok, Skipped}, ok} -> {ok, Skipped};
+                {{error, Reason}, _} -> {error, {file, Reason}};
+                %% A delayed write failed.
+                {_, {error, Reason}} -> {error, {file, Reason}}
+            catch
+                Class:Reason:Stack ->
+                    _ = file:close(Fd),
+                    erlang:raise(Class, Reason, Stack)
+            end;
+        {error, Reason} ->
+            {error, {file, Reason}}
+    end.
+
+write_all(Fd, Packets) ->
+    case file:write(Fd, header()) of
+        ok -> write_all(Fd, Packets, writer(), []);
+        Error -> Error
+    end.
+
+write_all(_, [], _, Skipped) ->
+    {ok, lists:reverse(Skipped)};
+write_all(Fd, [#hep{} = Hep | Packets], Writer, Skipped) ->
+    case record(Hep, Writer) of
+        {ok, Record, Next} ->
+            case file:write(Fd, Record) of
+                ok -> write_all(Fd, Packets, Next, Skipped);
+                Error -> Error
+            end;
+        {error, Reason} ->
+            write_all(Fd, Packets, Writer, [{Hep, Reason} | Skipped])
+    end.
+
+%% @doc The first bytes of a file.
+-spec header() -> binary().
+header() -> hep_pcap_packet:header().
+
+%% @doc What {@link record/2} must know of the packets before: the sequence numbers of TCP.
+-spec writer() -> writer().
+writer() -> hep_pcap_packet:flows().
+
+%% @doc The bytes of a packet in a file, behind {@link header/0} and the packets before. Without a time in the packet it is
+%% the time of the call. Raises `badarg' when a field has no valid value.
+-spec record(hep:hep(), writer()) -> {ok, iodata(), writer()} | {error, record_reason()}.
+record(#hep{} = Hep, Writer) ->
+    case hep_pcap_packet:is_valid(Hep, Writer) of
+        true -> hep_pcap_packet:record(Hep, Writer);
+        false -> erlang:error(badarg, [Hep, Writer])
+    end.

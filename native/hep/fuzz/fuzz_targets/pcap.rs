@@ -1,0 +1,36 @@
+//! Capture files: the packets do not depend on how the bytes arrive, and have no more bytes than the file.
+#![no_main]
+
+use hep_pcap::{FileError, Found, Next, Options, Reader};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let whole = read(input, input.len().max(1));
+    let parts = read(input, 61);
+    if input.starts_with(&[0x1f, 0x8b]) {
+        // How much comes out of corrupt gzip before the error depends on the parts.
+        let both = whole.0.len().min(parts.0.len());
+        assert_eq!(whole.0[..both], parts.0[..both]);
+        return;
+    }
+    assert_eq!(whole, parts);
+    let found: usize = whole.0.iter().map(|found| found.bytes.len()).sum();
+    assert!(found <= input.len(), "more was found than the file has");
+});
+
+fn read(input: &[u8], part: usize) -> (Vec<Found>, Option<FileError>) {
+    let mut reader = Reader::new(Options::default());
+    let mut parts = input.chunks(part);
+    let mut found = Vec::new();
+    loop {
+        match reader.read() {
+            Next::Found(packet) => found.push(packet),
+            Next::Incomplete => match parts.next() {
+                Some(part) => reader.feed(part),
+                None => reader.finish(),
+            },
+            Next::End => return (found, None),
+            Next::Error(error) => return (found, Some(error)),
+        }
+    }
+}

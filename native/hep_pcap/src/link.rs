@@ -1,0 +1,56 @@
+//! Frames of the link types that are read: what leads to the IP packet in them.
+
+use crate::ip::{self, IpPacket};
+
+/// Link types, as <https://www.tcpdump.org/linktypes.html> has them.
+const NULL: i32 = 0;
+const ETHERNET: i32 = 1;
+const RAW: i32 = 101;
+const LOOP: i32 = 108;
+const LINUX_SLL: i32 = 113;
+const IPV4: i32 = 228;
+const IPV6: i32 = 229;
+const LINUX_SLL2: i32 = 276;
+/// What some systems write for raw IP: their own number of it.
+const RAW_BSD: [i32; 2] = [12, 14];
+
+/// Types of what Ethernet carries.
+const TYPE_IPV4: u16 = 0x0800;
+const TYPE_IPV6: u16 = 0x86dd;
+/// VLAN tags: 802.1Q, 802.1ad, and what came before the latter.
+const TYPES_TAG: [u16; 3] = [0x8100, 0x88a8, 0x9100];
+
+/// What a frame holds.
+pub(crate) enum Content<'a> {
+    Ip(IpPacket<'a>),
+    /// No IP packet, or a broken one.
+    Other,
+    /// The link type is not read.
+    UnknownLink,
+}
+
+/// Finds the IP packet of a frame.
+pub(crate) fn content(link: i32, frame: &[u8]) -> Content<'_> {
+    let packet = match link {
+        ETHERNET => tagged(frame, 12, 14),
+        NULL | LOOP => frame.get(4..),
+        RAW | IPV4 | IPV6 => Some(frame),
+        LINUX_SLL => tagged(frame, 14, 16),
+        LINUX_SLL2 => tagged(frame, 0, 20),
+        link if RAW_BSD.contains(&link) => Some(frame),
+        _ => return Content::UnknownLink,
+    };
+    packet.and_then(ip::read).map_or(Content::Other, Content::Ip)
+}
+
+/// The IP packet behind a header of a length that has the packet's type at an offset, and behind VLAN tags.
+fn tagged(frame: &[u8], offset: usize, header: usize) -> Option<&[u8]> {
+    let mut kind = u16::from_be_bytes(*frame.get(offset..)?.first_chunk()?);
+    let mut rest = frame.get(header..)?;
+    while TYPES_TAG.contains(&kind) {
+        let (&[_, _, high, low], behind) = rest.split_first_chunk()?;
+        kind = u16::from_be_bytes([high, low]);
+        rest = behind;
+    }
+    matches!(kind, TYPE_IPV4 | TYPE_IPV6).then_some(rest)
+}

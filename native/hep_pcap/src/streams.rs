@@ -1,0 +1,218 @@
+//! TCP streams, put in order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use lru::LruCache;
+
+use crate::inside::Inside;
+use crate::ip::Segment;
+use crate::messages::Messages;
+
+/// How many streams are followed, one for each direction.
+const MAX_STREAMS: usize = 16 * 1024;
+/// How many bytes wait in all streams.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// How many bytes of a stream wait for a segment that is missing, and how many segments.
+const MAX_WAITING: usize = 256 * 1024;
+const MAX_SEGMENTS: usize = 256;
+/// What waits costs some memory beside its bytes.
+const OVERHEAD: usize = 64;
+/// A segment that is further away belongs to another connection between the same ports.
+const MAX_DISTANCE: u32 = 1 << 24;
+
+/// Source and destination.
+pub(crate) type Path = (SocketAddr, SocketAddr);
+
+/// The streams; of too many, the one that was longest without a segment is dropped.
+pub(crate) struct Streams {
+    by_path: LruCache<Path, Stream>,
+    /// Bytes that wait.
+    bytes: usize,
+    pub(crate) counts: Counts,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Bytes missing in the capture.
+    pub(crate) missing: u64,
+    /// Messages of which a part was missing.
+    pub(crate) incomplete: u64,
+}
+
+struct Stream {
+    /// The sequence number of the next byte.
+    next: u32,
+    /// How many bytes came before, from which the segments count that wait.
+    position: u64,
+    waiting: BTreeMap<u64, Vec<u8>>,
+    waiting_bytes: usize,
+    messages: Messages,
+}
+
+impl Streams {
+    pub(crate) fn new() -> Self {
+        Self { by_path: LruCache::unbounded(), bytes: 0, counts: Counts::default() }
+    }
+
+    /// Takes a segment, and gives each message that is whole then.
+    pub(crate) fn segment(
+        &mut self,
+        path: Path,
+        segment: &Segment<'_>,
+        takes_hep: Option<bool>,
+        mut found: impl FnMut(Inside, &[u8]),
+    ) {
+        let number = segment.number;
+        let data = segment.data;
+        let ends = segment.fin || segment.rst;
+        if data.is_empty() && !segment.syn && !ends {
+            return;
+        }
+        if segment.syn {
+            self.open(path, number.wrapping_add(1));
+        }
+        let number = if segment.syn { number.wrapping_add(1) } else { number };
+        let stream = self.by_path.get_or_insert_mut(path, || Stream::new(number, Messages::lost()));
+        let before = stream.size();
+        stream.take(number, data, takes_hep, &mut self.counts, &mut found);
+        let after = stream.size();
+        self.bytes = self.bytes.saturating_add(after).saturating_sub(before);
+        let is_over = segment.rst || segment.fin && stream.waiting.is_empty();
+        if is_over {
+            self.close(path, takes_hep, &mut found);
+        }
+        while self.by_path.len() > MAX_STREAMS || self.bytes > MAX_BYTES {
+            let Some((_, stream)) = self.by_path.pop_lru() else { break };
+            self.bytes = self.bytes.saturating_sub(stream.size());
+            stream.finish(None, &mut self.counts, |_, _| {});
+        }
+    }
+
+    /// The streams end here.
+    pub(crate) fn finish(
+        &mut self,
+        takes_hep: impl Fn(Path) -> Option<bool>,
+        mut found: impl FnMut(Path, Inside, &[u8]),
+    ) {
+        while let Some((path, stream)) = self.by_path.pop_lru() {
+            stream.finish(takes_hep(path), &mut self.counts, |inside, bytes| found(path, inside, bytes));
+        }
+        self.bytes = 0;
+    }
+
+    /// A connection begins. The same again is a retransmission.
+    fn open(&mut self, path: Path, first: u32) {
+        let is_known =
+            self.by_path.peek(&path).is_some_and(|stream| stream.position == 0 && stream.next == first);
+        if !is_known && let Some(stream) = self.by_path.put(path, Stream::new(first, Messages::default())) {
+            self.bytes = self.bytes.saturating_sub(stream.size());
+            stream.finish(None, &mut self.counts, |_, _| {});
+        }
+    }
+
+    fn close(&mut self, path: Path, takes_hep: Option<bool>, found: &mut impl FnMut(Inside, &[u8])) {
+        if let Some(stream) = self.by_path.pop(&path) {
+            self.bytes = self.bytes.saturating_sub(stream.size());
+            stream.finish(takes_hep, &mut self.counts, found);
+        }
+    }
+}
+
+impl Stream {
+    fn new(next: u32, messages: Messages) -> Self {
+        Self { next, position: 0, waiting: BTreeMap::new(), waiting_bytes: 0, messages }
+    }
+
+    /// What it takes of the bytes that all streams share.
+    fn size(&self) -> usize {
+        self.waiting_bytes.saturating_add(self.messages.len())
+    }
+
+    fn take(
+        &mut self,
+        number: u32,
+        data: &[u8],
+        takes_hep: Option<bool>,
+        counts: &mut Counts,
+        found: &mut impl FnMut(Inside, &[u8]),
+    ) {
+        let ahead = number.wrapping_sub(self.next);
+        let behind = self.next.wrapping_sub(number);
+        if ahead.min(behind) > MAX_DISTANCE {
+            self.interrupt(counts);
+            *self = Self::new(number, Messages::lost());
+            self.append(data, takes_hep, found);
+        } else if behind <= MAX_DISTANCE {
+            // What is new of it: the rest was sent again.
+            let known = usize::try_from(behind).unwrap_or(usize::MAX);
+            self.append(data.get(known..).unwrap_or_default(), takes_hep, found);
+        } else if !data.is_empty() {
+            self.wait(self.position.saturating_add(ahead.into()), data);
+        }
+        self.catch_up(takes_hep, found);
+        while self.waiting_bytes > MAX_WAITING || self.waiting.len() > MAX_SEGMENTS {
+            self.pass_gap(takes_hep, counts, found);
+        }
+    }
+
+    fn wait(&mut self, position: u64, data: &[u8]) {
+        let known = self.waiting.get(&position).map(Vec::len);
+        if known.is_some_and(|known| known >= data.len()) {
+            return;
+        }
+        let known = known.map_or(0, |known| known.saturating_add(OVERHEAD));
+        self.waiting.insert(position, data.to_vec());
+        self.waiting_bytes =
+            self.waiting_bytes.saturating_add(data.len()).saturating_add(OVERHEAD).saturating_sub(known);
+    }
+
+    /// Appends the segments that waited and follow now.
+    fn catch_up(&mut self, takes_hep: Option<bool>, found: &mut impl FnMut(Inside, &[u8])) {
+        while let Some(first) = self.waiting.first_entry().filter(|first| *first.key() <= self.position) {
+            let (position, data) = first.remove_entry();
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(data.len()).saturating_sub(OVERHEAD);
+            let known = usize::try_from(self.position.saturating_sub(position)).unwrap_or(usize::MAX);
+            self.append(data.get(known..).unwrap_or_default(), takes_hep, found);
+        }
+    }
+
+    /// Goes on behind bytes that are missing.
+    fn pass_gap(
+        &mut self,
+        takes_hep: Option<bool>,
+        counts: &mut Counts,
+        found: &mut impl FnMut(Inside, &[u8]),
+    ) {
+        let Some((&position, _)) = self.waiting.first_key_value() else { return };
+        let missing = position.saturating_sub(self.position);
+        counts.missing = counts.missing.saturating_add(missing);
+        self.interrupt(counts);
+        self.advance(missing);
+        self.catch_up(takes_hep, found);
+    }
+
+    fn append(&mut self, data: &[u8], takes_hep: Option<bool>, found: &mut impl FnMut(Inside, &[u8])) {
+        if !data.is_empty() {
+            self.advance(u64::try_from(data.len()).unwrap_or(u64::MAX));
+            self.messages.feed(data, takes_hep, found);
+        }
+    }
+
+    fn advance(&mut self, length: u64) {
+        self.position = self.position.saturating_add(length);
+        // Sequence numbers count modulo 2^32.
+        self.next = self.next.wrapping_add(u32::try_from(length & u64::from(u32::MAX)).unwrap_or_default());
+    }
+
+    fn interrupt(&mut self, counts: &mut Counts) {
+        counts.incomplete = counts.incomplete.saturating_add(self.messages.interrupt().into());
+    }
+
+    fn finish(mut self, takes_hep: Option<bool>, counts: &mut Counts, mut found: impl FnMut(Inside, &[u8])) {
+        while !self.waiting.is_empty() {
+            self.pass_gap(takes_hep, counts, &mut found);
+        }
+        self.interrupt(counts);
+    }
+}

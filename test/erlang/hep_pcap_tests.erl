@@ -1,0 +1,549 @@
+-module(hep_pcap_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+-include_lib("hep/include/hep.hrl").
+
+-define(V4, {{192, 0, 2, 1}, 5060}, {{192, 0, 2, 2}, 5080}).
+-define(V6, {{8193, 3512, 0, 0, 0, 0, 0, 1}, 5060}, {{8193, 3512, 0, 0, 0, 0, 0, 2}, 5080}).
+%% In nanoseconds.
+-define(TIME, 1800000000123456000).
+
+%% Link types and forms of files
+
+every_link_type_test_() ->
+    [
+        {lists:concat([Name, " ", Link]), fun() ->
+            [
+                ?assertEqual(
+                    [sip(Src, Dst, 17, message(1))],
+                    packets(hep_frames:pcap(Link, [{?TIME, hep_frames:frame(Name, Packet)}]))
+                )
+             || {Src, Dst} <- [{?V4}, {?V6}],
+                Packet <- [hep_frames:udp(Src, Dst, message(1), #{})]
+            ]
+        end}
+     || {Link, Name} <- hep_frames:links()
+    ].
+
+every_form_test_() ->
+    {Src, Dst} = {?V4},
+    Frames = [{?TIME, hep_frames:frame(ethernet, hep_frames:udp(Src, Dst, message(N), #{}))} || N <- lists:seq(1, 3)],
+    Expected = [sip(Src, Dst, 17, message(N)) || N <- lists:seq(1, 3)],
+    Files =
+        [{{Order, Unit}, hep_frames:pcap({Order, Unit}, 1, Frames)} || Order <- [big, little], Unit <- [1, 1000]] ++
+        [{{ng, Order}, hep_frames:ng(Order, [{1, T, F} || {T, F} <- Frames])} || Order <- [big, little]],
+    [
+        {lists:flatten(io_lib:format("~p ~p", [Form, Packed])), ?_assertEqual(Expected, packets(pack(Packed, File)))}
+     || {Form, File} <- Files, Packed <- [plain, gzip, two_members]
+    ].
+
+sections_of_both_orders_and_interfaces_of_several_link_types_test() ->
+    {Src, Dst} = {?V4},
+    Frames = [
+        {Link, ?TIME, hep_frames:frame(Name, hep_frames:udp(Src, Dst, message(1), #{}))}
+     || {Link, Name} <- [{1, vlan}, {113, cooked}, {101, raw}]
+    ],
+    %% The interfaces of a section are not those of the one before.
+    File = <<(hep_frames:ng(big, Frames))/binary, (hep_frames:ng(little, tl(Frames)))/binary>>,
+    ?assertEqual(lists:duplicate(5, sip(Src, Dst, 17, message(1))), packets(File)).
+
+nanoseconds_are_kept_test() ->
+    {Src, Dst} = {?V4},
+    Frame = hep_frames:udp(Src, Dst, message(1), #{}),
+    Time = ?TIME + 789,
+    [
+        ?assertMatch([{_, #{time := Time, inside := sip, source := Src, destination := Dst, protocol := 17}}], found(File, #{}))
+     || File <- [hep_frames:pcap({little, 1}, 101, [{Time, Frame}]), hep_frames:ng(little, [{101, Time, Frame}])]
+    ].
+
+files_of_tools_test_() ->
+    [
+        {File, ?_assertEqual(Expected, [{P, Port, T} || #hep{payload = P, src_port = Port, protocol = T} <- read(File)])}
+     || {File, Expected} <- [
+            {"text2pcap-udp.pcap", [{message(1), 5060, 17}]},
+            {"text2pcap-udp.pcapng", [{message(1), 5060, 17}]},
+            {"text2pcap-udp-ipv6.pcap", [{message(1), 5060, 17}]},
+            {"text2pcap-tcp.pcap", [{message(1), 5060, 6}]},
+            {"editcap-nsecpcap.pcap", [{message(1), 5060, 17}]},
+            {"editcap-modpcap.pcap", [{message(1), 5060, 17}]},
+            {"mergecap.pcapng", [{message(1), 5060, 17}, {message(1), 5060, 17}, {message(1), 5060, 6}]}
+        ]
+    ].
+
+%% HEP
+
+hep_fixtures_in_udp_come_out_decoded_test() ->
+    {_, Dst} = {?V4},
+    Entries = [
+        E
+     || #{<<"decode">> := _} = E <- hep_fixtures:entries(datagram),
+        not maps:is_key(<<"cut">>, E),
+        %% Two packets in a datagram.
+        filename:basename(hep_fixtures:file(E)) =/= "v3-trailing-frame.bin"
+    ],
+    Bytes = [B || E <- Entries, B <- [hep_fixtures:bytes(E)], byte_size(B) =< 65507],
+    Source = {{192, 0, 2, 7}, 40000},
+    File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Source, Dst, B, #{})} || B <- Bytes]),
+    Decoded = [at_file_time(Hep) || B <- Bytes, {ok, Hep} <- [hep:decode(B)]],
+    ?assert(length(Decoded) > 400),
+    ?assertEqual([], Decoded -- packets(File)),
+    ?assertEqual(Decoded, packets(File, #{ports => [5080]})),
+    ?assertMatch([{_, #{inside := hep, source := Source, destination := Dst}} | _], found(File, #{})).
+
+several_packets_in_a_datagram_test() ->
+    {Src, Dst} = {?V4},
+    {ok, Packet} = hep:encode(#hep{version = 3, src_ip = {10, 0, 0, 1}, dst_ip = {10, 0, 0, 2}, timestamp = {1800, 0, 0}, payload = <<"x">>}),
+    File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, [Packet, Packet, Packet], #{})}]),
+    ?assertMatch([#hep{payload = <<"x">>}, #hep{payload = <<"x">>}, #hep{payload = <<"x">>}], packets(File)).
+
+hep_over_tcp_is_divided_test() ->
+    {Src, Dst} = {?V4},
+    Packets = [hep_packet(N) || N <- lists:seq(1, 50)],
+    Expected = [element(2, hep:decode(P)) || P <- Packets],
+    Stream = iolist_to_binary(Packets),
+    [?assertEqual(Expected, packets(tcp_file(Src, Dst, parts(Stream, Size), 4294967200))) || Size <- [1, 7, 100, 1460, 60000]].
+
+ports_say_what_is_hep_test() ->
+    {Src, Dst} = {?V4},
+    File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, hep_packet(1), #{})}]),
+    ?assertMatch([#hep{}], packets(File, #{ports => [5080]})),
+    ?assertMatch([#hep{}], packets(File, #{ports => [5060]})),
+    ?assertEqual([], packets(File, #{ports => [9060]})).
+
+invalid_hep_and_other_datagrams_are_counted_test() ->
+    {Src, Dst} = {?V4},
+    Payloads = [<<"HEP3", 0, 99, "cut">>, <<128, 0, 1, 2, 3>>, <<"GET / HTTP/1.1\r\n\r\n">>, message(1), hep_packet(1)],
+    Frames = [{?TIME, hep_frames:udp(Src, Dst, P, #{})} || P <- Payloads],
+    ?assertMatch(
+        #{frames := 6, hep := 2, sip := 1, invalid := 1, other := 2, not_ip := 1, unknown_link := 0},
+        stats(hep_frames:pcap(101, Frames ++ [{?TIME, <<"?">>}]))
+    ),
+    ?assertMatch(#{frames := 5, unknown_link := 5}, stats(hep_frames:pcap(147, Frames))).
+
+%% Fragments
+
+fragments_in_any_order_test() ->
+    Payload = message(binary:copy(<<"body">>, 3000)),
+    [
+        begin
+            Fragments = hep_frames:fragments(Src, Dst, Payload, 77, Size),
+            Other = hep_frames:fragments(Src, Dst, message(1), 78, 8),
+            [
+                ?assertEqual(
+                    lists:sort([sip(Src, Dst, 17, Payload), sip(Src, Dst, 17, message(1))]),
+                    lists:sort(packets(hep_frames:pcap(101, [{?TIME, F} || F <- Order(Fragments ++ Other)])))
+                )
+             || Order <- [fun(L) -> L end, fun lists:reverse/1, fun shuffled/1, fun(L) -> lists:append([[F, F] || F <- L]) end]
+            ]
+        end
+     || {Src, Dst} <- [{?V4}, {?V6}], Size <- [8, 1480]
+    ].
+
+headers_between_ip_and_udp_are_passed_over_test() ->
+    {Src, Dst} = {?V6},
+    <<Head:6/binary, 17, Hops, Addresses:32/binary, Udp/binary>> = iolist_to_binary(hep_frames:udp(Src, Dst, message(1), #{})),
+    %% Hop-by-hop options, routing, a fragment that is all of the packet, an authentication header, destination options.
+    Chain = <<43, 0, 0:48, 44, 1, 0:112, 51, 0, 0:48, 60, 4, 0:176, 17, 0, 0:48>>,
+    <<Start:4/binary, Length:16>> = Head,
+    Packet = <<Start/binary, (Length + byte_size(Chain)):16, 0, Hops, Addresses/binary, Chain/binary, Udp/binary>>,
+    ?assertEqual([sip(Src, Dst, 17, message(1))], packets(hep_frames:pcap(101, [{?TIME, Packet}]))),
+    %% Cut within, they are no packet.
+    Cuts = [{?TIME, binary:part(Packet, 0, Size)} || Size <- lists:seq(0, 40 + byte_size(Chain) + 7)],
+    ?assertEqual({[], length(Cuts)}, {packets(hep_frames:pcap(101, Cuts)), maps:get(not_ip, stats(hep_frames:pcap(101, Cuts)))}).
+
+a_missing_fragment_drops_its_packet_test() ->
+    {Src, Dst} = {?V4},
+    [_ | Rest] = hep_frames:fragments(Src, Dst, message(binary:copy(<<"body">>, 3000)), 77, 1480),
+    File = hep_frames:pcap(101, [{?TIME, F} || F <- Rest ++ [hep_frames:udp(Src, Dst, message(1), #{})]]),
+    ?assertEqual([sip(Src, Dst, 17, message(1))], packets(File)),
+    ?assertMatch(#{fragments_dropped := 1, sip := 1}, stats(File)).
+
+incomplete_packets_are_bounded_test() ->
+    {Src, Dst} = {?V4},
+    Firsts = [hd(hep_frames:fragments(Src, Dst, message(1), Id, 8)) || Id <- lists:seq(1, 1000)],
+    ?assertMatch(#{fragments_dropped := 1000, sip := 0}, stats(hep_frames:pcap(101, [{?TIME, F} || F <- Firsts]))).
+
+%% TCP
+
+sip_over_tcp_ends_where_its_length_says_test() ->
+    {Src, Dst} = {?V4},
+    Messages = [message(binary:copy(<<"b">>, N * 10)) || N <- lists:seq(1, 30)],
+    Stream = iolist_to_binary(lists:join(<<"\r\n\r\n">>, Messages)),
+    Expected = [sip(Src, Dst, 6, M) || M <- Messages],
+    [?assertEqual(Expected, packets(tcp_file(Src, Dst, parts(Stream, Size), 4294960000))) || Size <- [1, 10, 536, 60000]].
+
+disorder_and_retransmission_test() ->
+    {Src, Dst} = {?V4},
+    Messages = [message(binary:copy(<<"b">>, N * 10)) || N <- lists:seq(1, 30)],
+    Parts = numbered(parts(iolist_to_binary(Messages), 100), 4294960000),
+    Expected = [sip(Src, Dst, 6, M) || M <- Messages],
+    Syn = hep_frames:tcp(Src, Dst, 4294959999, 2, <<>>),
+    [
+        ?assertEqual(
+            Expected,
+            packets(hep_frames:pcap(101, [{?TIME, F} || F <- [Syn | [hep_frames:tcp(Src, Dst, N, P) || {N, P} <- Order]]]))
+        )
+     || Order <- [
+            Parts,
+            lists:append([[P, P] || P <- Parts]),
+            swapped(Parts),
+            lists:reverse(Parts),
+            shuffled(Parts),
+            shuffled(Parts ++ Parts),
+            %% Retransmitted in larger segments.
+            overlapping(Parts)
+        ]
+    ].
+
+a_missing_segment_loses_its_messages_only_test() ->
+    {Src, Dst} = {?V4},
+    Messages = [message(binary:copy(<<"b">>, 500)) || _ <- lists:seq(1, 10)],
+    Size = byte_size(hd(Messages)),
+    Parts = numbered(parts(iolist_to_binary(Messages), 100), 1),
+    %% In the middle of the fourth message.
+    Lost = [{N, P} || {N, P} <- Parts, N =/= 1 + (Size * 3 div 100 + 2) * 100],
+    ?assertEqual(length(Parts) - 1, length(Lost)),
+    File = hep_frames:pcap(101, [{?TIME, hep_frames:tcp(Src, Dst, N, P)} || {N, P} <- Lost]),
+    ?assertEqual([sip(Src, Dst, 6, M) || M <- lists:sublist(Messages, 9)], packets(File)),
+    ?assertMatch(#{sip := 9, tcp_missing := 100, tcp_incomplete := 1}, stats(File)).
+
+a_stream_whose_begin_is_missing_test() ->
+    {Src, Dst} = {?V4},
+    [First | Rest] = [message(binary:copy(<<"b">>, 500)) || _ <- lists:seq(1, 5)],
+    Stream = iolist_to_binary([binary:part(First, 50, byte_size(First) - 50) | Rest]),
+    ?assertEqual([sip(Src, Dst, 6, M) || M <- Rest], packets(tcp_file(Src, Dst, parts(Stream, 100), 5))).
+
+a_port_that_is_used_again_test() ->
+    {Src, Dst} = {?V4},
+    Connection = fun(Number) ->
+        [hep_frames:tcp(Src, Dst, Number, 2, <<>>), hep_frames:tcp(Src, Dst, Number + 1, message(1)),
+            hep_frames:tcp(Src, Dst, Number + 1 + byte_size(message(1)), 16#11, <<>>)]
+    end,
+    Frames = Connection(1000) ++ Connection(500) ++ Connection(3000000000),
+    ?assertEqual(lists:duplicate(3, sip(Src, Dst, 6, message(1))), packets(hep_frames:pcap(101, [{?TIME, F} || F <- Frames]))).
+
+%% Broken and cut files
+
+every_cut_of_a_file_test_() ->
+    {Src, Dst} = {?V4},
+    Frames = [hep_frames:udp(Src, Dst, message(N), #{}) || N <- [1, 2]],
+    Pcap = hep_frames:pcap(101, [{?TIME, F} || F <- Frames]),
+    Ng = hep_frames:ng(little, [{101, ?TIME, F} || F <- Frames]),
+    [{timeout, 60, fun() -> every_cut(File) end} || File <- [Pcap, Ng]].
+
+every_cut(File) ->
+    Whole = packets(File),
+    lists:foldl(
+        fun(Length, Before) ->
+            case fold(binary:part(File, 0, Length)) of
+                {ok, Packets} ->
+                    ?assert(lists:prefix(Packets, Whole)),
+                    length(Packets);
+                {error, {Offset, Reason}, Packets} ->
+                    ?assertEqual(truncated, Reason),
+                    ?assert(Offset =< Length),
+                    ?assert(lists:prefix(Packets, Whole)),
+                    ?assert(length(Packets) >= Before),
+                    length(Packets)
+            end
+        end,
+        0,
+        lists:seq(0, byte_size(File))
+    ).
+
+a_cut_names_the_frame_test() ->
+    {Src, Dst} = {?V4},
+    Frame = iolist_to_binary(hep_frames:udp(Src, Dst, message(1), #{})),
+    File = hep_frames:pcap(101, [{?TIME, Frame}, {?TIME, Frame}]),
+    Second = 24 + 16 + byte_size(Frame),
+    ?assertEqual({error, {Second, truncated}, [sip(Src, Dst, 17, message(1))]}, fold(binary:part(File, 0, byte_size(File) - 1))),
+    ?assertEqual("offset 24: the file is cut here", lists:flatten(hep_pcap:format_error({24, truncated}))).
+
+every_cut_of_gzip_test() ->
+    {Src, Dst} = {?V4},
+    File = zlib:gzip(hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, message(1), #{})}])),
+    [
+        ?assertMatch({error, {_, invalid_gzip}, _}, fold(binary:part(File, 0, Length)))
+     || Length <- lists:seq(3, byte_size(File) - 1)
+    ].
+
+packets_before_corrupt_gzip_come_out_test() ->
+    {Src, Dst} = {?V4},
+    File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, message(1), #{})}]),
+    Corrupt = <<(zlib:gzip(File))/binary, (zlib:gzip(<<>>))/binary, "no gzip member">>,
+    ?assertEqual({error, {byte_size(File), invalid_gzip}, [sip(Src, Dst, 17, message(1))]}, fold(Corrupt)).
+
+broken_files_test_() ->
+    Header = binary:part(hep_frames:pcap(101, []), 0, 24),
+    Ng = hep_frames:ng(big, [{101, ?TIME, <<"frame">>}]),
+    [
+        {Name, ?_assertEqual({error, Error, []}, fold(File))}
+     || {Name, File, Error} <- [
+            {"empty", <<>>, {0, truncated}},
+            {"text", <<"this is no capture file at all">>, {0, not_pcap}},
+            {"length", <<Header/binary, 0:64, 16#7fffffff:32, 0:32>>, {24, {too_large, 16#7fffffff}}},
+            {"block of 8 bytes", <<(binary:part(Ng, 0, 28))/binary, 1:32, 8:32, 0:32>>, {28, invalid_block}},
+            {"unknown interface", <<(binary:part(Ng, 0, 28))/binary, 6:32, 32:32, 5:32, 0:64, 0:64, 32:32>>, {28, {unknown_interface, 5}}},
+            {"large block", <<(binary:part(Ng, 0, 28))/binary, 6:32, 16#7ffffff0:32, 0:96>>, {28, {too_large, 16#7ffffff0}}}
+        ]
+    ].
+
+changed_files_do_not_crash_test_() ->
+    {Src, Dst} = {?V4},
+    Udp = hep_frames:fragments(Src, Dst, message(1), 1, 64) ++ [hep_frames:udp(Src, Dst, hep_packet(1), #{})],
+    Tcp = [hep_frames:tcp(Src, Dst, N, P) || {N, P} <- numbered(parts(message(1), 20), 1)],
+    Files = [
+        hep_frames:pcap(1, [{?TIME, hep_frames:frame(qinq, F)} || F <- Udp ++ Tcp]),
+        hep_frames:ng(little, [{113, ?TIME, hep_frames:frame(cooked, F)} || F <- Udp ++ Tcp])
+    ],
+    {timeout, 60, fun() ->
+        _ = rand:seed(exsss, {1, 2, 3}),
+        [
+            case fold(changed(File, rand:uniform(8))) of
+                {ok, Packets} when is_list(Packets) -> ok;
+                {error, Error, _} -> ?assert(is_binary(iolist_to_binary(hep_pcap:format_error(Error))))
+            end
+         || File <- Files, _ <- lists:seq(1, 3000)
+        ]
+    end}.
+
+files_that_cannot_be_read_test() ->
+    ?assertEqual({error, {file, enoent}, acc}, hep_pcap:fold("no such file", #{}, fun(_, A) -> A end, acc)),
+    ?assertEqual("no such file or directory", lists:flatten(hep_pcap:format_error({file, enoent}))).
+
+wrong_options_test() ->
+    [
+        ?assertError(badarg, hep_pcap:fold({binary, <<>>}, Options, fun(_, A) -> A end, acc))
+     || Options <- [[], #{port => 1}, #{ports => [65536]}, #{ports => all}, #{decode => #{what => ever}}, #{stats => 1}]
+    ],
+    ?assertError(badarg, hep_pcap:fold({binary, <<>>}, #{}, fun(A) -> A end, acc)).
+
+%% Writing
+
+sip_fixtures_round_trip_test() ->
+    Packets = [
+        Hep
+     || #{<<"decode">> := _} = E <- hep_fixtures:entries(datagram),
+        {ok, #hep{payload_type = 1, src_port = Port, timestamp = {_, _, Microseconds}} = Hep} <- [
+            hep:decode(hep_fixtures:bytes(E))
+        ],
+        %% Some are too large for a time.
+        Port =/= undefined, Microseconds < 1000000,
+        {ok, _} <- [hep_sip:summary(Hep)]
+    ],
+    ?assert(length(Packets) > 200),
+    in_folder(fun(Folder) ->
+        File = filename:join(Folder, "written.pcap"),
+        {ok, Skipped} = hep_pcap:write(File, Packets),
+        Udp = [in_pcap(H) || #hep{protocol = 17} = H <- Packets -- [S || {S, _} <- Skipped]],
+        {ok, Read} = hep_pcap:fold(File, #{}, fun(Hep, Acc) -> [Hep | Acc] end, []),
+        ?assert(length(Udp) > 100),
+        ?assertEqual(Udp, [H || #hep{protocol = 17} = H <- lists:reverse(Read)])
+    end).
+
+tcp_flows_round_trip_test() ->
+    {{Ip1, Port1}, {Ip2, Port2}} = {?V6},
+    Request = #hep{version = 3, protocol_family = 10, protocol = 22, src_ip = Ip1, src_port = Port1, dst_ip = Ip2, dst_port = Port2,
+        timestamp = {1800, 0, 5}, payload = message(binary:copy(<<"b">>, 150000))},
+    Response = Request#hep{src_ip = Ip2, src_port = Port2, dst_ip = Ip1, dst_port = Port1, payload = message(1)},
+    Packets = [Request, Response, Request, Response],
+    ?assertEqual([P#hep{protocol = 6} || P <- Packets], packets(written(Packets))).
+
+checksums_are_right_test() ->
+    [
+        begin
+            {ok, Record, _} = hep_pcap:record(Hep, hep_pcap:writer()),
+            <<_:16/binary, Packet/binary>> = iolist_to_binary(Record),
+            ?assertEqual([0, 0], checksums(Packet))
+        end
+     || {{Ip1, Port1}, {Ip2, Port2}} <- [{?V4}, {?V6}],
+        Protocol <- [17, 6],
+        Payload <- [<<>>, <<1>>, <<1, 2, 3>>, message(1), binary:copy(<<255>>, 65000)],
+        Hep <- [#hep{protocol = Protocol, src_ip = Ip1, src_port = Port1, dst_ip = Ip2, dst_port = Port2, payload = Payload}]
+    ].
+
+packets_that_no_file_can_carry_are_returned_test() ->
+    {{Ip, Port}, {Other, _}} = {?V4},
+    Good = #hep{version = 3, src_ip = Ip, src_port = Port, dst_ip = Other, dst_port = Port, protocol = 17, payload = message(1)},
+    Bad = [
+        {Good#hep{src_ip = undefined}, no_address},
+        {Good#hep{dst_ip = {0, 0, 0, 0, 0, 0, 0, 1}}, mixed_families},
+        {Good#hep{payload = binary:copy(<<0>>, 65508)}, {too_large, 65508}}
+    ],
+    in_folder(fun(Folder) ->
+        File = filename:join(Folder, "written.pcap"),
+        ?assertEqual({ok, Bad}, hep_pcap:write(File, [Good | [Hep || {Hep, _} <- Bad]])),
+        ?assertMatch({ok, [#hep{}]}, hep_pcap:fold(File, #{}, fun(H, A) -> [H | A] end, [])),
+        ?assertEqual({error, {file, enotdir}}, hep_pcap:write(filename:join(File, "below"), []))
+    end),
+    [?assert(iolist_size(hep_pcap:format_error(Reason)) > 0) || {_, Reason} <- Bad].
+
+invalid_fields_raise_test() ->
+    {{Ip, Port}, {Other, _}} = {?V4},
+    Good = #hep{version = 3, src_ip = Ip, src_port = Port, dst_ip = Other, dst_port = Port, payload = message(1)},
+    [
+        ?assertError(badarg, hep_pcap:record(Hep, hep_pcap:writer()))
+     || Hep <- [
+            Good#hep{src_ip = {1, 2, 3, 256}}, Good#hep{dst_ip = "::1"}, Good#hep{src_port = 65536}, Good#hep{dst_port = a},
+            Good#hep{payload = "text"}, Good#hep{timestamp = 1}, Good#hep{timestamp = {-1, 0, 0}}
+        ]
+    ],
+    ?assertError(badarg, hep_pcap:record(Good, writer)),
+    in_folder(fun(Folder) ->
+        ?assertError(badarg, hep_pcap:write(filename:join(Folder, "written.pcap"), [Good#hep{payload = 1}]))
+    end).
+
+%% Memory: a large file is read in parts.
+
+a_large_file_takes_little_memory_test_() ->
+    {timeout, 300, fun() ->
+        Size = list_to_integer(os:getenv("HEP_PCAP_MIB", "256")) * 1048576,
+        in_folder(fun(Folder) ->
+            File = filename:join(Folder, "large.pcap"),
+            Frames = large(File, Size),
+            erlang:garbage_collect(),
+            Before = memory(),
+            Count = fun(_, {N, Most}) when N rem 10000 =:= 0 -> {N + 1, max(Most, memory())}; (_, {N, Most}) -> {N + 1, Most} end,
+            {ok, {Found, Most}} = hep_pcap:fold(File, #{}, Count, {0, 0}),
+            ?assertEqual(Frames, Found),
+            ?assert(Most - Before < 128 * 1048576)
+        end)
+    end}.
+
+%% That of the process, with what the native library takes; elsewhere than on Linux that of the VM alone.
+memory() ->
+    case file:read_file("/proc/self/statm") of
+        {ok, Pages} -> binary_to_integer(lists:nth(2, binary:split(Pages, <<" ">>, [global]))) * 4096;
+        {error, _} -> erlang:memory(total)
+    end.
+
+large(File, Size) ->
+    {Src, Dst} = {?V4},
+    Part = << <<(hep_frames_record(Src, Dst, N))/binary>> || N <- lists:seq(1, 1000) >>,
+    Parts = Size div byte_size(Part) + 1,
+    {ok, Fd} = file:open(File, [write, raw, binary]),
+    ok = file:write(Fd, hep_frames:pcap(101, [])),
+    _ = [ok = file:write(Fd, Part) || _ <- lists:seq(1, Parts)],
+    ok = file:close(Fd),
+    Parts * 1000.
+
+hep_frames_record(Src, Dst, N) ->
+    <<_:24/binary, Record/binary>> = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, message(N), #{})}]),
+    Record.
+
+%%% Helpers
+
+message(N) when is_integer(N) -> message(integer_to_binary(N));
+message(Body) ->
+    iolist_to_binary([
+        "OPTIONS sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK776\r\n"
+        "From: <sip:alice@example.com>;tag=1928\r\nTo: <sip:bob@example.org>\r\nCall-ID: a84b\r\nCSeq: 1 OPTIONS\r\n"
+        "Content-Length: ", integer_to_list(byte_size(Body)), "\r\n\r\n", Body
+    ]).
+
+hep_packet(N) ->
+    {ok, Packet} = hep:encode(#hep{
+        version = 3, protocol = 17, src_ip = {10, 0, 0, 1}, dst_ip = {10, 0, 0, 2}, src_port = 5060, dst_port = 5060,
+        timestamp = {1800, 0, N}, payload = message(N)
+    }),
+    Packet.
+
+sip({SrcIp, SrcPort}, {DstIp, DstPort}, Protocol, Payload) ->
+    Family = case tuple_size(SrcIp) of 4 -> 2; 8 -> 10 end,
+    #hep{version = 3, protocol_family = Family, protocol = Protocol, src_ip = SrcIp, src_port = SrcPort, dst_ip = DstIp,
+        dst_port = DstPort, timestamp = {1800, 0, 123456}, payload = Payload}.
+
+%% What is left of a packet in a file.
+in_pcap(Hep) -> Hep#hep{version = 3, node_id = undefined, chunks = []}.
+
+at_file_time(#hep{version = 1} = Hep) -> Hep#hep{timestamp = {1800, 0, 123456}};
+at_file_time(Hep) -> Hep.
+
+fold(File) -> fold(File, #{}).
+
+fold(File, Options) ->
+    Result = hep_pcap:fold({binary, File}, Options, fun(Hep, Acc) -> [Hep | Acc] end, []),
+    setelement(tuple_size(Result), Result, lists:reverse(element(tuple_size(Result), Result))).
+
+packets(File) -> packets(File, #{}).
+
+packets(File, Options) ->
+    {ok, Packets} = fold(File, Options),
+    Packets.
+
+found(File, Options) ->
+    {ok, Found} = hep_pcap:fold({binary, File}, Options, fun(Hep, Info, Acc) -> [{Hep, Info} | Acc] end, []),
+    lists:reverse(Found).
+
+stats(File) ->
+    Self = self(),
+    _ = packets(File, #{stats => fun(Stats) -> Self ! {stats, Stats} end}),
+    receive {stats, Stats} -> Stats after 0 -> none end.
+
+read(Name) ->
+    File = filename:join([hep_fixtures:top(), "test", "fixtures", "pcap", Name]),
+    {ok, Packets} = hep_pcap:fold(File, #{}, fun(Hep, Acc) -> [Hep | Acc] end, []),
+    lists:reverse(Packets).
+
+written(Packets) ->
+    {Records, _} = lists:mapfoldl(
+        fun(Hep, Writer) ->
+            {ok, Record, Next} = hep_pcap:record(Hep, Writer),
+            {Record, Next}
+        end,
+        hep_pcap:writer(),
+        Packets
+    ),
+    iolist_to_binary([hep_pcap:header() | Records]).
+
+pack(plain, File) -> File;
+pack(gzip, File) -> zlib:gzip(File);
+pack(two_members, <<Part:100/binary, Rest/binary>>) -> <<(zlib:gzip(Part))/binary, (zlib:gzip(Rest))/binary>>.
+
+tcp_file(Src, Dst, Parts, Number) ->
+    hep_frames:pcap(101, [{?TIME, hep_frames:tcp(Src, Dst, N, P)} || {N, P} <- numbered(Parts, Number)]).
+
+parts(Bytes, Size) when byte_size(Bytes) =< Size -> [Bytes];
+parts(Bytes, Size) ->
+    <<Part:Size/binary, Rest/binary>> = Bytes,
+    [Part | parts(Rest, Size)].
+
+numbered(Parts, First) ->
+    {Numbered, _} = lists:mapfoldl(fun(P, N) -> {{N band 16#ffffffff, P}, N + byte_size(P)} end, First, Parts),
+    Numbered.
+
+swapped([A, B | Rest]) -> [B, A | swapped(Rest)];
+swapped(Rest) -> Rest.
+
+overlapping([{N, A}, {_, B} = Second | Rest]) -> [{N, A}, {N, <<A/binary, B/binary>>}, Second | overlapping(Rest)];
+overlapping(Rest) -> Rest.
+
+shuffled(List) -> [E || {_, E} <- lists:sort([{erlang:phash2({N, E}), E} || {N, E} <- lists:zip(lists:seq(1, length(List)), List)])].
+
+changed(File, 0) -> File;
+changed(File, Times) ->
+    At = rand:uniform(byte_size(File)) - 1,
+    <<Before:At/binary, _, After/binary>> = File,
+    changed(<<Before/binary, (rand:uniform(256) - 1), After/binary>>, Times - 1).
+
+%% That of the IP header, and that of the header behind: 0 when they are right.
+checksums(<<4:4, _:4, _, Length:16, _:40, Protocol, _:16, Src:4/binary, Dst:4/binary, Rest/binary>> = Packet) ->
+    ?assertEqual(Length, byte_size(Packet)),
+    [checksum(binary:part(Packet, 0, 20)), checksum(<<Src/binary, Dst/binary, Protocol:16, (byte_size(Rest)):16, Rest/binary>>)];
+checksums(<<6:4, _:28, Length:16, Protocol, _, Addresses:32/binary, Rest/binary>>) ->
+    ?assertEqual(Length, byte_size(Rest)),
+    [0, checksum(<<Addresses/binary, Protocol:16, Length:16, Rest/binary>>)].
+
+checksum(Bytes) when byte_size(Bytes) rem 2 =:= 1 -> checksum(<<Bytes/binary, 0>>);
+checksum(Bytes) ->
+    Sum = lists:sum([Word || <<Word:16>> <= Bytes]),
+    ((Sum rem 65535) bxor 16#ffff) rem 65535.
+
+in_folder(Fun) ->
+    Folder = filename:join([hep_fixtures:top(), "_build", "pcap-" ++ os:getpid()]),
+    ok = filelib:ensure_path(Folder),
+    try
+        Fun(Folder)
+    after
+        file:del_dir_r(Folder)
+    end.
