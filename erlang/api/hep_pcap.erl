@@ -17,8 +17,7 @@
 %%   counted.</li>
 %% </ul>
 %%
-%% The file is read in parts, and memory is bounded. What is dropped and what is not understood is counted, see
-%% {@type stats()}.
+%% The file is read in parts, and memory is bounded. Dropped and unknown frames are counted, see {@type stats()}.
 %%
 %% Writing: a decoded packet becomes the packet that was captured, so that other tools show it. The link type is raw IP.
 %% Protocol 17, or none, is written as UDP, any other (TCP, TLS, SCTP, WebSocket) as TCP with the payload in plain.

@@ -1,7 +1,7 @@
 //! Gzip members that arrive in parts: what was inflated so far waits in a resource.
 //!
-//! Both calls run on a dirty scheduler, however few bytes there are: a block of deflate that holds nothing takes 10
-//! bits, and a microsecond or more.
+//! Both calls run on a dirty scheduler, however few bytes there are: empty blocks of deflate have 10 bits each, and take
+//! far longer than their size suggests.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,8 +12,8 @@ mod atoms {
     rustler::atoms! { ok, partial, invalid, stale }
 }
 
-/// A member that is being read. Bytes can be given to it once only: the step says how many times that was done, so that
-/// a caller who goes back is told.
+/// A member that is being read. Bytes cannot be taken back: the step counts the calls, and a call with an older step is
+/// `stale`.
 struct PartialMember(Mutex<State>);
 
 #[rustler::resource_impl]
