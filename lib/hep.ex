@@ -51,7 +51,8 @@ defmodule HEP do
       zero are shifted back
     * `:timestamp` - times of version 3 that a sender wrote byte-swapped or counted from 1900:
       `:repair` (default), corrected where the microseconds, or a time more than a day ahead of the
-      clock, show it; `:keep`, unchanged
+      clock, show it; `:keep`, unchanged. Encoding such a packet carries microseconds of a second or
+      more over into the seconds
     * `:lengths` - a wrong total length or chunk length in version 3: `:strict` (default), an error;
       `:lenient`, complete chunks are kept, and the received part of the payload: see `decode/2`
     * `:max_inflated` - the size limit, in bytes, of an inflated payload: 256 KiB by default. A packet

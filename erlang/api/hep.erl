@@ -154,7 +154,7 @@
 %%   back</dd>
 %% <dt>`timestamp'</dt><dd>times of version 3 that a sender wrote byte-swapped or counted from 1900: `repair'
 %%   (default), corrected where the microseconds, or a time more than a day ahead of the clock, show it; `keep',
-%%   unchanged</dd>
+%%   unchanged. Encoding such a packet carries microseconds of a second or more over into the seconds</dd>
 %% <dt>`lengths'</dt><dd>a wrong total length or chunk length in version 3: `strict' (default), an
 %%   error; `lenient', complete chunks are kept, and the received part of the payload: see {@link decode/2}</dd>
 %% <dt>`max_inflated'</dt><dd>the size limit, in bytes, of an inflated payload: 256 KiB
@@ -329,8 +329,10 @@ format_error({invalid_chunk_length, Offset, Length}) ->
         "invalid chunk length ~b of the chunk at byte ~b: below 6 or beyond the total length",
         [Length, Offset]
     );
-format_error({invalid_chunk, VendorId, ChunkId, Length, _Value}) ->
-    text("invalid value of chunk 0x~4.16.0b of vendor ~b (~b bytes)", [ChunkId, VendorId, Length]);
+format_error({invalid_chunk, VendorId, ChunkId, Length, Value}) ->
+    text("invalid value of chunk 0x~4.16.0b of vendor ~b (~b bytes): ~ts", [
+        ChunkId, VendorId, Length, chunk_fault(VendorId, ChunkId, Value)
+    ]);
 format_error({invalid_gzip, truncated}) ->
     "invalid gzip packet: truncated";
 format_error({invalid_gzip, corrupt}) ->
@@ -341,6 +343,8 @@ format_error({invalid_hep, Term}) ->
     text("not a #hep{} record: ~tP", [Term, ?DEPTH]);
 format_error({invalid_field, Field, Value}) when (Field =:= src_ip orelse Field =:= dst_ip), not is_tuple(Value) ->
     text("invalid value for ~ts: ~tP is not a tuple such as {192,0,2,1}", [Field, Value, ?DEPTH]);
+format_error({invalid_field, chunks, {VendorId, ChunkId}}) when is_integer(VendorId), is_integer(ChunkId) ->
+    text("invalid value for chunks: chunk {~b,~b} has a wrong width, or belongs in a field", [VendorId, ChunkId]);
 format_error({invalid_field, Field, Value}) ->
     text("invalid value for ~ts: ~tP", [Field, Value, ?DEPTH]);
 format_error({missing_field, Field}) ->
@@ -375,6 +379,17 @@ format_error(badarg, [{_, _, Arguments, _} | _]) ->
         #hep{} when length(Arguments) > 1 -> #{1 => "not a value of this field"};
         #hep{} -> #{1 => "the chunks are not a list"};
         _ -> #{length(Arguments) => "not a #hep{} record"}
+    end.
+
+chunk_fault(VendorId, ChunkId, Value) ->
+    Is = fun(Name) -> {VendorId, ChunkId} =:= {0, hep_registry:chunk_id(Name)} end,
+    case Is(protocol_family) andalso Value of
+        <<Family>> -> text("protocol family ~b is neither IPv4 nor IPv6", [Family]);
+        _ ->
+            case Is(compressed_payload) of
+                true -> "corrupt, or inflates beyond the limit";
+                false -> "the field has another width"
+            end
     end.
 
 text(Format, Arguments) ->

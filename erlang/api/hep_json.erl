@@ -12,9 +12,14 @@
 
 -include("hep.hrl").
 
+%% Why the argument of a function is wrong, for format_error/2.
+-define(CAUSE(Text), [{error_info, #{cause => #{1 => Text}}}]).
+
 -export([encode/1, from_packet/1, from_packet/2, decode/1]).
 %% For the Elixir API.
 -export([encode_record/1]).
+%% Explains a badarg of this module to the shell (error_info of erlang:error/3).
+-export([format_error/2]).
 
 -export_type([reason/0]).
 
@@ -29,23 +34,23 @@
 %% @doc Writes a decoded or parsed packet as JSON, or a list of packets as an array. Raises `badarg' for
 %% anything else.
 -spec encode(hep:hep() | hep:state() | [hep:hep() | hep:state()]) -> binary().
-encode(Packets) when length(Packets) >= 0 ->
+encode(Packets) ->
     try
-        iolist_to_binary([$[, lists:join($,, [object(Packet) || Packet <- Packets]), $]])
+        encoded(Packets)
     catch
-        error:badarg -> erlang:error(badarg, [Packets])
-    end;
-encode(Packet) ->
-    try
-        object(Packet)
-    catch
-        error:badarg -> erlang:error(badarg, [Packet])
+        error:badarg -> erlang:error(badarg, [Packets], ?CAUSE("not a packet, or not a list of packets"));
+        throw:{invalid, Reason} -> erlang:error(badarg, [Packets], ?CAUSE(hep:format_error(Reason)))
     end.
+
+encoded(Packets) when length(Packets) >= 0 ->
+    iolist_to_binary([$[, lists:join($,, [object(Packet) || Packet <- Packets]), $]]);
+encoded(Packet) ->
+    object(Packet).
 
 object(#hep{} = Hep) ->
     case encode_record(Hep) of
         {ok, Json} -> Json;
-        {error, _} -> erlang:error(badarg)
+        {error, Reason} -> throw({invalid, Reason})
     end;
 object(State) ->
     Chunks = hep:get_chunks(State),
@@ -83,5 +88,10 @@ from_packet(Packet, Options) ->
 -spec decode(Json :: binary()) -> {ok, hep:hep() | [hep:hep()]} | {error, reason()}.
 decode(Json) when is_binary(Json) ->
     hep_nif:from_json(Json, byte_size(Json));
-decode(_) ->
-    erlang:error(badarg).
+decode(Json) ->
+    erlang:error(badarg, [Json], ?CAUSE("not a binary")).
+
+%% @private
+-spec format_error(term(), erlang:stacktrace()) -> #{1 => string()}.
+format_error(badarg, [{_, _, _, Info} | _]) ->
+    maps:get(cause, proplists:get_value(error_info, Info)).

@@ -20,6 +20,8 @@
 -export([new/0, new/1, feed/2, finish/1, buffered/1, format_error/1]).
 %% For the listener.
 -export([feed/3, is_ended/1]).
+%% Explains a badarg of this module to the shell (error_info of erlang:error/3).
+-export([format_error/2]).
 
 -export_type([stream/0, options/0, error/0, reason/0]).
 
@@ -90,6 +92,10 @@
 -define(MAGIC, 4).
 -define(HEADER, 6).
 -define(PACKET, 16#ffff).
+%% A member that has not ended after these bytes is invalid. Passing no more spares the copy of a long unaligned rest.
+-define(MEMBER, 67_584).
+%% Why an argument of a function is wrong, for format_error/2.
+-define(CAUSE(Argument, Text), [{error_info, #{cause => #{Argument => Text}}}]).
 %% The limit of nested breaks inside one packet: each break costs a search of all of it.
 -define(BROKEN, 8).
 %% RFC 1952: two bytes, and deflate, the only method.
@@ -111,10 +117,10 @@ new(#{} = Options) ->
         ->
             #stream{resync = Resync, copy = Copy, errors = Max, max_errors = Max};
         _ ->
-            erlang:error(badarg, [Options])
+            erlang:error(badarg, [Options], ?CAUSE(1, "unknown option, or an option of the wrong type"))
     end;
 new(Options) ->
-    erlang:error(badarg, [Options]).
+    erlang:error(badarg, [Options], ?CAUSE(1, "not a map of options")).
 
 %% @doc Adds the next bytes of the stream. Returns the completed packets and the errors, both in order.
 -spec feed(stream(), binary()) -> {[Packet :: binary()], [error()], stream()}.
@@ -147,8 +153,10 @@ feed(#stream{buffer = Buffer, needed = Needed} = Stream, Bytes, Allowed) when is
         All when byte_size(All) < Needed -> {[], [], Stream#stream{buffer = All}, done};
         All -> frames(All, Stream, Allowed, [], [])
     end;
+feed(#stream{} = Stream, Bytes, _) ->
+    erlang:error(badarg, [Stream, Bytes], ?CAUSE(2, "not a binary"));
 feed(Stream, Bytes, _) ->
-    erlang:error(badarg, [Stream, Bytes]).
+    erlang:error(badarg, [Stream, Bytes], ?CAUSE(1, "not a stream")).
 
 append(<<>>, Bytes) -> Bytes;
 append(Buffer, Bytes) -> <<Buffer/binary, Bytes/binary>>.
@@ -187,6 +195,11 @@ sentence({too_many_errors, Before}) ->
     io_lib:format("the stream ends here: one more error after ~b", [Before]);
 sentence(Reason) ->
     hep:format_error(Reason).
+
+%% @private
+-spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() => string()}.
+format_error(badarg, [{_, _, _, Info} | _]) ->
+    maps:get(cause, proplists:get_value(error_info, Info)).
 
 %%% Splitting. Packets and errors are gathered in reverse.
 
@@ -297,7 +310,7 @@ opening(newline, _) ->
 packet(<<16#1f, 16#8b, _/binary>>, _, Allowed) when Allowed < ?PACKET ->
     packed;
 packet(<<16#1f, 16#8b, _/binary>> = Bytes, _, _) ->
-    case hep_nif:unpack(Bytes) of
+    case hep_nif:unpack(binary:part(Bytes, 0, min(?MEMBER, byte_size(Bytes)))) of
         {ok, Packet, Length} -> {unpacked, Packet, Length};
         {partial, _, _} = Partial -> Partial;
         invalid -> {error, invalid_gzip}

@@ -38,7 +38,7 @@ defmodule HEP.EncodeError do
   @doc since: "1.0.0"
   @impl true
   @spec message(t()) :: String.t()
-  def message(%__MODULE__{reason: {:invalid_field, field, value}}),
+  def message(%__MODULE__{reason: {:invalid_field, field, value}}) when field != :chunks,
     do: "invalid value for #{field}: #{short(value)}"
 
   def message(%__MODULE__{reason: {:unknown_protocol_family, family}}),

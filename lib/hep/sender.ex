@@ -78,7 +78,8 @@ defmodule HEP.Sender do
           | {:capture_id, :hep.uint32()}
           | {:node_name, binary()}
           | {:auth_key, binary() | :hep_secret.hidden(binary())}
-          | {:encode, [{:v2_style, :documented | :c} | {:compress, :none | :zlib | :gzip}]}
+          | {:encode,
+             [{:v2_style, :documented | :c | :forks} | {:compress, :none | :zlib | :gzip}]}
           | {:sndbuf, pos_integer()}
           | {:tls, [:ssl.tls_client_option()] | :hep_secret.hidden([:ssl.tls_client_option()])}
 

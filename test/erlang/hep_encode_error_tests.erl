@@ -234,7 +234,8 @@ sentence_test_() ->
      || {Reason, Sentence} <- [
             {{invalid_hep, foo}, "not a #hep{} record: foo"},
             {{invalid_field, src_port, 70000}, "invalid value for src_port: 70000"},
-            {{invalid_field, chunks, {0, 15}}, "invalid value for chunks: {0,15}"},
+            {{invalid_field, chunks, {0, 15}},
+                "invalid value for chunks: chunk {0,15} has a wrong width, or belongs in a field"},
             {{missing_field, src_ip}, "src_ip is missing: versions 1 and 2 require it"},
             {{unsupported_field, node_id, 1}, "version 1 cannot carry this node_id"},
             {{unknown_protocol_family, inet}, "unknown protocol family inet: neither IPv4 nor IPv6"},

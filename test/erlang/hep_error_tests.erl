@@ -25,9 +25,9 @@ reasons() ->
             ["chunk length 5", "byte 13"]},
         {frame([chunk(1, <<2>>), <<0:16, 1:16, 7:16>>]), {invalid_chunk_length, 13, 7},
             ["chunk length 7", "byte 13"]},
-        {frame(chunk(7, <<1>>)), {invalid_chunk, 0, 7, 1, <<1>>}, ["0x0007", "vendor 0", "1 byte"]},
-        {frame(chunk(1, <<99>>)), {invalid_chunk, 0, 1, 1, <<99>>}, ["0x0001", "vendor 0"]},
-        {frame(chunk(16, <<1, 2>>)), {invalid_chunk, 0, 16, 2, <<1, 2>>}, ["0x0010", "2 bytes"]}
+        {frame(chunk(7, <<1>>)), {invalid_chunk, 0, 7, 1, <<1>>}, ["0x0007", "vendor 0", "1 byte", "width"]},
+        {frame(chunk(1, <<99>>)), {invalid_chunk, 0, 1, 1, <<99>>}, ["0x0001", "vendor 0", "family 99"]},
+        {frame(chunk(16, <<1, 2>>)), {invalid_chunk, 0, 16, 2, <<1, 2>>}, ["0x0010", "2 bytes", "corrupt"]}
     ].
 
 reason_test_() ->
@@ -139,19 +139,37 @@ named_function_test_() ->
                 {get_chunk, [0, 15, x], #{3 => "not a parsed packet"}},
                 {get_chunks, [x], #{1 => "not a parsed packet"}}
             ],
+    [badarg_explained(hep, Function, Arguments, Info) || {Function, Arguments, Info} <- Calls].
+
+badarg_of_other_modules_test_() ->
+    Stream = hep_stream:new(),
+    Broken = #hep{version = 3, src_port = x},
     [
-        {atom_to_list(Function), fun() ->
-            try apply(hep, Function, Arguments) of
-                Answer -> error({no_badarg, Answer})
-            catch
-                error:badarg:Stacktrace ->
-                    ?assertMatch([{hep, Function, Arguments, _} | _], Stacktrace),
-                    ?assertMatch(#{}, proplists:get_value(error_info, element(4, hd(Stacktrace)))),
-                    ?assertEqual(Info, hep:format_error(badarg, Stacktrace))
-            end
-        end}
-     || {Function, Arguments, Info} <- Calls
+        badarg_explained(Module, Function, Arguments, Info)
+     || {Module, Function, Arguments, Info} <- [
+            {hep_json, encode, [x], #{1 => "not a packet, or not a list of packets"}},
+            {hep_json, encode, [[Broken, x]], #{1 => "invalid value for src_port: x"}},
+            {hep_json, encode, [[hep:new() | x]], #{1 => "not a packet, or not a list of packets"}},
+            {hep_json, decode, ["{}"], #{1 => "not a binary"}},
+            {hep_stream, new, [x], #{1 => "not a map of options"}},
+            {hep_stream, new, [#{resync => 1}], #{1 => "unknown option, or an option of the wrong type"}},
+            {hep_stream, new, [#{sync => true}], #{1 => "unknown option, or an option of the wrong type"}},
+            {hep_stream, feed, [Stream, "HEP3"], #{2 => "not a binary"}},
+            {hep_stream, feed, [x, <<>>], #{1 => "not a stream"}}
+        ]
     ].
+
+badarg_explained(Module, Function, Arguments, Info) ->
+    {lists:concat([Module, ":", Function]), fun() ->
+        try apply(Module, Function, Arguments) of
+            Answer -> error({no_badarg, Answer})
+        catch
+            error:badarg:Stacktrace ->
+                ?assertMatch([{Module, Function, Arguments, _} | _], Stacktrace),
+                ?assertMatch(#{}, proplists:get_value(error_info, element(4, hd(Stacktrace)))),
+                ?assertEqual(Info, Module:format_error(badarg, Stacktrace))
+        end
+    end}.
 
 address_as_text_test() ->
     {error, Reason} = hep:encode((hep:new())#hep{src_ip = "192.0.2.1"}),
