@@ -50,7 +50,7 @@
 
 -type packet() :: hep:hep() | hep:state() | hep_transform:transformed() | binary().
 %% A packet in the listener's `view': the result of `hep:decode/1', `hep_multi_parser:parse/1',
-%% `hep_transform:transform/1' or `hep_json:from_packet/1'.
+%% `hep_transform:transform/1' or `hep_json:from_packet/1', or the received bytes.
 
 -type meta() :: #{
     source := {inet:ip_address(), inet:port_number()},

@@ -42,7 +42,7 @@
     transport => udp | tcp | tls,
     ip => inet:ip_address(),
     port => inet:port_number(),
-    view => decode | parse | transform | {transform, [module()]} | json,
+    view => decode | parse | transform | {transform, [module()]} | json | raw,
     decode => hep:options(),
     auth_keys => [binary()] | hep_secret:hidden([binary()]),
     shards => 1..1024,
@@ -74,8 +74,9 @@
 %%   addresses of both families</dd>
 %% <dt>`port'</dt><dd>9060 by default; for 0 the system chooses a port, see {@link port/1}</dd>
 %% <dt>`view'</dt><dd>the form of the packets: `decode' (default), records; `parse', lists of chunks; `transform' or
-%%   `{transform, Modules}', readable lists; `json', JSON text. When one of the modules raises, the packet is lost; this
-%%   is logged and counts as a crash of the handler</dd>
+%%   `{transform, Modules}', readable lists; `json', JSON text; `raw', the received bytes, for relays: the packet is
+%%   checked as for `parse'. When one of the modules raises, the packet is lost; this is logged and counts as a crash of
+%%   the handler</dd>
 %% <dt>`decode'</dt><dd>the options of `hep:decode/2', for the views `decode' and `json'</dd>
 %% <dt>`auth_keys'</dt><dd>the valid authenticate keys. Packets without one of them, and all packets of versions 1 and
 %%   2, are dropped before their payload is inflated, and counted as `unauthenticated'. By default all packets

@@ -20,7 +20,7 @@
     counters := hep_listener_counters:counters(),
     limits := hep_listener_log:limits(),
     transport := udp | tcp | tls,
-    view := decode | parse | transform | {transform, [module()]} | json,
+    view := decode | parse | transform | {transform, [module()]} | json | raw,
     decode := hep:options(),
     auth_keys := fun(() -> [binary()]),
     batch_bytes := pos_integer(),

@@ -37,7 +37,7 @@
     transport => "udp, tcp or tls",
     ip => "an address as a tuple",
     port => "an integer from 0 to 65535",
-    view => "decode, parse, transform, {transform, Modules} or json",
+    view => "decode, parse, transform, {transform, Modules}, json or raw",
     decode => "the options of hep:decode/2",
     auth_keys => "a list of binaries that are not empty, or a function that returns it",
     shards => "an integer from 1 to 1024, with transport udp if it is above 1",
@@ -125,7 +125,7 @@ is_right(transport, Transport, _) -> lists:member(Transport, [udp, tcp, tls]);
 is_right(ip, Ip, _) -> is_tuple(Ip) andalso inet:is_ip_address(Ip);
 is_right(port, Port, _) -> is_integer(Port) andalso Port >= 0 andalso Port =< 65535;
 is_right(view, {transform, Modules}, _) -> hep_options:all(fun is_transform/1, Modules);
-is_right(view, View, _) -> lists:member(View, [decode, parse, transform, json]);
+is_right(view, View, _) -> lists:member(View, [decode, parse, transform, json, raw]);
 is_right(decode, Options, _) -> is_decode(Options);
 is_right(auth_keys, Keys, _) -> hep_options:all(fun is_key/1, Keys);
 is_right(shards, Shards, #{transport := Transport}) ->

@@ -89,6 +89,7 @@ read(Bytes, _, #{view := json, decode := Options}) ->
     end;
 read(Bytes, _, #{view := View}) ->
     case hep_multi_parser:parse(Bytes) of
+        {ok, _} when View =:= raw -> {ok, Bytes, 0};
         {ok, State} -> viewed(View, State);
         %% Decoding returns the reason.
         {error, invalid_packet, _} -> {error, _} = hep:decode(Bytes)

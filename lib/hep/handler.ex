@@ -35,7 +35,7 @@ defmodule HEP.Handler do
 
   @typedoc "A packet in the listener's `t:HEP.Listener.view/0`."
   @typedoc since: "1.0.0"
-  @type packet :: HEP.Packet.t() | :hep.state() | :hep_transform.transformed() | String.t()
+  @type packet :: HEP.Packet.t() | :hep.state() | :hep_transform.transformed() | binary()
 
   @typedoc """
   Where a packet came from:

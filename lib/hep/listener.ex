@@ -83,12 +83,13 @@ defmodule HEP.Listener do
     * `:parse` - lists of chunks, see `HEP.MultiParser`
     * `:transform`, `{:transform, modules}` - property lists with readable names, see `HEP.Transform`
     * `:json` - the JSON text
+    * `:raw` - the received bytes, for relays; the packet is checked as for `:parse`
 
   When a module of `{:transform, modules}` raises, the packet is lost; this is logged and counts as a
   crash of the handler.
   """
   @typedoc since: "1.0.0"
-  @type view :: :decode | :parse | :transform | {:transform, [module()]} | :json
+  @type view :: :decode | :parse | :transform | {:transform, [module()]} | :json | :raw
 
   @typedoc """
   The options of a listener. Options of another transport are checked but have no effect.

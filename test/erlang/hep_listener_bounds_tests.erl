@@ -33,7 +33,7 @@ keys_test_() ->
                 ?assertEqual(View =:= decode orelse View =:= json, taken(Listener) =/= #{})
             end)
         end}
-     || View <- [decode, parse, transform, {transform, []}, json]
+     || View <- [decode, parse, transform, {transform, []}, json, raw]
     ]).
 
 %% With its own errors: lengths that do not hold are no question of a key.

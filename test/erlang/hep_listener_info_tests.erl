@@ -28,7 +28,8 @@ views_test_() ->
                 {transform, #{}, fun(Bytes) -> transformed([], Bytes) end},
                 {{transform, [hep_js_transform]}, #{}, fun(Bytes) -> transformed([hep_js_transform], Bytes) end},
                 {json, #{}, fun(Bytes) -> hep_json:from_packet(Bytes, #{}) end},
-                {json, #{v2_order => little}, fun(Bytes) -> hep_json:from_packet(Bytes, #{v2_order => little}) end}
+                {json, #{v2_order => little}, fun(Bytes) -> hep_json:from_packet(Bytes, #{v2_order => little}) end},
+                {raw, #{}, fun raw/1}
             ]
         ]
     end}.
@@ -74,6 +75,22 @@ transformed(Modules, Bytes) ->
         {ok, State} -> {ok, hep_transform:transform(Modules, State)};
         Error -> Error
     end.
+
+%% The bytes themselves, or the packet in a gzip member, which may have other bytes after it.
+raw(Bytes) ->
+    case {hep_multi_parser:parse(Bytes), hep_nif:unpack(Bytes)} of
+        {{ok, _}, {ok, Packet, _}} -> {ok, Packet};
+        {{ok, _}, _} -> {ok, Bytes};
+        {Error, _} -> Error
+    end.
+
+raw_invalid_test() ->
+    listening(#{view => raw}, fun(Listener, Port) ->
+        hep_net:udp(Port, [hep_packets:v1(ipv4, 99), <<"garbage">>, packet(1)]),
+        Packet = packet(1),
+        ?assertMatch([{Packet, _}], take(1)),
+        ?assertMatch(#{rejected := #{not_hep := 1, invalid_header_length := 1}, decoded := 1}, hep_listener:info(Listener))
+    end).
 
 sent(udp, Port, Packets) ->
     hep_net:udp(Port, Packets),
@@ -123,7 +140,7 @@ auth_keys_test_() ->
                 )
             end)
         end}
-     || View <- [decode, parse, transform, json]
+     || View <- [decode, parse, transform, json, raw]
     ].
 
 %%% Counters
@@ -202,7 +219,7 @@ payload_type_twice_test_() ->
                 ?assertEqual(lists:sort([rtcp, sip, hep_registry:payload_type_name(16)]), lists:sort(maps:keys(Types)))
             end)
         end}
-     || View <- [decode, parse, transform, {transform, [hep_js_transform]}, json]
+     || View <- [decode, parse, transform, {transform, [hep_js_transform]}, json, raw]
     ].
 
 %% All keys that are documented, of each transport, and no other.

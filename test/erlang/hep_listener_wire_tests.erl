@@ -79,7 +79,7 @@ keepalive_test_() ->
                 ?assertMatch(#{keepalives := 2, decoded := 3}, hep_listener:info(Listener))
             end)
         end
-     || View <- [decode, parse, json]
+     || View <- [decode, parse, json, raw]
     ].
 
 lenient_test_() ->

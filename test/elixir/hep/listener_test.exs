@@ -185,7 +185,14 @@ defmodule HEP.ListenerTest do
   end
 
   describe "views" do
-    for view <- [:decode, :parse, :transform, {:transform, [HEP.ListenerTest.Vendor]}, :json] do
+    for view <- [
+          :decode,
+          :parse,
+          :transform,
+          {:transform, [HEP.ListenerTest.Vendor]},
+          :json,
+          :raw
+        ] do
       @tag options: [view: view]
       test inspect(view), %{options: options} do
         {listener, send} = udp([handler: self()] ++ options)
@@ -394,6 +401,7 @@ defmodule HEP.ListenerTest do
   defp viewed(:transform, bytes), do: viewed({:transform, []}, bytes)
   defp viewed({:transform, modules}, bytes), do: Transform.transform(modules, parsed(bytes))
   defp viewed(:parse, bytes), do: parsed(bytes)
+  defp viewed(:raw, bytes), do: bytes
 
   defp viewed(:json, bytes) do
     {:ok, json} = :hep_json.from_packet(bytes)
