@@ -90,6 +90,7 @@ defmodule HEP.MixProject do
           :hep_json,
           :hep_sip,
           :hep_pcap,
+          :hep_flow,
           :hep_stream,
           :hep_listener,
           :hep_handler,

@@ -1,0 +1,487 @@
+%% @doc Calls and their ladders: groups decoded packets by call, sums up a call, and lays its packets out as the arrows of
+%% a ladder diagram.
+%%
+%% ```
+%% 1> Calls = maps:groups_from_list(fun hep_flow:key/1, Packets).       % OTP 25
+%% 2> #{<<"a84b4c76">> := Call} = Calls.
+%% 3> hep_flow:summary(Call).
+%% #{method => <<"INVITE">>,state => answered,status => 200,messages => 7, ...}
+%% 4> #{hosts := Hosts, arrows := Arrows} = hep_flow:ladder(Call).
+%% 5> hd(Arrows).
+%% #{from => 1,to => 2,kind => request,label => <<"INVITE">>,packet => 1, ...}
+%% '''
+%%
+%% The functions are pure. They accept any payload: one that cannot be read is an arrow of kind `other'. Times are
+%% microseconds since the epoch; indices count from 1, as for `lists:nth/2'.
+%%
+%% A server that holds many calls keeps a {@type call()} for each, and gives it each packet: {@link new/0},
+%% {@link add/2}, {@link summary/1}. Beside its Call-ID a call takes at most some 8 KB, whatever its packets hold.
+-module(hep_flow).
+
+-include("hep.hrl").
+
+-export([key/1, links/1]).
+-export([ladder/1, ladder/2]).
+-export([new/0, add/2, summary/1]).
+
+-export_type([key/0, options/0, ladder/0, host/0, arrow/0, kind/0]).
+-export_type([call/0, summary/0, state/0, address/0]).
+
+-type key() :: binary().
+%% The Call-ID of SIP, or the correlation id of a packet without one. Compared byte by byte.
+
+-type options() :: #{hosts => auto | address | port}.
+%% What a host of the ladder is: `address', an IP address; `port', an IP address with a port; `auto' (default), an
+%% address, and an address with a port where SIP is sent from an address to itself.
+
+-type ladder() :: #{hosts := [host()], arrows := [arrow()]}.
+%% Hosts in the order of their first packet; arrows in the order of time. Packets of equal time stay in the order of the
+%% argument. A packet without a time stays behind the one before it.
+
+-type host() :: #{
+    address := inet:ip_address() | undefined,
+    port := inet:port_number() | undefined,
+    label := binary()
+}.
+%% `port' is undefined where the host is an address. The label is text to show: `192.0.2.1', `[2001:db8::1]:5060', or
+%% `?' for packets without addresses.
+
+-type kind() :: request | response | rtcp | rtp | log | other.
+%% `request' and `response' are SIP. `rtp' and `rtcp' include the reports about them. `other' is every other payload
+%% type, and a SIP payload that cannot be read.
+
+-type arrow() :: #{
+    time := Microseconds :: integer() | undefined,
+    from := pos_integer(),
+    to := pos_integer(),
+    kind := kind(),
+    label := binary(),
+    packet := pos_integer(),
+    call := key() | undefined,
+    sdp := boolean(),
+    retransmission := boolean(),
+    duplicate := boolean(),
+    method => binary(),
+    status => 100..999,
+    cseq => hep:uint32()
+}.
+%% `from' and `to' are indices in the hosts, `packet' is the index in the packets. The label is the method, the status with
+%% its reason, the first line of a log, or the name of the payload type: up to 255 bytes of any value. `method' is that of
+%% the CSeq in a response. `sdp': the body is a session description.
+%%
+%% `retransmission': the same capture agent has reported the same message between the same addresses before. `duplicate':
+%% another capture agent has. Two messages are the same when start line, CSeq, topmost Via branch, tags, RSeq and
+%% Content-Length are equal, and, without a branch, all bytes.
+
+-type address() :: #{uri => binary(), display => binary(), user => binary(), host => binary(), port => inet:port_number()}.
+%% As in {@link hep_sip:summary/1}. Values are copies of up to 255 bytes.
+
+-type state() :: trying | ringing | answered | completed | cancelled | redirected | rejected | failed.
+%% Of a call: `trying', no response but 100 yet; `ringing', another provisional response; `answered', a 2xx to INVITE;
+%% `completed', BYE after that; `cancelled', CANCEL before the answer, or 487; `redirected', 3xx; `rejected', 4xx or 6xx;
+%% `failed', 408 or 5xx. A new INVITE after a negative response, with credentials for example, is `trying' again. Other
+%% methods: `completed' by a 2xx.
+
+-type summary() :: #{
+    packets := non_neg_integer(),
+    messages := non_neg_integer(),
+    methods := #{binary() => pos_integer()},
+    start := Microseconds :: integer() | undefined,
+    stop := Microseconds :: integer() | undefined,
+    duration := Microseconds :: non_neg_integer() | undefined,
+    method => binary(),
+    state => state(),
+    status => 100..999,
+    reason => binary(),
+    call_id => key(),
+    from => address(),
+    to => address(),
+    source => {inet:ip_address() | undefined, inet:port_number() | undefined},
+    destination => {inet:ip_address() | undefined, inet:port_number() | undefined}
+}.
+%% `packets' counts all, `messages' those of SIP, `methods' requests by method (16 methods; others are counted in
+%% `messages' only). `start' and `stop' are the first and the last time. `duration' is the time from the answer to the BYE,
+%% once there are both.
+%%
+%% The optional keys need SIP. `method' is INVITE if there was one, otherwise that of the first message. `status' and
+%% `reason' are those of the latest response to it that counts for the state. `call_id', `from', `to', `source' and
+%% `destination' are those of the first message.
+
+-record(call, {
+    packets = 0 :: non_neg_integer(),
+    messages = 0 :: non_neg_integer(),
+    methods = #{} :: #{binary() => pos_integer()},
+    start :: integer() | undefined,
+    stop :: integer() | undefined,
+    answer :: integer() | undefined,
+    bye :: integer() | undefined,
+    %% call_id, from, to, source and destination, from the first message.
+    first = #{} :: map(),
+    method :: binary() | undefined,
+    state :: state() | undefined,
+    %% status and reason.
+    response = #{} :: map(),
+    %% Branch and CSeq of the latest request with a final response.
+    ended :: {binary(), hep:uint32() | undefined} | undefined
+}).
+
+-opaque call() :: #call{}.
+%% What is known of a call so far.
+
+%% The number of methods that a call counts.
+-define(MAX_METHODS, 16).
+%% The length of the texts that are kept or shown.
+-define(MAX_TEXT, 255).
+
+%%% What belongs together
+
+%% @doc What a packet's call is known by: the Call-ID of its SIP message, otherwise its correlation id. `undefined' when it has
+%% neither. A part of the packet: copy what you store.
+-spec key(hep:hep()) -> key() | undefined.
+key(Hep) -> key(Hep, sip(Hep)).
+
+key(_, #{call_id := CallId}) when CallId =/= <<>> ->
+    CallId;
+key(Hep, _) ->
+    case hep:correlation_id(Hep) of
+        <<>> -> undefined;
+        Id -> Id
+    end.
+
+%% @doc The keys of other calls that the packet names: the legs of one call through a back-to-back user agent. They come from
+%% the headers X-Call-ID and X-CID and, in SIP, from a correlation id that differs from the Call-ID.
+-spec links(hep:hep()) -> [key()].
+links(#hep{payload_type = 1, payload = Payload} = Hep) ->
+    Named = lists:append([values(Name, Payload) || Name <- [<<"X-Call-ID">>, <<"X-CID">>]]),
+    lists:usort([Id || Id <- [hep:correlation_id(Hep) | Named], Id =/= undefined, Id =/= <<>>]) -- [key(Hep)];
+links(#hep{}) ->
+    [];
+links(Hep) ->
+    erlang:error(badarg, [Hep]).
+
+values(Name, Payload) ->
+    case hep_sip:header(Name, Payload) of
+        {ok, Values} -> Values;
+        {error, _} -> []
+    end.
+
+%% The summary of a SIP message, `none' if the packet has none.
+sip(#hep{payload_type = 1, payload = Payload}) ->
+    case hep_sip:summary(Payload) of
+        {ok, Summary} -> Summary;
+        {error, _} -> none
+    end;
+sip(#hep{}) ->
+    none;
+sip(Hep) ->
+    erlang:error(badarg, [Hep]).
+
+%%% The ladder
+
+-record(read, {time :: integer() | undefined, index :: pos_integer(), hep :: hep:hep(), sip = none :: hep_sip:summary() | none}).
+
+%% @doc The ladder of packets.
+-spec ladder([hep:hep()]) -> ladder().
+ladder(Packets) -> ladder(Packets, #{}).
+
+%% @doc The ladder of packets, with options. Raises `badarg' when an option is wrong.
+-spec ladder([hep:hep()], options()) -> ladder().
+ladder(Packets, Options) ->
+    case maps:merge(#{hosts => auto}, Options) of
+        #{hosts := By} = All when map_size(All) =:= 1, (By =:= auto orelse By =:= address orelse By =:= port) ->
+            Reads = [Read#read{sip = sip(Read#read.hep)} || Read <- sorted(timed(Packets))],
+            Split = split(By, Reads),
+            Step = fun(Read, State) -> arrow(Read, Split, State) end,
+            {Arrows, {Hosts, _}} = lists:mapfoldl(Step, {#{}, #{}}, Reads),
+            #{hosts => hosts(Hosts), arrows => Arrows};
+        _ ->
+            erlang:error(badarg, [Packets, Options])
+    end.
+
+timed(Packets) ->
+    [#read{time = time(Hep), index = Index, hep = Hep} || {Index, Hep} <- lists:enumerate(Packets)].
+
+time(#hep{timestamp = undefined}) -> undefined;
+time(#hep{timestamp = {Mega, Seconds, Micros}}) -> (Mega * 1000000 + Seconds) * 1000000 + Micros;
+time(Hep) -> erlang:error(badarg, [Hep]).
+
+%% A packet without a time is sorted by that of the one before it.
+sorted(Reads) ->
+    {Timed, _} = lists:mapfoldl(
+        fun
+            (#read{time = undefined} = Read, Last) -> {{Last, Read}, Last};
+            (#read{time = Time} = Read, _) -> {{Time, Read}, Time}
+        end,
+        %% Smaller than any time.
+        -1 bsl 64,
+        Reads
+    ),
+    [Read || {_, Read} <- lists:keysort(1, Timed)].
+
+%% Whether the hosts of an address are told apart by port.
+split(address, _) -> fun(_) -> false end;
+split(port, _) -> fun(_) -> true end;
+split(auto, Reads) ->
+    Loops = maps:from_list([{Ip, true} || #read{sip = #{}, hep = #hep{src_ip = Ip, dst_ip = Ip}} <- Reads]),
+    fun(Ip) -> is_map_key(Ip, Loops) end.
+
+arrow(#read{hep = Hep} = Read, Split, {Hosts, Seen}) ->
+    {[From, To], NextHosts} = lists:mapfoldl(fun index/2, Hosts, ends(Hep, Split)),
+    {Copy, NextSeen} = copy(Read, Seen),
+    Arrow = #{
+        time => Read#read.time,
+        from => From,
+        to => To,
+        packet => Read#read.index,
+        call => key(Hep, Read#read.sip)
+    },
+    {maps:merge(maps:merge(Arrow, Copy), shown(Read)), {NextHosts, NextSeen}}.
+
+index(Host, Hosts) ->
+    case Hosts of
+        #{Host := Index} -> {Index, Hosts};
+        #{} -> {map_size(Hosts) + 1, Hosts#{Host => map_size(Hosts) + 1}}
+    end.
+
+%% A packet with one address only, a log for example, is an arrow from it to itself.
+ends(#hep{src_ip = Src, src_port = SrcPort, dst_ip = Dst, dst_port = DstPort}, Split) ->
+    [Source, Destination] = [host(Ip, Port, Split) || {Ip, Port} <- [{Src, SrcPort}, {Dst, DstPort}]],
+    case {Src, Dst} of
+        {undefined, _} -> [Destination, Destination];
+        {_, undefined} -> [Source, Source];
+        _ -> [Source, Destination]
+    end.
+
+host(Ip, Port, Split) ->
+    case Split(Ip) of
+        true -> {Ip, Port};
+        false -> {Ip, undefined}
+    end.
+
+hosts(Hosts) ->
+    [
+        #{address => Ip, port => Port, label => unicode:characters_to_binary(label(Ip, Port))}
+     || {{Ip, Port}, _} <- lists:keysort(2, maps:to_list(Hosts))
+    ].
+
+label(undefined, _) -> "?";
+label(Ip, undefined) -> inet:ntoa(Ip);
+label(Ip, Port) when tuple_size(Ip) =:= 8 -> io_lib:format("[~s]:~b", [inet:ntoa(Ip), Port]);
+label(Ip, Port) -> io_lib:format("~s:~b", [inet:ntoa(Ip), Port]).
+
+%% Whether the message has been there before, from the same agent or from another one.
+copy(#read{sip = none}, Seen) ->
+    {#{retransmission => false, duplicate => false}, Seen};
+copy(#read{hep = Hep, sip = Sip}, Seen) ->
+    #hep{src_ip = Src, src_port = SrcPort, dst_ip = Dst, dst_port = DstPort, node_id = Id} = Hep,
+    Message = {Src, SrcPort, Dst, DstPort, identity(Sip, Hep#hep.payload)},
+    Reported = {Message, Id, hep:node_name(Hep)},
+    Again = is_map_key(Reported, Seen),
+    {
+        #{retransmission => Again, duplicate => not Again andalso is_map_key(Message, Seen)},
+        Seen#{Message => true, Reported => true}
+    }.
+
+%% A branch is unique if it begins with the cookie of RFC 3261, section 8.1.1.7.
+identity(#{via_branch := <<"z9hG4bK", _/binary>>} = Sip, Payload) ->
+    Parts = maps:with([method, uri, status, reason, cseq, via_branch, content_length], Sip),
+    {Parts, tag(from, Sip), tag(to, Sip), reliable(Sip, Payload)};
+identity(_, Payload) ->
+    Payload.
+
+tag(Party, Sip) ->
+    case Sip of
+        #{Party := #{tag := Tag}} -> Tag;
+        #{} -> undefined
+    end.
+
+%% RFC 3262: provisional responses that are sent reliably are numbered.
+reliable(#{status := Status}, Payload) when Status < 200 -> values(<<"RSeq">>, Payload);
+reliable(_, _) -> [].
+
+%% What the arrow shows.
+shown(#read{sip = #{kind := Kind} = Sip}) ->
+    CSeq = maps:get(cseq, Sip, {undefined, undefined}),
+    Shown = #{
+        kind => Kind,
+        label => text(message_label(Sip)),
+        sdp => is_sdp(Sip),
+        method => maps:get(method, Sip, element(2, CSeq)),
+        status => maps:get(status, Sip, undefined),
+        cseq => element(1, CSeq)
+    },
+    maps:filter(fun(_, Value) -> Value =/= undefined end, Shown);
+shown(#read{hep = Hep}) ->
+    Type = hep:payload_type(Hep),
+    Kind = kind(Type),
+    #{kind => Kind, label => text(label(Kind, Type, Hep#hep.payload)), sdp => false}.
+
+message_label(#{kind := request, method := Method}) -> Method;
+message_label(#{kind := response, status := Status, reason := <<>>}) -> integer_to_binary(Status);
+message_label(#{kind := response, status := Status, reason := Reason}) ->
+    <<(integer_to_binary(Status))/binary, " ", (text(Reason))/binary>>.
+
+is_sdp(#{content_type := <<Type:15/binary, _/binary>>}) -> string:lowercase(Type) =:= <<"application/sdp">>;
+is_sdp(_) -> false.
+
+kind(Type) when Type =:= rtcp; Type =:= rtcp_pion -> rtcp;
+kind(Type) when Type =:= rtp; Type =:= mos_full; Type =:= mos_short -> rtp;
+kind(log) -> log;
+kind(_) -> other.
+
+label(log, _, Payload) -> hd(binary:split(text(Payload), [<<"\r">>, <<"\n">>]));
+label(_, sip, <<>>) -> <<"empty">>;
+label(_, sip, _) -> <<"not SIP">>;
+label(_, Type, _) when is_atom(Type) -> string:uppercase(atom_to_binary(Type));
+label(_, Type, _) -> <<"type ", (integer_to_binary(Type))/binary>>.
+
+text(Text) -> binary:part(Text, 0, min(byte_size(Text), ?MAX_TEXT)).
+
+%%% The summary of a call
+
+%% @doc A call of which no packet is known.
+-spec new() -> call().
+new() -> #call{}.
+
+%% @doc Adds a packet to a call. Packets are to come in about the order of their times.
+-spec add(hep:hep(), call()) -> call().
+add(#hep{} = Hep, #call{packets = Packets, start = Start, stop = Stop} = Call) ->
+    Time = time(Hep),
+    Counted = Call#call{packets = Packets + 1, start = bound(fun min/2, Start, Time), stop = bound(fun max/2, Stop, Time)},
+    case sip(Hep) of
+        none -> Counted;
+        Sip -> state(Sip, Time, Hep, first(Sip, Hep, counted(Sip, Counted)))
+    end;
+add(Hep, Call) ->
+    erlang:error(badarg, [Hep, Call]).
+
+bound(_, undefined, Time) -> Time;
+bound(_, Bound, undefined) -> Bound;
+bound(Of, Bound, Time) -> Of(Bound, Time).
+
+counted(#{kind := request, method := Method}, #call{messages = N, methods = Methods} = Call) ->
+    Name = kept(Method),
+    Counts =
+        case Methods of
+            #{Name := Count} -> Methods#{Name := Count + 1};
+            #{} when map_size(Methods) < ?MAX_METHODS -> Methods#{Name => 1};
+            #{} -> Methods
+        end,
+    Call#call{messages = N + 1, methods = Counts};
+counted(_, #call{messages = N} = Call) ->
+    Call#call{messages = N + 1}.
+
+kept(Text) -> binary:copy(text(Text)).
+
+first(Sip, Hep, #call{messages = 1} = Call) ->
+    #hep{src_ip = Src, src_port = SrcPort, dst_ip = Dst, dst_port = DstPort} = Hep,
+    {Source, Destination} =
+        case Sip of
+            #{kind := request} -> {{Src, SrcPort}, {Dst, DstPort}};
+            #{kind := response} -> {{Dst, DstPort}, {Src, SrcPort}}
+        end,
+    Parties = maps:map(fun(_, Party) -> address(Party) end, maps:with([from, to], Sip)),
+    Id = maps:map(fun(_, CallId) -> binary:copy(CallId) end, maps:with([call_id], Sip)),
+    Call#call{first = maps:merge(Parties, Id#{source => Source, destination => Destination})};
+first(_, _, Call) ->
+    Call.
+
+address(Party) ->
+    maps:map(
+        fun
+            (_, Text) when is_binary(Text) -> kept(Text);
+            (_, Port) -> Port
+        end,
+        maps:remove(tag, Party)
+    ).
+
+%%% States
+
+state(#{kind := request, method := Method} = Sip, Time, _, Call) ->
+    requested(text(Method), attempt(Sip), Time, started(text(Method), Call));
+state(#{kind := response, status := Status, cseq := {_, Method}} = Sip, Time, Hep, Call) ->
+    Started = started(text(Method), Call),
+    case text(Method) =:= Started#call.method andalso (Status < 300 orelse is_caller(Hep, Started)) of
+        true -> responded(Status, Sip, Time, Started);
+        false -> Started
+    end;
+state(_, _, _, Call) ->
+    Call.
+
+%% A retransmission is the same attempt.
+attempt(Sip) ->
+    {kept(maps:get(via_branch, Sip, <<>>)), element(1, maps:get(cseq, Sip, {undefined, undefined}))}.
+
+%% A negative response between two proxies may be followed by an attempt at another destination.
+is_caller(#hep{dst_ip = Ip}, #call{first = #{source := {Source, _}}}) -> Ip =:= Source.
+
+%% The method that the state is about.
+started(<<"INVITE">> = Method, #call{method = Known} = Call) when Known =/= Method ->
+    Call#call{method = Method, state = trying, response = #{}, ended = undefined};
+started(<<"CANCEL">>, #call{method = undefined} = Call) ->
+    started(<<"INVITE">>, Call);
+started(<<"ACK">>, Call) ->
+    Call;
+started(Method, #call{method = undefined} = Call) ->
+    Call#call{method = binary:copy(Method), state = trying};
+started(_, Call) ->
+    Call.
+
+requested(<<"BYE">>, _, Time, #call{method = <<"INVITE">>, state = State} = Call) when
+    State =:= trying; State =:= ringing; State =:= answered
+->
+    Call#call{state = completed, bye = Time};
+requested(<<"CANCEL">>, _, _, #call{method = <<"INVITE">>, state = State} = Call) when
+    State =:= trying; State =:= ringing
+->
+    Call#call{state = cancelled};
+requested(<<"INVITE">>, _, _, #call{state = State} = Call) when State =:= answered; State =:= completed ->
+    Call;
+requested(Method, Attempt, _, #call{method = Method, state = State, ended = Ended} = Call) when
+    Attempt =/= Ended, State =/= trying, State =/= ringing
+->
+    Call#call{state = trying, response = #{}};
+requested(_, _, _, Call) ->
+    Call.
+
+responded(Status, Sip, Time, #call{method = Method, state = State} = Call) ->
+    Known = Call#call{response = #{status => Status, reason => kept(maps:get(reason, Sip, <<>>))}},
+    case {Method, final(Status)} of
+        {<<"INVITE">>, _} when State =:= answered; State =:= completed -> Call;
+        {<<"INVITE">>, success} -> Known#call{state = answered, answer = Time};
+        {_, success} -> Known#call{state = completed, ended = attempt(Sip)};
+        {_, trying} when State =:= trying -> Known;
+        {<<"INVITE">>, ringing} when State =:= trying; State =:= ringing -> Known#call{state = ringing};
+        {_, Provisional} when Provisional =:= trying; Provisional =:= ringing -> Call;
+        {_, _} when State =:= cancelled -> Known#call{ended = attempt(Sip)};
+        {_, Negative} when State =:= trying; State =:= ringing -> Known#call{state = Negative, ended = attempt(Sip)};
+        {_, _} -> Call
+    end.
+
+final(100) -> trying;
+final(Status) when Status < 200 -> ringing;
+final(Status) when Status < 300 -> success;
+final(Status) when Status < 400 -> redirected;
+final(487) -> cancelled;
+final(Status) when Status =:= 408; Status >= 500, Status < 600 -> failed;
+final(_) -> rejected.
+
+%% @doc What a call, or a list of packets of a call, amounts to. The packets of a list are sorted by time first.
+-spec summary(call() | [hep:hep()]) -> summary().
+summary(#call{} = Call) ->
+    Optional = #{method => Call#call.method, state => Call#call.state},
+    Always = #{
+        packets => Call#call.packets,
+        messages => Call#call.messages,
+        methods => Call#call.methods,
+        start => Call#call.start,
+        stop => Call#call.stop,
+        duration => duration(Call)
+    },
+    Known = maps:filter(fun(_, Value) -> Value =/= undefined end, Optional),
+    lists:foldl(fun maps:merge/2, Always, [Known, Call#call.response, Call#call.first]);
+summary(Packets) ->
+    summary(lists:foldl(fun add/2, new(), [Hep || #read{hep = Hep} <- sorted(timed(Packets))])).
+
+duration(#call{answer = Answer, bye = Bye}) when is_integer(Answer), is_integer(Bye) -> max(0, Bye - Answer);
+duration(_) -> undefined.
