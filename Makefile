@@ -10,9 +10,10 @@ HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 # Delete the target of a recipe that fails.
 .DELETE_ON_ERROR:
 
-.PHONY: all native dist package help setup run test matrix interop bench load fuzz attack asan deny registry clean
+.PHONY: all native command dist package help setup run test matrix interop bench load fuzz attack asan deny registry clean
 
-all: native ebin/hep.app
+# IS_DEP: erlang.mk builds a dependency.
+all: native ebin/hep.app $(if $(IS_DEP),,command)
 
 native:
 	@sh native/build.sh
@@ -26,6 +27,14 @@ ebin/hep.app: erlang/hep.app.src erlang/docs.escript $(wildcard erlang/*/) $(HEP
 	@escript erlang/docs.escript ebin
 	@sed "s/{modules, \[\]}/{modules, [$$(basename -s .erl $(HEP_MODULES) | paste -s -d, -)]}/" $< > $@
 
+# The command `hep', see guides/command.md.
+command: bin/hep
+
+bin/hep: command/build.escript command/hep.sh $(wildcard command/*.erl) ebin/hep.app priv/.hep_build
+	@escript command/build.escript $@
+
+priv/.hep_build: native ;
+
 # Not `all' first: the archive is for other machines, and needs no Erlang.
 dist:
 	@sh native/dist.sh _build/dist
@@ -34,7 +43,7 @@ package: setup
 	@sh test/package/run.sh _build/package
 
 help:
-	@echo 'make          build ebin/ and priv/'
+	@echo 'make          build ebin/, priv/ and the command bin/hep'
 	@echo 'make setup    install what is missing (Debian, as root)'
 	@echo 'make dist     archive of the native parts, for machines without Rust (see README, Installation)'
 	@echo 'make package  the package for Hex, in _build/package, and a build from it alone'
@@ -98,4 +107,4 @@ registry:
 	@mv erlang/codec/hep_registry.erl.new erlang/codec/hep_registry.erl
 
 clean:
-	@rm -rf ebin priv _build target bench/.build examples/*/_build examples/*/_checkouts
+	@rm -rf bin ebin priv _build target bench/.build examples/*/_build examples/*/_checkouts

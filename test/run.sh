@@ -82,6 +82,8 @@ step 'Elixir compiler' env MIX_ENV=test mix compile --force --warnings-as-errors
 step 'ExUnit' env MIX_ENV=test mix test
 # `5 doctests, 27 tests, 0 failures'; from Elixir 1.20 on `Result: 32 passed (5 doctests, 27 tests)'.
 counted 'ExUnit' 's/^\([0-9]* doctests, [0-9]*\) tests, 0 failures.*/\1/p; s/^Result: \([0-9]*\) passed (.*)$/\1/p'
+step 'Command' sh test/command/run.sh
+counted 'Command' 's/^ok .*/1/p'
 step 'make run' make --no-print-directory run
 step 'Examples' sh test/examples/run.sh
 counted 'Examples' 's/^ok .*/1/p'

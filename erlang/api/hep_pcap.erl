@@ -34,8 +34,9 @@
 
 -export_type([source/0, options/0, info/0, stats/0, error/0, reason/0, writer/0, record_reason/0]).
 
--type source() :: file:name_all() | {binary, binary()}.
-%% A file's name, or its content.
+-type source() :: file:name_all() | {binary, binary()} | {read, fun(() -> {ok, binary()} | eof | {error, term()})}.
+%% A file's name, its content, or a function that returns its next bytes with each call. An error of the function is the
+%% result of {@link fold/4}.
 
 -type options() :: #{
     ports => any | [inet:port_number()],
@@ -75,8 +76,11 @@
 %% without UDP or TCP over IP; frames of other link types; IP packets of which a fragment was missing or wrong; bytes missing
 %% in TCP streams; messages dropped since a part of them was missing.
 
--type error() :: {Offset :: non_neg_integer(), reason()} | {file, file:posix() | badarg | terminated | system_limit}.
-%% Where a file is broken, and why; or why it cannot be read or written. Offsets in a file in gzip count its unpacked bytes.
+-type error() ::
+    {Offset :: non_neg_integer(), reason()}
+    | {file, file:posix() | badarg | terminated | system_limit}
+    | {read, term()}.
+%% Where a file is broken, and why; or why it cannot be read or written; or what the function of a source returned. Offsets in a file in gzip count its unpacked bytes.
 
 -type reason() ::
     not_pcap
@@ -102,7 +106,7 @@
 
 -record(reader, {
     pcap :: reference(),
-    source :: {file, file:fd()} | {binary, binary()},
+    source :: {file, file:fd()} | {binary, binary()} | {read, fun(() -> {ok, binary()} | eof | {error, term()})},
     found = [] :: [hep_nif:pcap_found()],
     status = incomplete :: again | incomplete | eof | {error, error()},
     decode :: hep:options(),
@@ -164,6 +168,8 @@ open(Source, Options) ->
 
 open({binary, Bytes}, Pcap, Decode, Stats) when is_binary(Bytes) ->
     {ok, #reader{pcap = Pcap, source = {binary, Bytes}, decode = Decode, stats = Stats}};
+open({read, Read}, Pcap, Decode, Stats) when is_function(Read, 0) ->
+    {ok, #reader{pcap = Pcap, source = {read, Read}, decode = Decode, stats = Stats}};
 open(File, Pcap, Decode, Stats) ->
     case file:open(File, [read, raw, binary]) of
         {ok, Fd} -> {ok, #reader{pcap = Pcap, source = {file, Fd}, decode = Decode, stats = Stats}};
@@ -193,6 +199,12 @@ next(#reader{status = incomplete, source = {file, Fd}} = Reader) ->
         {ok, Part} -> next(read(Part, Reader));
         eof -> next(read(eof, Reader));
         {error, Reason} -> next(Reader#reader{status = {error, {file, Reason}}})
+    end;
+next(#reader{status = incomplete, source = {read, Read}} = Reader) ->
+    case Read() of
+        {ok, Bytes} when is_binary(Bytes) -> next(read(Bytes, Reader));
+        eof -> next(read(eof, Reader));
+        {error, Reason} -> next(Reader#reader{status = {error, {read, Reason}}})
     end;
 next(#reader{status = Status} = Reader) ->
     _ = (Reader#reader.stats)((hep_nif:pcap_stats(Reader#reader.pcap))#{invalid => Reader#reader.invalid}),
@@ -246,6 +258,7 @@ timestamp(Nanoseconds, _) ->
 %% @doc A sentence about an error of a file, or about a packet that cannot be written.
 -spec format_error(error() | record_reason()) -> unicode:chardata().
 format_error({file, Reason}) -> file:format_error(Reason);
+format_error({read, Reason}) -> io_lib:format("cannot read: ~0tp", [Reason]);
 format_error({Offset, Reason}) when is_integer(Offset) -> io_lib:format("offset ~b: ~ts", [Offset, sentence(Reason)]);
 format_error(no_address) -> "the packet has no source or destination address";
 format_error(mixed_families) -> "source and destination address are of different families";

@@ -311,6 +311,26 @@ files_that_cannot_be_read_test() ->
     ?assertEqual({error, {file, enoent}, acc}, hep_pcap:fold("no such file", #{}, fun(_, A) -> A end, acc)),
     ?assertEqual("no such file or directory", lists:flatten(hep_pcap:format_error({file, enoent}))).
 
+a_function_gives_the_bytes_test() ->
+    {Src, Dst} = {?V4},
+    File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, message(N), #{})} || N <- [1, 2]]),
+    Read = fun(End) ->
+        Parts = ets:new(parts, []),
+        ets:insert(Parts, {rest, [<<B>> || <<B>> <= File]}),
+        fun() ->
+            case ets:lookup_element(Parts, rest, 2) of
+                [Part | Rest] -> ets:insert(Parts, {rest, Rest}), {ok, Part};
+                [] -> End
+            end
+        end
+    end,
+    Expected = [sip(Src, Dst, 17, message(N)) || N <- [1, 2]],
+    Gather = fun(Hep, Acc) -> [Hep | Acc] end,
+    ?assertEqual({ok, lists:reverse(Expected)}, hep_pcap:fold({read, Read(eof)}, #{}, Gather, [])),
+    {error, Error, Found} = hep_pcap:fold({read, Read({error, closed})}, #{}, Gather, []),
+    ?assertEqual({{read, closed}, lists:reverse(Expected)}, {Error, Found}),
+    ?assertEqual("cannot read: closed", lists:flatten(hep_pcap:format_error(Error))).
+
 wrong_options_test() ->
     [
         ?assertError(badarg, hep_pcap:fold({binary, <<>>}, Options, fun(_, A) -> A end, acc))

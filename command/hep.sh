@@ -1,0 +1,12 @@
+# The start of the command: build.escript makes it the second line of bin/hep, which the shell runs and Erlang takes for a
+# comment. Ctrl-C and a TERM reach the VM as TERM, so that `hep listen' can end in order.
+% 2>/dev/null;
+if [ -t 1 ]; then HEP_TERMINAL=1; else HEP_TERMINAL=; fi;
+if [ -t 2 ]; then HEP_TERMINAL=${HEP_TERMINAL}2; HEP_SIZE=$(stty size <&2 2>/dev/null); fi;
+export HEP_TERMINAL HEP_SIZE;
+trap 'kill -TERM $vm' INT TERM;
+exec 3<&0;
+escript "$0" "$@" <&3 3<&- & vm=$!;
+exec 3<&-;
+while wait $vm; status=$?; kill -0 $vm 2>/dev/null; do :; done;
+exit $status

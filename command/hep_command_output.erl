@@ -1,0 +1,105 @@
+%% Standard output, standard error, and the end of the command.
+%%
+%% Standard output is a port of its own: a slow reader slows the writer, and the end of the reader is an exception.
+-module(hep_command_output).
+
+-export([start/0, put/1, flush/0, note/1, progress/1, is_terminal/1, columns/0, is_utf8/0]).
+
+-define(STDOUT, hep_command_stdout).
+%% How often progress is shown, in milliseconds.
+-define(INTERVAL, 500).
+
+-spec start() -> ok.
+start() ->
+    process_flag(trap_exit, true),
+    true = register(?STDOUT, open_port({fd, 1, 1}, [out, binary])),
+    ok = io:setopts(standard_error, [{encoding, unicode}]).
+
+%% Writes to standard output. Throws `closed' when nobody reads it any more.
+-spec put(iodata()) -> ok.
+put(Bytes) ->
+    try port_command(?STDOUT, Bytes) of
+        true -> ok
+    catch
+        error:badarg -> throw(closed)
+    end.
+
+%% Waits until everything is written.
+-spec flush() -> ok.
+flush() ->
+    case whereis(?STDOUT) of
+        undefined -> ok;
+        Port -> flush(Port)
+    end.
+
+flush(Port) ->
+    case erlang:port_info(Port, queue_size) of
+        {queue_size, Size} when Size > 0 ->
+            timer:sleep(1),
+            flush(Port);
+        _ ->
+            ok
+    end.
+
+%% A line on standard error.
+-spec note(unicode:chardata()) -> ok.
+note(Text) ->
+    clear_progress(),
+    io:put_chars(standard_error, ["hep: ", Text, $\n]).
+
+%% Shows the progress of long work: on a terminal, twice a second.
+-spec progress(fun(() -> unicode:chardata())) -> ok.
+progress(Text) ->
+    Now = erlang:monotonic_time(millisecond),
+    case is_terminal(error) andalso get(progress) of
+        false ->
+            ok;
+        undefined ->
+            _ = put(progress, {Now, none}),
+            ok;
+        {Before, _} when Now - Before < ?INTERVAL ->
+            ok;
+        _ ->
+            _ = put(progress, {Now, shown}),
+            io:put_chars(standard_error, ["\r\e[K", Text()])
+    end.
+
+clear_progress() ->
+    case get(progress) of
+        {Time, shown} ->
+            _ = put(progress, {Time, none}),
+            io:put_chars(standard_error, "\r\e[K");
+        _ ->
+            ok
+    end.
+
+%% The launcher knows what a terminal is, see hep.sh.
+-spec is_terminal(output | error) -> boolean().
+is_terminal(Which) ->
+    Digit = maps:get(Which, #{output => $1, error => $2}),
+    lists:member(Digit, os:getenv("HEP_TERMINAL", "")).
+
+%% The width of the terminal; 100 where there is none.
+-spec columns() -> pos_integer().
+columns() ->
+    Size = string:lexemes(os:getenv("HEP_SIZE", ""), " "),
+    case [catch list_to_integer(Columns) || [_, Columns] <- [Size]] of
+        [Columns] when is_integer(Columns), Columns > 0 -> Columns;
+        _ -> 100
+    end.
+
+%% Whether the environment shows UTF-8.
+-spec is_utf8() -> boolean().
+is_utf8() ->
+    case get(is_utf8) of
+        undefined ->
+            Is = has_utf8(),
+            _ = put(is_utf8, Is),
+            Is;
+        Is ->
+            Is
+    end.
+
+has_utf8() ->
+    Set = [Value || Name <- ["LC_ALL", "LC_CTYPE", "LANG"], Value <- [os:getenv(Name, "")], Value =/= ""],
+    Set =/= [] andalso re:run(hd(Set), "utf-?8", [caseless]) =/= nomatch.

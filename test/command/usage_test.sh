@@ -1,0 +1,68 @@
+# Help, version, wrong usage; the places from which the command is called.
+
+t='no arguments'
+run "$t" 2
+same "$t" out ''
+has "$t" err 'Usage: hep COMMAND'
+ok "$t"
+
+t='help'
+for arguments in help --help -h; do
+    run "$t" 0 $arguments
+    same "$t" err ''
+    has "$t" out 'Usage: hep COMMAND' 'Exit status:'
+done
+commands=$(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' out)
+[ "$(echo "$commands" | wc -l)" -ge 2 ] || failed "$t" 'no commands'
+for command in $commands; do
+    run "$t" 0 help "$command"
+    has "$t" out "Usage: hep $command" 'Options:' 'Examples:'
+    cp out first
+    run "$t" 0 "$command" --help
+    cmp -s first out || failed "$t" "hep help $command differs from hep $command --help"
+done
+ok "$t"
+
+t='version'
+run "$t" 0 --version
+version=$(sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' "$top/erlang/hep.app.src")
+same "$t" out "hep $version
+"
+ok "$t"
+
+# wrong TEXT ARGUMENTS...
+wrong() {
+    t="wrong usage: $1"
+    text=$1
+    shift
+    run "$t" 2 "$@"
+    same "$t" out ''
+    has "$t" err "hep: $text"
+    [ "$(wc -l <err)" -eq 1 ] || failed "$t" 'more than a line'
+    ok "$t"
+}
+wrong 'unknown command what' what
+wrong 'unknown option --what' show --what x
+wrong 'unknown option -x' show -x
+wrong '--json takes no value' show --json=1 x
+wrong '--host needs a value' show --host
+wrong '--host 1.2.3x: expected an IP address' show --host 1.2.3x x
+wrong '--type what: unknown payload type' show --type what x
+wrong '--from what: expected pcap, hep or json' show --from what x
+wrong 'expected one FILE' show
+wrong 'expected one FILE' show a b
+wrong 'expected IN and OUT' convert a
+wrong 'out.txt: give the format with --to' convert a out.txt
+
+t='called by a link, through PATH, from another folder'
+mkdir -p 'a folder' bin
+ln -s "$hep" 'a folder/linked'
+cp "$hep" bin/hep
+'a folder/linked' --version >out
+(cd / && PATH="$work/bin:$PATH" hep --version) >>out
+sh "$hep" --version >>out
+same "$t" out "hep $version
+hep $version
+hep $version
+"
+ok "$t"
