@@ -20,7 +20,8 @@ soak(#config{soak = Seconds, rate = Rate} = Config) ->
     title("Soak: UDP with ~s packets/s for ~b s, ~b % of them hostile; TCP and TLS with ~s packets/s each", [
         digits(Rate), Seconds, ?HOSTILE_PERCENT, digits(?STREAM_PACKETS)
     ]),
-    {Collector, Port} = hep_load_collector:start(min(?MINUTE, Seconds * 250)),
+    Every = min(?MINUTE, Seconds * 250),
+    {Collector, Port} = hep_load_collector:start(Every),
     {ok, Sender} = hep_sender:start_link(#{transport => tcp, targets => [{{127, 0, 0, 1}, Port}], backoff => {100, 1000}}),
     Udp = listener(#{transport => udp, recbuf => ?RECBUF}, {forward, Sender}),
     Streams = [{Transport, start(Transport, Sender, Config)} || Transport <- [tcp, tls]],
@@ -32,7 +33,9 @@ soak(#config{soak = Seconds, rate = Rate} = Config) ->
     %% One after the other: each prints its rows.
     Arrived = [rejected(Sent, Udp), received(Sent, Udp) | [none_lost(Stream) || Stream <- Ended]],
     Forwarded = forwarded(Runs, Sender, Collector),
-    Flat = [must(Label, Text, IsFlat) || {Label, Text, IsFlat} <- hep_load_report:flat(Samples)],
+    hep_load_report:memory("the most during", hep_load_report:most(Samples)),
+    %% Before the first kill, the sender's queue has never been full.
+    Flat = [must(Label, Text, IsFlat) || {Label, Text, IsFlat} <- hep_load_report:flat(Samples, Every div 1000)],
     lists:foreach(fun hep_load_run:close/1, Runs),
     ok = hep_sender:stop(Sender),
     Arrived ++ Forwarded ++ Flat.
@@ -84,9 +87,10 @@ none_lost({Transport, Run, Sent}) ->
 %%% Accounts
 
 %% Datagrams are received, or the kernel dropped them.
-received(#{sent := Sent} = Tally, Udp) ->
+received(#{sent := Sent, seconds := Took} = Tally, Udp) ->
     Lost = lost(Tally, Udp),
     Dropped = info(dropped, Udp),
+    row("udp: sent in, a second", "~.1f s, ~ts", [Took, digits(round(Sent / Took))]),
     row("udp: sent, lost, dropped by kernel", "~ts, ~ts, ~ts", [digits(Sent), digits(Lost), digits(Dropped)]),
     must("udp: lost and not counted", Lost - Dropped, Lost =:= Dropped).
 
