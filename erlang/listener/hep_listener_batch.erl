@@ -33,9 +33,8 @@
 
 -type source() :: {inet:ip_address(), inet:port_number()}.
 
-%% The approximate memory of a packet with its `Meta', and of a chunk, without their bytes.
+%% The approximate memory of a packet with its `Meta', without its bytes and chunks.
 -define(PACKET, 512).
--define(CHUNK, 128).
 %% Inflated bytes that do not yet trigger a garbage collection: one per batch would be too expensive.
 -define(GARBAGE, 64 * 1024).
 %% The largest unpacked gzip member, and the total for the members of a datagram: SIP takes a third of its size in gzip.
@@ -55,7 +54,7 @@
     bytes = 0 :: non_neg_integer(),
     %% Its memory.
     size = 0 :: non_neg_integer(),
-    %% Bytes taken from the budget, bytes of these that are inflated, and inflated bytes of earlier batches.
+    %% Bytes taken from the budget, bytes of these in use, and used bytes of earlier batches.
     lease = 0 :: non_neg_integer(),
     inflated = 0 :: non_neg_integer(),
     garbage = 0 :: non_neg_integer(),
@@ -156,7 +155,8 @@ packet(Bytes, Source, Batch) ->
 one(Bytes, Size, Source, #batch{shared = Shared} = Batch) ->
     case hep_listener_view:glance(Bytes, Shared) of
         {ok, Glance} ->
-            Ready = unpacking(hep_listener_view:need(Glance, Shared), Batch),
+            {Terms, Inflated} = hep_listener_view:need(Glance, Shared),
+            Ready = unpacked(Terms, unpacking(Terms + Inflated, Batch)),
             Meta = meta(Source, Size, Ready),
             read(hep_listener_view:read(Bytes, Glance, Shared), Glance, Bytes, Meta, received(Size, Ready));
         unauthenticated ->
@@ -168,8 +168,8 @@ one(Bytes, Size, Source, #batch{shared = Shared} = Batch) ->
 received(Size, #batch{received = Received, bytes = Sum} = Batch) ->
     Batch#batch{received = Received + 1, bytes = Sum + Size}.
 
-read({ok, Packet, Inflated}, #{chunks := Chunks} = Glance, Bytes, Meta, #batch{packets = Packets} = Batch) ->
-    Size = ?PACKET + ?CHUNK * Chunks + byte_size(Bytes) + Inflated,
+read({ok, Packet, Inflated}, Glance, Bytes, Meta, #batch{packets = Packets} = Batch) ->
+    Size = ?PACKET + hep_listener_view:terms(Glance) + byte_size(Bytes) + Inflated,
     full(grown(Size, unpacked(Inflated, decoded(Glance, Batch#batch{packets = [{Packet, Meta} | Packets]}))));
 read({cut, Packet, Inflated, Reason}, Glance, Bytes, Meta, #batch{shared = #{counters := Counters}} = Batch) ->
     hep_listener_counters:add(cut, 1, Counters),
@@ -235,8 +235,8 @@ full(#batch{size = Size, shared = #{batch_bytes := Most}} = Batch) when Size >= 
 full(Batch) ->
     Batch.
 
-%% @doc Reserves bytes of the budget before they are inflated. If they are not available, passes the batch to the
-%% handler first and then waits, so that a waiting process holds nothing inflated.
+%% @doc Reserves bytes of the budget before they are inflated or become terms. If they are not available, passes the
+%% batch to the handler first and then waits, so that a waiting process holds none.
 -spec unpacking(non_neg_integer(), batch()) -> batch().
 unpacking(0, Batch) ->
     Batch;
@@ -249,7 +249,7 @@ unpacking(Need, Batch) ->
     ok = hep_listener_budget:take(Lease, budget(Flushed)),
     Flushed#batch{lease = Lease}.
 
-%% @doc Records bytes that were inflated.
+%% @doc Records bytes that were inflated or became terms.
 -spec unpacked(non_neg_integer(), batch()) -> batch().
 unpacked(Bytes, #batch{inflated = Inflated} = Batch) ->
     Batch#batch{inflated = Inflated + Bytes}.

@@ -4,7 +4,7 @@
 
 -include("hep.hrl").
 
--export([glance/2, need/2, need/1, read/3]).
+-export([glance/2, terms/1, need/2, need/1, read/3]).
 
 -export_type([glance/0]).
 
@@ -18,6 +18,10 @@
 
 %% The JSON of an inflated payload takes up to 6 bytes per byte, in addition to the payload.
 -define(JSON, 8).
+%% The approximate memory of a chunk, without its bytes. Packets with more chunks than these take memory from the
+%% budget. Real packets have at most 30 chunks; a datagram can hold 10,900.
+-define(CHUNK, 128).
+-define(FEW_CHUNKS, 256).
 
 %% @doc Scans the packet and checks its key.
 -spec glance(binary(), hep_listener_batch:shared()) -> {ok, glance()} | unauthenticated | {error, hep:reason()}.
@@ -54,12 +58,21 @@ unauthenticated(_, Bytes, #{decode := Options}) ->
         _ -> unauthenticated
     end.
 
-%% @doc How many bytes decoding the packet may inflate, with the terms made of them.
--spec need(glance(), hep_listener_batch:shared()) -> non_neg_integer().
-need(#{payload := compressed}, Shared) -> need(Shared);
-need(_, _) -> 0.
+%% @doc The memory of the packet's chunks, without their bytes.
+-spec terms(glance()) -> non_neg_integer().
+terms(#{chunks := Chunks}) -> ?CHUNK * Chunks.
 
-%% @doc The same for any compressed packet.
+%% @doc How many bytes of the budget decoding the packet may take: for its terms, if it has many chunks, and for what
+%% it may inflate, with the terms made of that.
+-spec need(glance(), hep_listener_batch:shared()) -> {Terms :: non_neg_integer(), Inflated :: non_neg_integer()}.
+need(#{payload := compressed} = Glance, Shared) -> {many(Glance), need(Shared)};
+need(Glance, _) -> {many(Glance), 0}.
+
+%% Twice, since a garbage collection copies them.
+many(#{chunks := Chunks} = Glance) when Chunks > ?FEW_CHUNKS -> 2 * terms(Glance);
+many(_) -> 0.
+
+%% @doc What any packet may inflate.
 -spec need(#{view := term(), decode := hep:options(), atom() => term()}) -> non_neg_integer().
 need(#{view := decode, decode := Options}) -> max_inflated(Options);
 need(#{view := json, decode := Options}) -> ?JSON * max_inflated(Options);

@@ -136,9 +136,10 @@ defmodule HEP.Listener do
       `:proxy_failed`. `false` by default. Not allowed with TLS: the balancer must terminate TLS itself
     * `:batch_bytes` - a batch goes to the handler when it takes this many bytes of memory, even if more
       could be read: 1 MiB by default
-    * `:inflate_budget` - how many bytes of inflated payloads, and of the JSON made of them, the listener
-      may hold at a time, in all connections and shards together: 64 MiB by default. The documentation of
-      `:hep_listener` has the formula for a listener's memory
+    * `:inflate_budget` - how many bytes of inflated payloads, of the JSON made of them, and of the terms
+      of packets with more than 256 chunks the listener may hold at a time, in all connections and shards
+      together: 64 MiB by default. The documentation of `:hep_listener` has the formula for a listener's
+      memory
     * `:tls` - TLS: the options of `:ssl.listen/2` for a server, including a certificate; session tickets
       and ALPN are possible. By default TLS 1.2 and 1.3, and `log_level: :none`: the listener itself logs
       failed handshakes, with one line each and at most 10 lines per second

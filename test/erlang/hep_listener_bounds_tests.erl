@@ -96,6 +96,36 @@ full_batch_test() ->
         hep_net:close(Socket)
     end).
 
+%% The terms of many chunks take memory from the budget, those of few do not: a process waits until another has handled
+%% its packet.
+many_chunks_test_() ->
+    hep_net:quietly([fun() -> many_chunks(View) end || View <- [decode, parse, transform, json]]).
+
+many_chunks(View) ->
+    Test = self(),
+    Handler = fun(_) -> Test ! {busy, self()}, receive continue -> ok end end,
+    Packet = fun(Chunks) -> frame(lists:duplicate(Chunks, <<1:16, 1:16, 6:16>>)) end,
+    Least = 8 * ?MAX,
+    listening(#{transport => tcp, view => View, inflate_budget => Least, handler => Handler}, fun(Listener, Port) ->
+        Sockets = [Few, One, Other] = [hep_net:tcp(Port) || _ <- [1, 2, 3]],
+        ok = hep_net:send(Few, Packet(256)),
+        Free = receive {busy, Pid} -> Pid end,
+        ?assertEqual(#{}, taken(Listener)),
+        [ok = hep_net:send(Socket, Packet(10_900)) || Socket <- [One, Other]],
+        First = receive {busy, Next} -> Next end,
+        Taken = waiting(Listener),
+        ?assertEqual(0, lists:min(maps:values(Taken))),
+        %% Less than they need, so all of it.
+        ?assertEqual(Least, map_get(First, Taken)),
+        First ! continue,
+        Second = receive {busy, Last} -> Last end,
+        ?assertNotEqual(First, Second),
+        [Process ! continue || Process <- [Second, Free]],
+        until(fun() -> lists:sum(maps:values(taken(Listener))) =:= 0 end, fun() -> taken(Listener) end),
+        ?assertMatch(#{decoded := 3}, hep_listener:info(Listener)),
+        [hep_net:close(Socket) || Socket <- Sockets]
+    end).
+
 %% Far more bombs than the budget holds, over many connections and shards: all are decoded, and what is inflated at any
 %% time is bounded.
 memory_test_() ->
