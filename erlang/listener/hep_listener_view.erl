@@ -65,6 +65,7 @@ terms(#{chunks := Chunks}) -> ?CHUNK * Chunks.
 %% @doc How many bytes of the budget decoding the packet may take: for its terms, if it has many chunks, and for what
 %% it may inflate, with the terms made of that.
 -spec need(glance(), hep_listener_batch:shared()) -> {Terms :: non_neg_integer(), Inflated :: non_neg_integer()}.
+need(_, #{view := raw}) -> {0, 0};
 need(#{payload := compressed} = Glance, Shared) -> {many(Glance), need(Shared)};
 need(Glance, _) -> {many(Glance), 0}.
 
