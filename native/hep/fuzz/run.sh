@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../../.."
 seconds=${1:-60}
-targets=${2:-'parse decode encode to_json from_json member pcap'}
+targets=${2:-'parse decode encode to_json from_json member pcap sip'}
 
 fail() {
     printf '%s\n' "fuzz: $1" >&2

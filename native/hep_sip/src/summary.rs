@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::memchr2;
 
 use crate::address::{Address, number, param};
 use crate::message::{Header, Message, SipError, Start, unfold};
@@ -123,7 +123,8 @@ fn cseq(value: &[u8]) -> Option<(u32, &[u8])> {
 
 /// `SIP/2.0/UDP host:port;branch=...`, the first of several.
 fn branch(value: &[u8]) -> Option<&[u8]> {
-    param(value.get(memchr(b';', value)?..)?, b"branch")
+    // A comma ends the first: it has no parameters then.
+    param(value.get(memchr2(b';', b',', value)?..)?, b"branch")
 }
 
 #[cfg(test)]
@@ -185,5 +186,15 @@ mod tests {
         assert_eq!(summary.user_agent.as_deref(), Some(&b"s"[..]));
         assert_eq!(summary.cseq, Some((7, &b"BYE"[..])));
         assert_eq!(summary.via_branch, None);
+    }
+
+    #[test]
+    fn the_branch_is_that_of_the_first_via_in_a_list() {
+        let branch = |via: &str| {
+            let input = format!("ACK sip:a SIP/2.0\r\nVia: {via}\r\n\r\n");
+            summary(input.as_bytes()).unwrap().via_branch.map(<[u8]>::to_vec)
+        };
+        assert_eq!(branch("SIP/2.0/UDP a, SIP/2.0/UDP b;branch=z9b"), None);
+        assert_eq!(branch("SIP/2.0/UDP a;branch=z9a, SIP/2.0/UDP b;branch=z9b"), Some(b"z9a".to_vec()));
     }
 }

@@ -1,8 +1,13 @@
 //! Decoding with every option: errors lie within the input, and a packet comes back from every way to encode it.
 #![no_main]
 
-use hep::{DecodeError, EncodeError, EncodeOptions, Field, Lengths, Options, Packet, Payload, Version};
-use hep_fuzz::{assert_same, encode_options, now, options, pick, reading_back, round_tripped, written};
+use hep::{
+    DecodeError, EncodeError, EncodeOptions, Field, Lengths, Options, Packet, Payload, TimestampRepair,
+    Version,
+};
+use hep_fuzz::{
+    assert_same, encode_options, now, options, pick, reading_back, repaired, round_tripped, written,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -21,11 +26,20 @@ fn decode(input: &[u8], options: &Options, pick: usize) {
             // A packet is cut only where strict lengths are an error.
             let strict = hep::decode(input, &Options { lengths: Lengths::Strict, ..*options }, now);
             assert_eq!(strict.err(), packet.cut);
+            repair(&packet, input, options);
             packet.cut.into_iter().for_each(|error| check(error, input));
             encode(&packet, input, pick);
         }
         Err(error) => check(error, input),
     }
+}
+
+/// Only times of version 3 are repaired, by the rules.
+fn repair(packet: &Packet<'_>, input: &[u8], options: &Options) {
+    let kept = hep::decode(input, &Options { timestamp: TimestampRepair::Keep, ..*options }, now);
+    let kept = kept.expect("a time is no error").timestamp;
+    let is_repaired = packet.version == Version::V3 && options.timestamp == TimestampRepair::Repair;
+    assert_eq!(packet.timestamp, if is_repaired { kept.map(repaired) } else { kept });
 }
 
 fn check(error: DecodeError, input: &[u8]) {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use arbitrary::Arbitrary;
 use hep::registry::GenericChunk;
 use hep::{Chunk, EncodeError, Family, Packet, Payload, Timestamp, Version, quirks};
-use hep_fuzz::{assert_same, encode_options, now, reading_back, round_tripped};
+use hep_fuzz::{assert_same, assert_written, encode_options, now, reading_back, round_tripped};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -81,6 +81,10 @@ fuzz_target!(|input: Input| {
         expected.payload = Payload::Plain(quirks::without_opensips_padding(&input.payload, family));
     }
     assert_same(&expected, &back);
+    if let (Some(time), Some(back), true) = (packet.timestamp, back.timestamp, packet.version != Version::V1)
+    {
+        assert_written(time, back);
+    }
 });
 
 fn replace_key<'a>(packet: &mut Packet<'a>, key: &'a [u8]) {
