@@ -1,0 +1,39 @@
+%% @doc Reads capture files as entries for {@link call_flow_calls}.
+-module(call_flow_file).
+
+-include_lib("hep/include/hep.hrl").
+
+-export([fold/4]).
+
+%% @doc Calls the function with batches of entries. The outcome says how many packets came out, and has the error, as
+%% text, of a file that is cut or broken; what is before the error counts.
+-spec fold(hep_pcap:source(), Batch :: pos_integer(), fun(([call_flow_calls:entry()], Acc) -> Acc), Acc) ->
+    {#{packets := non_neg_integer(), invalid := non_neg_integer(), error => binary()}, Acc}.
+fold(Source, Batch, Fun, Acc) ->
+    Options = #{stats => fun(#{invalid := Invalid}) -> put(?MODULE, Invalid) end},
+    Add = fun(Hep, Info, {Entries, Waiting, Packets, Before}) ->
+        Entry = {call_flow_calls:slim(Hep), meta(Hep, Info)},
+        case Waiting + 1 of
+            Batch -> {[], 0, Packets + 1, Fun(lists:reverse([Entry | Entries]), Before)};
+            More -> {[Entry | Entries], More, Packets + 1, Before}
+        end
+    end,
+    _ = put(?MODULE, 0),
+    {Error, {Entries, _, Packets, Last}} =
+        case hep_pcap:fold(Source, Options, Add, {[], 0, 0, Acc}) of
+            {ok, Result} -> {#{}, Result};
+            {error, Reason, Result} -> {#{error => unicode:characters_to_binary(hep_pcap:format_error(Reason))}, Result}
+        end,
+    {Error#{packets => Packets, invalid => erase(?MODULE)}, Fun(lists:reverse(Entries), Last)}.
+
+%% The time of the file is the time of receipt for HEP. A SIP message without HEP has no sender.
+meta(_, #{inside := hep, source := Source, time := Time, protocol := Protocol}) ->
+    #{source => Source, time => microseconds(Time), transport => transport(Protocol)};
+meta(_, #{inside := sip, time := Time}) ->
+    #{time => microseconds(Time)}.
+
+microseconds(undefined) -> 0;
+microseconds(Nanoseconds) -> Nanoseconds div 1000.
+
+transport(6) -> tcp;
+transport(17) -> udp.
