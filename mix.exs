@@ -95,6 +95,7 @@ defmodule HEP.MixProject do
           :hep_listener,
           :hep_handler,
           :hep_sender,
+          :hep_spool,
           :hep_port
         ],
         "Erlang, the original's modules":

@@ -11,6 +11,7 @@
 -export([glance/3, unpack/1, unpack_more/3]).
 -export([pcap_open/1, pcap_read/2, pcap_stats/1]).
 -export([udp_attach/1, udp_read/3, udp_close/1]).
+-export([file_lock/1, file_unlock/1]).
 
 -export_type([udp/0, datagram/0, pcap_found/0]).
 
@@ -117,6 +118,15 @@ udp_read(_Udp, _Datagrams, _Bytes) ->
 
 -spec udp_close(udp()) -> ok.
 udp_close(_Udp) ->
+    not_loaded().
+
+%% Locks a file that exists, until the calling process ends or `file_unlock/1'.
+-spec file_lock(Path :: binary()) -> {ok, reference()} | {error, locked | closed | {errno, integer()}}.
+file_lock(_Path) ->
+    not_loaded().
+
+-spec file_unlock(reference()) -> ok.
+file_unlock(_Lock) ->
     not_loaded().
 
 %% For a listener, before it decodes. For versions 1 and 2 only the version is valid.

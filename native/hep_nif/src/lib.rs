@@ -4,6 +4,7 @@
 //! thousands of chunks, long text, binaries above 64 KiB) moves to a dirty scheduler: see `calls`.
 
 mod calls;
+mod lock;
 mod members;
 mod pcap;
 mod terms;

@@ -1,0 +1,635 @@
+%% @doc A queue of records in files: what a sender or a bridge keeps while its peer is away.
+%%
+%% ```
+%% 1> {ok, Empty} = hep_spool:open(#{dir => Dir, max_bytes => 1000000}).
+%% 2> {ok, Two} = hep_spool:write([<<"first">>, <<"second">>], Empty).
+%% 3> {[<<"first">>, <<"second">>], Taken} = hep_spool:take(10, 65536, Two).
+%% 4> Rest = hep_spool:ack(2, Taken).
+%% 5> #{records := 0} = hep_spool:info(Rest).
+%% 6> ok = hep_spool:close(Rest).
+%% '''
+%%
+%% Records come out in the order in which they went in. {@link take/3} reads the oldest, {@link ack/2} removes them once
+%% they are done, {@link rewind/1} makes the next take begin with them again. The functions do not start a process: the
+%% spool belongs to the process that opened it, and its calls take as long as the disk takes.
+%%
+%% == Guarantees ==
+%% <ul>
+%% <li><em>At least once.</em> Records taken but not acknowledged when the VM ends come again: at most those of one
+%%   `take/3'. If the machine itself fails, acknowledged records may come again, too: the position of the reader is written
+%%   with each acknowledgement, but not synchronised.</li>
+%% <li><em>A killed VM</em> (`kill -9') loses no record for which {@link write/2} has returned `ok': it is with the
+%%   operating system. A machine without power loses what the system had not written to the disk, on Linux usually up to
+%%   30 seconds; with `sync => true', nothing for which `write/2' has returned, as far as the file system keeps new
+%%   files by itself.</li>
+%% <li><em>Bounded.</em> Beyond `max_bytes' the oldest records are deleted, a file at a time, and counted. In memory there
+%%   is a list of the files, and during a call at most what `take/3' may return or what `write/2' was given.</li>
+%% <li><em>A write that fails</em> (disk full, directory not writable) is an error with the number of records that were
+%%   written; the caller keeps the others and may try again. Both are counted.</li>
+%% <li><em>Invalid bytes.</em> At an invalid record, reading goes on with the next file, and the records between are
+%%   counted as dropped. A cut record at the end of the last file counts as one, although its write never returned
+%%   `ok'.</li>
+%% <li><em>One owner.</em> A lock of the operating system on the file `lock' excludes a second spool, also of another VM.
+%%   It ends with the process, however that ends.</li>
+%% </ul>
+%%
+%% == Files ==
+%% A segment, `NUMBER.spool', is named after the number of its first record, so the number of records in all segments but
+%% the last is known without reading them. A record is a CRC-32 and a length, each of 32 bits and big-endian, and the
+%% bytes; the CRC covers length and bytes. `position' holds the number of the oldest record that is not acknowledged. Each
+%% start begins a new segment.
+%%
+%% OTP's `disk_log' is not used: its wrap logs have no position of a reader, overwrite unread records without a count, and
+%% cannot be read behind an invalid record.
+-module(hep_spool).
+
+-export([open/1, write/2, take/3, ack/2, rewind/1, close/1]).
+-export([info/1, check/1, format_error/1]).
+
+-export_type([spool/0, options/0, info/0, reason/0]).
+
+%% The size of a record's header, and of one read while records are counted.
+-define(HEADER, 8).
+-define(READ, 65536).
+-define(MAX_RECORD, 16#1000000).
+%% An empty spool keeps its file up to this size.
+-define(KEEP, 65536).
+%% Attempts to lock, and the milliseconds between them: the system may still be ending the previous owner.
+-define(ATTEMPTS, 20).
+-define(ATTEMPT, 10).
+
+-type options() :: #{
+    dir := file:name_all(),
+    max_bytes => pos_integer(),
+    segment_bytes => pos_integer(),
+    sync => boolean()
+}.
+%% <dl>
+%% <dt>`dir'</dt><dd>the directory, for this spool alone; it is created if it does not exist</dd>
+%% <dt>`max_bytes'</dt><dd>the maximum total size of the files: 1 GiB by default, at least 65536. A record takes 8 bytes
+%%   more than its size</dd>
+%% <dt>`segment_bytes'</dt><dd>the size of a file, unless a single record is larger: a sixteenth of `max_bytes' by default, at
+%%   least 4096 and at most 16 MiB; at most a quarter of `max_bytes'</dd>
+%% <dt>`sync'</dt><dd>whether each `write/2' waits until the data is on the disk: `false' by default</dd>
+%% </dl>
+
+-type info() :: #{
+    records := non_neg_integer(),
+    bytes := non_neg_integer(),
+    recovered := non_neg_integer(),
+    dropped := non_neg_integer(),
+    errors := non_neg_integer(),
+    last_error := undefined | term()
+}.
+%% <dl>
+%% <dt>`records', `bytes'</dt><dd>the records not acknowledged, and the total size of the files</dd>
+%% <dt>`recovered'</dt><dd>the records that were there when the spool was opened</dd>
+%% <dt>`dropped'</dt><dd>the records that were lost: beyond `max_bytes', or in invalid files</dd>
+%% <dt>`errors', `last_error'</dt><dd>failed operations on files, and the reason of the last one</dd>
+%% </dl>
+
+-type reason() ::
+    {bad_option, {atom(), term()} | term()}
+    | {spool, Path :: binary(), locked | file:posix() | term()}.
+%% `locked': another process, of this VM or another, has the spool open.
+
+-record(segment, {
+    first :: pos_integer(),
+    bytes :: non_neg_integer()
+}).
+
+-record(spool, {
+    dir :: binary(),
+    max_bytes :: pos_integer(),
+    segment_bytes :: pos_integer(),
+    sync :: boolean(),
+    lock :: reference(),
+    position_file :: file:fd(),
+    %% The segments, oldest first, without the one that is being written.
+    closed = [] :: [#segment{}],
+    %% The segment that is being written, and its file.
+    open :: {#segment{}, file:fd()} | undefined,
+    %% The number of the next record to write, and of the next to read.
+    next :: pos_integer(),
+    read :: pos_integer(),
+    %% The records taken: from this number to before the other. They are older than `read'.
+    taken :: {pos_integer(), pos_integer()} | undefined,
+    %% The place of `read', if its segment is open.
+    reader :: {First :: pos_integer(), file:fd(), Offset :: non_neg_integer()} | undefined,
+    recovered = 0 :: non_neg_integer(),
+    dropped = 0 :: non_neg_integer(),
+    errors = 0 :: non_neg_integer(),
+    last_error :: undefined | term()
+}).
+
+-opaque spool() :: #spool{}.
+%% An open spool: each call returns the next state, and earlier states must not be used again.
+
+%%% Opening
+
+%% @doc Opens the spool of a directory, with the records that are in it.
+-spec open(options()) -> {ok, spool()} | {error, reason()}.
+open(Options) ->
+    case check(Options) of
+        {ok, #{dir := Dir} = Checked} ->
+            case locked(Dir) of
+                {ok, Lock} -> opened(Lock, Checked);
+                {error, {Path, Reason}} -> {error, {spool, Path, Reason}}
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @doc Checks and completes the options.
+-spec check(term()) -> {ok, options()} | {error, {bad_option, term()}}.
+check(#{} = Options) ->
+    Given = maps:merge(#{dir => missing, max_bytes => 1 bsl 30, sync => false}, Options),
+    case [Option || {Name, Value} = Option <- lists:sort(maps:to_list(Given)), not is_right(Name, Value, Given)] of
+        [] -> {ok, completed(Given)};
+        [Wrong | _] -> {error, {bad_option, Wrong}}
+    end;
+check(Options) ->
+    {error, {bad_option, Options}}.
+
+completed(#{dir := Dir, max_bytes := Max} = Options) ->
+    Segment = min(1 bsl 24, max(4096, Max div 16)),
+    maps:merge(#{segment_bytes => Segment}, Options#{dir := path(Dir)}).
+
+is_right(dir, Dir, _) -> is_binary(path(Dir)) andalso path(Dir) =/= <<>>;
+is_right(max_bytes, Bytes, _) -> is_integer(Bytes) andalso Bytes >= 65536;
+is_right(segment_bytes, Bytes, #{max_bytes := Max}) ->
+    is_integer(Bytes) andalso Bytes >= 4096 andalso is_integer(Max) andalso Bytes =< Max div 4;
+is_right(sync, Sync, _) -> is_boolean(Sync);
+is_right(_, _, _) -> false.
+
+path(Dir) when is_binary(Dir); is_list(Dir) ->
+    try unicode:characters_to_binary(Dir) of
+        <<Path/binary>> -> path_without_zero(binary:match(Path, <<0>>), Path);
+        _ -> invalid
+    catch
+        error:badarg -> invalid
+    end;
+path(_) ->
+    invalid.
+
+path_without_zero(nomatch, Path) -> Path;
+path_without_zero(_, _) -> invalid.
+
+%% @doc Describes an error in a sentence.
+-spec format_error(reason()) -> string().
+format_error({bad_option, Wrong}) ->
+    Wanted = #{
+        dir => "the path of a directory",
+        max_bytes => "an integer of at least 65536",
+        segment_bytes => "an integer from 4096 to a quarter of max_bytes",
+        sync => "true or false"
+    },
+    case Wrong of
+        {dir, missing} -> hep_options:format_error({bad_option, {dir, missing}}, Wanted, []);
+        _ -> hep_options:format_error({bad_option, Wrong}, Wanted, [])
+    end;
+format_error({spool, Path, locked}) ->
+    say("the spool ~ts is in use by another process", [Path]);
+format_error({spool, Path, Reason}) when is_atom(Reason) ->
+    say("the spool cannot use ~ts: ~ts (~p)", [Path, file:format_error(Reason), Reason]);
+format_error({spool, Path, Reason}) ->
+    say("the spool cannot use ~ts: ~0p", [Path, Reason]).
+
+say(Format, Arguments) ->
+    lists:flatten(io_lib:format(Format, Arguments)).
+
+locked(Dir) ->
+    Path = filename:join(Dir, <<"lock">>),
+    case filelib:ensure_path(Dir) of
+        ok ->
+            case file:write_file(Path, <<>>, [append]) of
+                ok -> lock(Dir, Path, ?ATTEMPTS);
+                {error, Reason} -> {error, {Path, Reason}}
+            end;
+        {error, Reason} ->
+            {error, {Dir, Reason}}
+    end.
+
+lock(Dir, Path, Attempts) ->
+    case hep_nif:file_lock(Path) of
+        {ok, Lock} ->
+            {ok, Lock};
+        {error, locked} when Attempts > 1 ->
+            timer:sleep(?ATTEMPT),
+            lock(Dir, Path, Attempts - 1);
+        {error, locked} ->
+            {error, {Dir, locked}};
+        {error, Reason} ->
+            {error, {Path, Reason}}
+    end.
+
+opened(Lock, #{dir := Dir} = Options) ->
+    Path = filename:join(Dir, <<"position">>),
+    case {file:open(Path, [read, write, raw, binary]), file:list_dir(Dir)} of
+        {{ok, File}, {ok, Names}} ->
+            Spool = #spool{
+                dir = Dir,
+                max_bytes = maps:get(max_bytes, Options),
+                segment_bytes = maps:get(segment_bytes, Options),
+                sync = maps:get(sync, Options),
+                lock = Lock,
+                position_file = File,
+                next = 1,
+                read = 1
+            },
+            {ok, recovered(Names, Spool)};
+        {{error, Reason}, _} ->
+            failed(Lock, Path, Reason);
+        {{ok, File}, {error, Reason}} ->
+            _ = file:close(File),
+            failed(Lock, Dir, Reason)
+    end.
+
+failed(Lock, Path, Reason) ->
+    ok = hep_nif:file_unlock(Lock),
+    {error, {spool, Path, Reason}}.
+
+%% The last segment may be cut: its complete records are counted.
+recovered(Names, #spool{dir = Dir, position_file = File} = Spool) ->
+    Segments = lists:sort([Segment || Name <- Names, Segment <- segment(Name, Dir)]),
+    Stored =
+        case file:pread(File, 0, 12) of
+            {ok, <<Number:64, Crc:32>>} when Number > 0 -> stored(Number, Crc);
+            _ -> 1
+        end,
+    {First, Next} =
+        case Segments of
+            [] ->
+                {Stored, Stored};
+            [#segment{first = Oldest} | _] ->
+                #segment{first = Last} = Newest = lists:last(Segments),
+                {Oldest, Last + count(Newest, Spool)}
+        end,
+    Position = max(First, min(Stored, Next)),
+    Kept = [Segment || #segment{first = Number} = Segment <- Segments, Number < Next],
+    _ = [file:delete(name(Segment, Dir)) || Segment <- Segments -- Kept],
+    finished(Spool#spool{closed = Kept, next = Next, read = Position, recovered = Next - Position}).
+
+stored(Number, Crc) ->
+    case erlang:crc32(<<Number:64>>) of
+        Crc -> Number;
+        _ -> 1
+    end.
+
+segment(Name, Dir) ->
+    case re:run(Name, "^([0-9]{20})\\.spool$", [{capture, all_but_first, list}]) of
+        {match, [Digits]} -> [#segment{first = max(1, list_to_integer(Digits)), bytes = file_size(filename:join(Dir, Name))}];
+        nomatch -> []
+    end.
+
+file_size(Path) ->
+    case file:read_file_info(Path, [raw]) of
+        {ok, Info} -> element(2, Info);
+        {error, _} -> 0
+    end.
+
+name(#segment{first = First}, Dir) -> name(First, Dir);
+name(First, Dir) -> filename:join(Dir, io_lib:format("~20..0b.spool", [First])).
+
+%% The number of records in a segment, by their lengths.
+count(#segment{bytes = Bytes} = Segment, #spool{dir = Dir}) ->
+    case file:open(name(Segment, Dir), [read, raw, binary]) of
+        {ok, File} ->
+            {Count, Offset} = walk(infinity, 0, 0, Bytes, File),
+            _ = file:close(File),
+            %% How many records the rest was is unknown: it counts as one.
+            Count + min(1, Bytes - Offset);
+        {error, _} ->
+            0
+    end.
+
+%% Goes over at most `Most' records; returns their number and the offset behind them.
+walk(Most, Count, Offset, Size, File) when Count < Most ->
+    case file:pread(File, Offset, ?READ) of
+        {ok, Bytes} when byte_size(Bytes) >= ?HEADER -> walk(Bytes, Most, Count, Offset, Size, File);
+        _ -> {Count, Offset}
+    end;
+walk(_, Count, Offset, _, _) ->
+    {Count, Offset}.
+
+walk(<<Crc:32, Length:32, Rest/binary>>, Most, Count, Offset, Size, File) when
+    %% A file of a machine that failed may end in zeros.
+    Count < Most, Crc + Length > 0, Offset + ?HEADER + Length =< Size
+->
+    After = Offset + ?HEADER + Length,
+    case Rest of
+        <<_:Length/binary, Others/binary>> -> walk(Others, Most, Count + 1, After, Size, File);
+        _ -> walk(Most, Count + 1, After, Size, File)
+    end;
+walk(<<_:64, _/binary>>, _, Count, Offset, _, _) ->
+    {Count, Offset};
+walk(_, Most, Count, Offset, Size, File) ->
+    walk(Most, Count, Offset, Size, File).
+
+%%% Writing
+
+%% @doc Appends records. After an error the first `Written' of them are in the spool. Raises `badarg' for a record above
+%% 16 MiB or a quarter of `max_bytes'.
+-spec write([iodata()], spool()) ->
+    {ok, spool()} | {error, Reason :: term(), Written :: non_neg_integer(), spool()}.
+write(Records, #spool{max_bytes = Max} = Spool) ->
+    Most = min(?MAX_RECORD, Max div 4),
+    Framed = [framed(iolist_size(Record), Record, Most) || Record <- Records],
+    append(Framed, 0, Spool).
+
+framed(Size, Record, Most) when Size =< Most ->
+    Length = <<Size:32>>,
+    {?HEADER + Size, [<<(erlang:crc32([Length, Record])):32>>, Length, Record]};
+framed(_, Record, _) ->
+    erlang:error(badarg, [Record]).
+
+append([], _, Spool) ->
+    {ok, synced(Spool)};
+append([{First, _} | _] = Records, Written, Before) ->
+    case writable(First, Before) of
+        {ok, #spool{open = {#segment{bytes = Bytes}, _}, segment_bytes = Most} = Spool} ->
+            {Count, Size, Some, Others} = fitting(Records, Most - Bytes),
+            case put(Some, Count, Size, dropped_oldest(Size, Spool)) of
+                {ok, Next} -> append(Others, Written + Count, Next);
+                {error, Reason, Next} -> {error, Reason, Written, Next}
+            end;
+        {error, Reason, Spool} ->
+            {error, Reason, Written, Spool}
+    end.
+
+%% At least one record, and as many as fit.
+fitting([{Size, Bytes} | Others], Left) ->
+    fitting(Others, Left - Size, 1, Size, [Bytes]).
+
+fitting([{Size, Bytes} | Others], Left, Count, Sum, Some) when Size =< Left ->
+    fitting(Others, Left - Size, Count + 1, Sum + Size, [Bytes | Some]);
+fitting(Others, _, Count, Sum, Some) ->
+    {Count, Sum, lists:reverse(Some), Others}.
+
+%% Opens a segment if none is open, or if so many bytes do not fit.
+writable(Size, #spool{open = {#segment{bytes = Bytes}, _}, segment_bytes = Most} = Spool) when
+    Bytes + Size =< Most; Bytes =:= 0
+->
+    {ok, Spool};
+writable(_, #spool{open = undefined, next = First, dir = Dir} = Spool) ->
+    case create(name(First, Dir), Dir) of
+        {ok, File} -> {ok, Spool#spool{open = {#segment{first = First, bytes = 0}, File}}};
+        {error, Reason} -> {error, Reason, failure(Reason, Spool)}
+    end;
+writable(Size, Spool) ->
+    writable(Size, closed(Spool)).
+
+%% Somebody may have removed the directory.
+create(Path, Dir) ->
+    case file:open(Path, [write, raw, binary]) of
+        {error, enoent} ->
+            _ = filelib:ensure_path(Dir),
+            file:open(Path, [write, raw, binary]);
+        Result ->
+            Result
+    end.
+
+closed(#spool{open = undefined} = Spool) ->
+    Spool;
+closed(#spool{open = {#segment{bytes = 0} = Segment, File}} = Spool) ->
+    _ = file:close(File),
+    delete(Segment, Spool#spool{open = undefined});
+closed(#spool{open = {Segment, File}, closed = Closed} = Spool) ->
+    Synced = synced(Spool),
+    _ = file:close(File),
+    Synced#spool{open = undefined, closed = Closed ++ [Segment]}.
+
+put(Bytes, Count, Size, #spool{open = {#segment{bytes = Before} = Segment, File}, next = Next} = Spool) ->
+    case file:pwrite(File, Before, Bytes) of
+        ok -> {ok, Spool#spool{open = {Segment#segment{bytes = Before + Size}, File}, next = Next + Count}};
+        {error, Reason} -> {error, Reason, cut(failure(Reason, Spool))}
+    end.
+
+%% Removes the written part. If that fails, the next record begins a new segment: reading goes by the number of records.
+cut(#spool{open = {#segment{bytes = Bytes}, File}} = Spool) ->
+    case file:position(File, Bytes) of
+        {ok, Bytes} ->
+            case file:truncate(File) of
+                ok -> Spool;
+                {error, _} -> closed(Spool)
+            end;
+        _ ->
+            closed(Spool)
+    end.
+
+synced(#spool{sync = true, open = {_, File}} = Spool) ->
+    case file:datasync(File) of
+        ok -> Spool;
+        %% The records are written: whether they are on the disk is unknown.
+        {error, Reason} -> failure(Reason, Spool)
+    end;
+synced(Spool) ->
+    Spool.
+
+%% Makes room for so many bytes.
+dropped_oldest(Size, #spool{closed = [Oldest | Others], max_bytes = Max} = Spool) ->
+    case bytes(Spool) + Size > Max of
+        true -> dropped_oldest(Size, passed(delete(Oldest, (without_reader_of(Oldest, Spool))#spool{closed = Others})));
+        false -> Spool
+    end;
+dropped_oldest(_, Spool) ->
+    Spool.
+
+%% The oldest segments are gone: reading goes on behind them.
+passed(#spool{read = Read} = Spool) ->
+    case first(Spool) of
+        First when First > Read -> lost(First - Read, moved(First, Spool));
+        _ -> Spool
+    end.
+
+first(#spool{closed = [#segment{first = First} | _]}) -> First;
+first(#spool{open = {#segment{first = First}, _}}) -> First;
+first(#spool{next = Next}) -> Next.
+
+lost(Count, #spool{dropped = Dropped} = Spool) ->
+    Spool#spool{dropped = Dropped + Count}.
+
+moved(Number, Spool) ->
+    (without_reader(Spool))#spool{read = Number}.
+
+without_reader(#spool{reader = undefined} = Spool) ->
+    Spool;
+without_reader(#spool{reader = {_, File, _}} = Spool) ->
+    _ = file:close(File),
+    Spool#spool{reader = undefined}.
+
+delete(Segment, #spool{dir = Dir} = Spool) ->
+    case file:delete(name(Segment, Dir), [raw]) of
+        ok -> Spool;
+        {error, enoent} -> Spool;
+        {error, Reason} -> failure(Reason, Spool)
+    end.
+
+failure(Reason, #spool{errors = Errors} = Spool) ->
+    Spool#spool{errors = Errors + 1, last_error = Reason}.
+
+%%% Reading
+
+%% @doc Reads the oldest records: at most so many, and in total at most so many bytes, with 8 for each, unless a single one is larger.
+%% An empty list: there is none. Raises `badarg' if records are taken that were neither acknowledged nor rewound.
+-spec take(MaxRecords :: pos_integer(), MaxBytes :: pos_integer(), spool()) -> {[binary()], spool()}.
+take(MaxRecords, MaxBytes, #spool{taken = undefined} = Spool) when MaxRecords > 0, MaxBytes > 0 ->
+    next(MaxRecords, MaxBytes, Spool);
+take(MaxRecords, MaxBytes, Spool) ->
+    erlang:error(badarg, [MaxRecords, MaxBytes, Spool]).
+
+next(_, _, #spool{read = Next, next = Next} = Spool) ->
+    {[], Spool};
+next(MaxRecords, MaxBytes, #spool{read = Read} = Spool) ->
+    {#segment{first = First} = Segment, End} = at(Read, Spool),
+    case positioned(Segment, Spool) of
+        {ok, #spool{reader = {_, File, Offset}} = Ready} ->
+            Most = min(MaxRecords, End - Read),
+            case records(Most, MaxBytes, Offset, File) of
+                {[], _} ->
+                    next(MaxRecords, MaxBytes, skipped(invalid_record, End, Ready));
+                {Records, After} ->
+                    To = Read + length(Records),
+                    {Records, Ready#spool{read = To, taken = {Read, To}, reader = {First, File, After}}}
+            end;
+        {error, Reason} ->
+            next(MaxRecords, MaxBytes, skipped(Reason, End, Spool))
+    end.
+
+%% The segment with this record, and the number of the first record behind the segment.
+at(Number, #spool{closed = Closed, open = Open, next = Next}) ->
+    Segments = Closed ++ [Segment || {Segment, _} <- [Open], Open =/= undefined],
+    at(Number, Segments, Next).
+
+at(Number, [Segment, #segment{first = Following} | _], _) when Number < Following -> {Segment, Following};
+at(_, [Segment], Next) -> {Segment, Next};
+at(Number, [_ | Others], Next) -> at(Number, Others, Next).
+
+positioned(#segment{first = First}, #spool{reader = {First, _, _}} = Spool) ->
+    {ok, Spool};
+positioned(#segment{first = First, bytes = Bytes} = Segment, #spool{dir = Dir, read = Read} = Before) ->
+    Spool = without_reader(Before),
+    case file:open(name(Segment, Dir), [read, raw, binary]) of
+        {ok, File} ->
+            case walk(Read - First, 0, 0, Bytes, File) of
+                {Count, Offset} when Count =:= Read - First ->
+                    {ok, Spool#spool{reader = {First, File, Offset}}};
+                _ ->
+                    _ = file:close(File),
+                    {error, invalid_record}
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% The records up to an invalid one.
+records(Most, MaxBytes, Offset, File) ->
+    case file:pread(File, Offset, max(?HEADER, min(MaxBytes, ?MAX_RECORD))) of
+        {ok, <<_:32, Length:32, Rest/binary>>} when Length > byte_size(Rest), Length =< ?MAX_RECORD ->
+            case file:pread(File, Offset, ?HEADER + Length) of
+                {ok, Bytes} -> valid(Bytes, Most, MaxBytes, Offset, [], true);
+                _ -> {[], Offset}
+            end;
+        {ok, Bytes} ->
+            valid(Bytes, Most, MaxBytes, Offset, [], true);
+        _ ->
+            {[], Offset}
+    end.
+
+valid(<<Crc:32, Length:32, Record:Length/binary, Rest/binary>>, Most, Left, Offset, Records, IsFirst) when
+    Most > 0, ?HEADER + Length =< Left orelse IsFirst
+->
+    case erlang:crc32([<<Length:32>>, Record]) of
+        Crc -> valid(Rest, Most - 1, Left - ?HEADER - Length, Offset + ?HEADER + Length, [Record | Records], false);
+        _ -> {lists:reverse(Records), Offset}
+    end;
+valid(_, _, _, Offset, Records, _) ->
+    {lists:reverse(Records), Offset}.
+
+%% Reading goes on behind the segment, and so does writing if it is the last one.
+skipped(Reason, End, #spool{read = Read, next = Next} = Before) ->
+    Spool = lost(End - Read, failure(Reason, moved(End, Before))),
+    case End of
+        Next -> finished(closed(Spool));
+        _ -> finished(Spool)
+    end.
+
+%% @doc Removes the oldest so many of the taken records. The others remain taken.
+-spec ack(non_neg_integer(), spool()) -> spool().
+ack(Count, #spool{taken = {From, To}} = Spool) when Count >= 0, Count < To - From ->
+    stored(Spool#spool{taken = {From + Count, To}});
+ack(Count, #spool{taken = {From, To}} = Spool) when Count =:= To - From ->
+    stored(finished(Spool#spool{taken = undefined}));
+ack(0, #spool{taken = undefined} = Spool) ->
+    Spool;
+ack(Count, Spool) ->
+    erlang:error(badarg, [Count, Spool]).
+
+%% @doc Makes the taken records the next ones to be taken. Those whose file was deleted meanwhile are counted as dropped.
+-spec rewind(spool()) -> spool().
+rewind(#spool{taken = undefined} = Spool) ->
+    Spool;
+rewind(#spool{taken = {From, To}} = Spool) ->
+    Untaken = Spool#spool{taken = undefined},
+    case first(Spool) of
+        First when First =< From -> moved(From, Untaken);
+        First when First < To -> lost(First - From, moved(First, Untaken));
+        _ -> lost(To - From, Untaken)
+    end.
+
+stored(#spool{position_file = File} = Spool) ->
+    Number = <<(oldest(Spool)):64>>,
+    case file:pwrite(File, 0, [Number, <<(erlang:crc32(Number)):32>>]) of
+        ok -> Spool;
+        {error, Reason} -> failure(Reason, Spool)
+    end.
+
+%% The oldest record that is not acknowledged.
+oldest(#spool{taken = {From, _}}) -> From;
+oldest(#spool{read = Read}) -> Read.
+
+%% Deletes the segments whose records are all acknowledged.
+finished(#spool{taken = undefined, read = Next, next = Next, open = {#segment{bytes = Bytes}, _}} = Spool) when
+    Bytes > ?KEEP
+->
+    finished(closed(Spool));
+finished(#spool{closed = [Segment | Others], taken = undefined, read = Read} = Spool) ->
+    case at(Read, Spool) of
+        {Segment, End} when Read < End -> Spool;
+        _ -> finished(delete(Segment, (without_reader_of(Segment, Spool))#spool{closed = Others}))
+    end;
+finished(Spool) ->
+    Spool.
+
+without_reader_of(#segment{first = First}, #spool{reader = {First, _, _}} = Spool) -> without_reader(Spool);
+without_reader_of(_, Spool) -> Spool.
+
+%%% The end
+
+%% @doc Closes the spool. Its records stay in the directory.
+-spec close(spool()) -> ok.
+close(#spool{lock = Lock, position_file = File} = Spool) ->
+    _ = stored(finished(closed(without_reader(rewind(Spool))))),
+    _ = file:close(File),
+    hep_nif:file_unlock(Lock).
+
+%% @doc Returns the counters.
+-spec info(spool()) -> info().
+info(#spool{next = Next, read = Read} = Spool) ->
+    #{
+        records => Next - Read + taken(Spool),
+        bytes => bytes(Spool),
+        recovered => Spool#spool.recovered,
+        dropped => Spool#spool.dropped,
+        errors => Spool#spool.errors,
+        last_error => Spool#spool.last_error
+    }.
+
+taken(#spool{taken = {From, To}}) -> To - From;
+taken(#spool{taken = undefined}) -> 0.
+
+bytes(#spool{closed = Closed, open = Open}) ->
+    lists:sum([Bytes || #segment{bytes = Bytes} <- Closed]) + open_bytes(Open).
+
+open_bytes({#segment{bytes = Bytes}, _}) -> Bytes;
+open_bytes(undefined) -> 0.

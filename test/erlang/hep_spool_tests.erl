@@ -1,0 +1,346 @@
+%% @doc The spool on disk: order, limits, restarts, invalid files, a full disk, a killed VM.
+-module(hep_spool_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+%% Nothing is dropped.
+-define(LARGE, #{max_bytes => 1 bsl 20, segment_bytes => 4096}).
+
+-import(hep_spools, [with_dir/1, with_disk/2, files/1, segments/1, open/1, open/2, take_all/1]).
+
+%%% Order
+
+in_and_out_test() ->
+    with_dir(fun(Dir) ->
+        Spool = write([<<"a">>, [<<"b">>, "c"], <<>>], open(Dir)),
+        {[<<"a">>, <<"bc">>], Taken} = hep_spool:take(2, 1000, Spool),
+        ?assertMatch(#{records := 3, recovered := 0, dropped := 0, errors := 0}, hep_spool:info(Taken)),
+        ?assertError(badarg, hep_spool:take(1, 1, Taken)),
+        ?assertError(badarg, hep_spool:ack(3, Taken)),
+        Part = hep_spool:ack(1, Taken),
+        {[<<"bc">>, <<>>], Again} = hep_spool:take(10, 1000, hep_spool:rewind(Part)),
+        Done = hep_spool:ack(2, Again),
+        ?assertMatch({[], _}, hep_spool:take(10, 1000, Done)),
+        ?assertMatch(#{records := 0}, hep_spool:info(Done)),
+        ok = hep_spool:close(Done),
+        ?assertEqual([], segments(Dir))
+    end).
+
+%% A take is limited by records and bytes, but returns at least one record.
+take_limits_test() ->
+    with_dir(fun(Dir) ->
+        Spool = write([binary:copy(<<N>>, 1000) || N <- lists:seq(1, 5)], open(Dir, ?LARGE#{segment_bytes := 8192})),
+        Count = fun(Records, Bytes) -> length(element(1, hep_spool:take(Records, Bytes, Spool))) end,
+        ?assertEqual([1, 1, 2, 3, 5], [
+            Count(R, B)
+         || {R, B} <- [{5, 1}, {5, 2015}, {5, 2016}, {3, 10000}, {9, 100000}]
+        ]),
+        ok = hep_spool:close(Spool)
+    end).
+
+%% Random operations, against a list. Reopening repeats what was taken and not acknowledged, nothing else.
+random_test_() ->
+    {timeout, 60, fun() ->
+        lists:foreach(
+            fun(Seed) ->
+                _ = rand:seed(exsss, Seed),
+                with_dir(fun(Dir) -> random(200, Dir, open(Dir, ?LARGE), {1, [], []}) end)
+            end,
+            lists:seq(1, 10)
+        )
+    end}.
+
+random(0, _, Spool, {_, Taken, Waiting}) ->
+    ?assertEqual(Taken ++ Waiting, take_all(hep_spool:rewind(Spool)));
+random(Left, Dir, Spool, {Number, Taken, Waiting}) ->
+    #{records := Records, dropped := 0, errors := 0} = hep_spool:info(Spool),
+    ?assertEqual(length(Taken ++ Waiting), Records),
+    case rand:uniform(20) of
+        Dice when Dice < 8 ->
+            New = [
+                <<N:64, 0:(rand:uniform(900))/unit:8>>
+             || N <- lists:seq(Number, Number + rand:uniform(12) - 1)
+            ],
+            random(Left - 1, Dir, write(New, Spool), {Number + length(New), Taken, Waiting ++ New});
+        Dice when Dice < 13, Taken =:= [] ->
+            Most = rand:uniform(20),
+            {Some, Next} = hep_spool:take(Most, rand:uniform(9000), Spool),
+            ?assert(length(Some) =< Most),
+            ?assert(Some =/= [] orelse Waiting =:= []),
+            ?assertEqual(Some, lists:sublist(Waiting, length(Some))),
+            random(Left - 1, Dir, Next, {Number, Some, lists:nthtail(length(Some), Waiting)});
+        Dice when Dice < 18 ->
+            Count = rand:uniform(length(Taken) + 1) - 1,
+            random(Left - 1, Dir, hep_spool:ack(Count, Spool), {Number, lists:nthtail(Count, Taken), Waiting});
+        18 ->
+            random(Left - 1, Dir, hep_spool:rewind(Spool), {Number, [], Taken ++ Waiting});
+        _ ->
+            ok = hep_spool:close(Spool),
+            random(Left - 1, Dir, open(Dir, ?LARGE), {Number, [], Taken ++ Waiting})
+    end.
+
+%%% Limits
+
+%% Beyond `max_bytes' the oldest are deleted and counted; the files stay within it.
+oldest_dropped_test() ->
+    with_dir(fun(Dir) ->
+        Records = [<<N:32, 0:996/unit:8>> || N <- lists:seq(1, 300)],
+        Spool = lists:foldl(
+            fun(Record, Before) ->
+                After = write([Record], Before),
+                ?assert(lists:sum([filelib:file_size(File) || File <- segments(Dir)]) =< 65536),
+                After
+            end,
+            open(Dir),
+            Records
+        ),
+        #{dropped := Dropped, records := Left, bytes := Bytes} = hep_spool:info(Spool),
+        ?assertEqual(300, Dropped + Left),
+        ?assert(Bytes > 55000),
+        ?assertEqual(lists:nthtail(Dropped, Records), take_all(Spool))
+    end).
+
+%% Records that are taken while their file is deleted: they are lost only if they are rewound.
+taken_and_deleted_test() ->
+    with_dir(fun(Dir) ->
+        Records = [<<N:32, 0:996/unit:8>> || N <- lists:seq(1, 200)],
+        {[_, _] = First, Taken} = hep_spool:take(2, 10000, write(lists:sublist(Records, 2), open(Dir))),
+        ?assertEqual(lists:sublist(Records, 2), First),
+        Full = write(lists:nthtail(2, Records), Taken),
+        #{dropped := Dropped, records := Left} = hep_spool:info(Full),
+        ?assertEqual(200, Dropped + Left),
+        #{dropped := More, records := Fewer} = hep_spool:info(hep_spool:rewind(Full)),
+        ?assertEqual({Dropped + 2, Left - 2}, {More, Fewer}),
+        ?assertEqual(lists:nthtail(Dropped + 2, Records), take_all(hep_spool:ack(2, Full)))
+    end).
+
+too_large_test() ->
+    with_dir(fun(Dir) ->
+        Spool = write([binary:copy(<<"x">>, 16384)], open(Dir)),
+        ?assertError(badarg, hep_spool:write([binary:copy(<<"x">>, 16385)], Spool)),
+        ?assertEqual([binary:copy(<<"x">>, 16384)], take_all(Spool))
+    end).
+
+options_test() ->
+    [
+        begin
+            {error, {bad_option, _} = Error} = hep_spool:open(Options),
+            ?assertNotEqual(nomatch, string:find(hep_spool:format_error(Error), Text))
+        end
+     || {Options, Text} <- [
+            {#{}, "dir is missing"},
+            {#{dir => <<>>}, "path of a directory"},
+            {#{dir => "a\0b"}, "path of a directory"},
+            {#{dir => "x", max_bytes => 65535}, "at least 65536"},
+            {#{dir => "x", max_bytes => 65536, segment_bytes => 16385}, "a quarter"},
+            {#{dir => "x", sync => 1}, "true or false"},
+            {#{dir => "x", size => 1}, "unknown option size"},
+            {x, "expected a map"}
+        ]
+    ].
+
+%%% The directory
+
+%% A second spool is refused until the first has ended, however that ends.
+lock_test() ->
+    with_dir(fun(Dir) ->
+        Self = self(),
+        Owner = spawn(fun() ->
+            Self ! {opened, open(Dir)},
+            receive stop -> ok end
+        end),
+        receive {opened, _} -> ok end,
+        {error, {spool, _, locked} = Error} = hep_spool:open(#{dir => Dir}),
+        ?assertNotEqual(nomatch, string:find(hep_spool:format_error(Error), "in use by another process")),
+        exit(Owner, kill),
+        ok = hep_spool:close(open(Dir)),
+        ok = hep_spool:close(open(Dir))
+    end).
+
+not_a_directory_test() ->
+    with_dir(fun(Dir) ->
+        File = filename:join(Dir, "file"),
+        ok = file:write_file(File, <<"x">>),
+        [
+            begin
+                {error, {spool, Path, Reason} = Error} = hep_spool:open(#{dir => Where}),
+                ?assert(lists:member(Reason, [enotdir, eexist])),
+                Text = hep_spool:format_error(Error),
+                ?assertNotEqual(nomatch, string:find(Text, Path)),
+                ?assertNotEqual(nomatch, string:find(Text, atom_to_list(Reason)))
+            end
+         || Where <- [File, filename:join(File, "below")]
+        ]
+    end).
+
+%% The directory is replaced by a file: errors, counted; when it is back, writing goes on.
+directory_lost_test() ->
+    with_dir(fun(Dir) ->
+        Spool = write([<<N:32, 0:4092/unit:8>> || N <- [1, 2]], open(Dir)),
+        ok = file:rename(Dir, Dir ++ ".away"),
+        ok = file:write_file(Dir, <<>>),
+        {error, enotdir, 0, Failed} = hep_spool:write([<<"x">>], Spool),
+        ?assertMatch(#{errors := 1, last_error := enotdir, records := 2}, hep_spool:info(Failed)),
+        ok = file:delete(Dir),
+        ok = file:rename(Dir ++ ".away", Dir),
+        ?assertMatch([<<1:32, _/binary>>, <<2:32, _/binary>>, <<"x">>], take_all(write([<<"x">>], Failed)))
+    end).
+
+%% A file system of 10 MB: what is written is counted, nothing of it is lost, and writing goes on when there is room.
+full_disk_test_() ->
+    {timeout, 60, fun() ->
+        with_disk(10, fun(Disk) ->
+            Dir = filename:join(Disk, "spool"),
+            Spool = open(Dir, #{max_bytes => 1 bsl 30}),
+            {Written, Full} = fill(0, Spool),
+            ?assertMatch(#{last_error := enospc, records := Written, dropped := 0}, hep_spool:info(Full)),
+            ?assert(Written > 7000),
+            {Taken, Rest} = take_count(Written - 10, [], Full),
+            {ok, More} = hep_spool:write([<<(Written + 1):64>>], Rest),
+            ?assertEqual(lists:seq(1, Written + 1), numbers(Taken ++ take_all(More)))
+        end)
+    end}.
+
+%% The last write of several records is cut by the end of the disk.
+fill(Written, Spool) ->
+    Records = [<<N:64, 0:1000/unit:8>> || N <- lists:seq(Written + 1, Written + 50)],
+    case hep_spool:write(Records, Spool) of
+        {ok, Next} -> fill(Written + 50, Next);
+        {error, enospc, Count, Next} -> {Written + Count, Next}
+    end.
+
+take_count(0, Taken, Spool) ->
+    {lists:reverse(Taken), Spool};
+take_count(Count, Taken, Spool) ->
+    {Some, Next} = hep_spool:take(Count, 65536, Spool),
+    take_count(Count - length(Some), lists:reverse(Some, Taken), hep_spool:ack(length(Some), Next)).
+
+numbers(Records) ->
+    [Number || <<Number:64, _/binary>> <- Records].
+
+%%% Invalid files
+
+%% Cut at each byte: the complete records come, the cut one is counted, and what is written next comes, too.
+cut_test_() ->
+    {timeout, 60, fun() ->
+        with_dir(fun(Dir) ->
+            ok = close(write([<<"one">>, <<"two">>, <<"three">>], open(Dir))),
+            [File] = segments(Dir),
+            {ok, Bytes} = file:read_file(File),
+            [
+                begin
+                    [ok = file:delete(Some) || Some <- files(Dir)],
+                    ok = file:write_file(File, binary:part(Bytes, 0, Size)),
+                    Spool = write([<<"four">>], open(Dir)),
+                    {Whole, Cut} = whole(Size),
+                    ?assertEqual({Size, Whole ++ [<<"four">>]}, {Size, take_all(Spool, Cut)})
+                end
+             || Size <- lists:seq(0, byte_size(Bytes))
+            ]
+        end)
+    end}.
+
+%% Records have 11, 11 and 13 bytes.
+whole(Size) when Size < 11 -> {[], min(1, Size)};
+whole(Size) when Size < 22 -> {[<<"one">>], min(1, Size - 11)};
+whole(Size) when Size < 35 -> {[<<"one">>, <<"two">>], min(1, Size - 22)};
+whole(_) -> {[<<"one">>, <<"two">>, <<"three">>], 0}.
+
+%% The same, with the number of dropped records.
+take_all(Spool, Dropped) ->
+    {Records, Done} = hep_spools:taken(Spool),
+    ?assertMatch(#{dropped := Dropped, records := 0}, hep_spool:info(Done)),
+    ok = hep_spool:close(Done),
+    Records.
+
+%% A changed byte anywhere: nothing wrong comes out, later files are read, and each record comes or is counted.
+changed_byte_test_() ->
+    {timeout, 60, fun() ->
+        with_dir(fun(Dir) ->
+            Records = [<<N:64, 0:500/unit:8>> || N <- lists:seq(1, 30)],
+            lists:foreach(
+                fun(Seed) ->
+                    _ = rand:seed(exsss, Seed),
+                    [ok = file:delete(Some) || Some <- files(Dir)],
+                    ok = close(write(Records, open(Dir, #{segment_bytes => 4096}))),
+                    %% Not in the last file, whose number of records may become unknown.
+                    Files = lists:droplast(segments(Dir)),
+                    change(lists:nth(rand:uniform(length(Files)), Files)),
+                    {Left, Done} = hep_spools:taken(open(Dir, #{segment_bytes => 4096})),
+                    #{dropped := Dropped, errors := 1} = hep_spool:info(Done),
+                    ?assert(Dropped > 0 andalso Dropped < 10),
+                    ?assertEqual(30, length(Left) + Dropped),
+                    ?assertEqual([], Left -- Records),
+                    ?assertEqual(Left, lists:sort(Left)),
+                    ok = hep_spool:close(Done)
+                end,
+                lists:seq(1, 60)
+            )
+        end)
+    end}.
+
+change(File) ->
+    {ok, Bytes} = file:read_file(File),
+    Place = rand:uniform(byte_size(Bytes)) - 1,
+    <<Before:Place/binary, Byte, After/binary>> = Bytes,
+    ok = file:write_file(File, [Before, Byte bxor rand:uniform(255), After]).
+
+%% In the file that is being written: reading and writing go on in the next one.
+changed_open_file_test() ->
+    with_dir(fun(Dir) ->
+        Spool = write([<<"one">>, <<"two">>], open(Dir)),
+        change(hd(segments(Dir))),
+        {[], Empty} = skip_valid(hep_spool:take(1, 100, Spool)),
+        #{errors := 1, records := 0} = hep_spool:info(Empty),
+        ?assertEqual([<<"three">>], take_all(write([<<"three">>], Empty)))
+    end).
+
+skip_valid({[<<"one">>], Spool}) -> hep_spool:take(1, 100, hep_spool:ack(1, Spool));
+skip_valid(Result) -> Result.
+
+%% Files that are missing, zeros at the end, foreign files, and a position that is invalid.
+strange_directory_test() ->
+    with_dir(fun(Dir) ->
+        Records = [<<N:64, 0:1000/unit:8>> || N <- lists:seq(1, 12)],
+        ok = close(write(Records, open(Dir, #{segment_bytes => 4096}))),
+        [_, Second, Third] = segments(Dir),
+        ok = file:delete(Second),
+        ok = file:write_file(Third, binary:copy(<<0>>, 5000), [append]),
+        ok = file:write_file(filename:join(Dir, "position"), <<"not a number">>),
+        ok = file:write_file(filename:join(Dir, "readme.txt"), <<"x">>),
+        Spool = open(Dir, #{segment_bytes => 4096}),
+        {Left, Done} = hep_spools:taken(write([<<13:64>>], Spool)),
+        %% Four of the second file, and one for the zeros.
+        ?assertEqual([1, 2, 3, 4, 9, 10, 11, 12, 13], numbers(Left)),
+        ?assertMatch(#{dropped := 5, errors := 2}, hep_spool:info(Done)),
+        ok = hep_spool:close(Done)
+    end).
+
+%%% A killed VM
+
+%% It is killed in the midst of writing and reading: what it reported as written comes, in order, and at most one take
+%% comes again.
+killed_vm_test_() ->
+    {timeout, 60, fun() -> [with_dir(fun(Dir) -> killed(Delay, Dir) end) || Delay <- [0, 30, 100]] end}.
+
+killed(Delay, Dir) ->
+    {Written, Done} = hep_spools:killed_vm(Dir, Delay),
+    {Left, Spool} = hep_spools:taken(open(Dir, #{max_bytes => 1 bsl 30})),
+    #{dropped := Dropped} = hep_spool:info(Spool),
+    Numbers = numbers(Left),
+    First = hd(Numbers),
+    ?assertEqual(lists:seq(First, First + length(Numbers) - 1), Numbers),
+    ?assert(lists:last(Numbers) >= Written),
+    ?assert(First =< Done + hep_spools:batch() + 1),
+    ?assert(First > Done),
+    ?assert(Dropped =< 1),
+    ok = hep_spool:close(Spool).
+
+%%% Helpers
+
+write(Records, Spool) ->
+    {ok, Next} = hep_spool:write(Records, Spool),
+    Next.
+
+close(Spool) ->
+    hep_spool:close(Spool).
