@@ -47,7 +47,7 @@ help:
 	@echo 'make setup    install what is missing (Debian, as root)'
 	@echo 'make dist     archive of the native parts, for machines without Rust (see README, Installation)'
 	@echo 'make package  the package for Hex, in _build/package, and a build from it alone'
-	@echo 'make run      start the UDP listener and replay captured packets; PORT=9060 goes on listening'
+	@echo 'make run      start the capture server and replay captured packets; PORT=9060, or a terminal, keeps it and its page running'
 	@echo 'make test     every check and test'
 	@echo 'make matrix   make run and make test in bare Debian releases (root, an hour); FOLDER=/var/tmp/hep-matrix RELEASES="bookworm trixie sid"'
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
@@ -66,7 +66,7 @@ setup:
 run:
 	@sh test/setup.sh run
 	@$(MAKE) --no-print-directory all
-	@sh examples/udp_listener/run.sh '$(PORT)'
+	@sh examples/call_flow/run.sh '$(PORT)'
 
 test: setup
 	@sh test/run.sh
@@ -107,4 +107,4 @@ registry:
 	@mv erlang/codec/hep_registry.erl.new erlang/codec/hep_registry.erl
 
 clean:
-	@rm -rf bin ebin priv _build target bench/.build examples/*/_build examples/*/_checkouts
+	@rm -rf bin ebin priv _build target bench/.build examples/*/_build examples/*/_checkouts examples/call_flow/test/page/node_modules

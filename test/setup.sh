@@ -70,6 +70,11 @@ need_erlang_applications() {
     fi
 }
 
+# Of the page of `make run'. Debian's package brings crypto.
+has_inets() {
+    erl -noinput -boot no_dot_erlang -eval 'halt(case code:where_is_file("inets.app") of non_existing -> 1; _ -> 0 end).'
+}
+
 is_installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
@@ -111,7 +116,9 @@ find_missing() {
     need libc6-dev has_headers
     need erlang-base command -v erl
     [ "$purpose" = run ] && [ -n "${HEP_PREBUILT-}" ] || need_rust
-    if [ "$purpose" = test ]; then
+    if [ "$purpose" = run ]; then
+        need erlang-inets has_inets
+    else
         need_erlang_applications
         need erlang-jiffy has_json
         need elixir command -v mix

@@ -7,7 +7,8 @@ top=$(cd "$here/../.." && pwd)
 packet=$top/test/fixtures/captures/kamailio-v1/flag-v4/007.bin
 
 unset ERL_LIBS ERL_FLAGS MIX_ENV REBAR_PROFILE MAKEFLAGS MAKELEVEL
-unset IP TRANSPORT CERTFILE KEYFILE AUTH_KEYS AUTH_KEY TARGET_HOST TARGET_PORT
+unset IP TRANSPORT CERTFILE KEYFILE AUTH_KEYS AUTH_KEY TARGET_HOST TARGET_PORT HTTP_IP HTTP_TOKEN
+export HTTP_PORT=0
 export ERL_CRASH_DUMP_SECONDS=0 TERM=dumb
 
 work=$(mktemp -d)
@@ -41,6 +42,10 @@ udp_listener_release() {
     rebar3 release && prints 'HEPv1, 472 bytes' _build/default/rel/udp_listener/bin/udp_listener foreground
 }
 
+call_flow_release() {
+    rebar3 release && prints 'The page is at' _build/default/rel/call_flow/bin/call_flow foreground
+}
+
 collector_tests() {
     mix format --check-formatted && MIX_ENV=test mix compile --warnings-as-errors && mix test
 }
@@ -69,9 +74,12 @@ forwarder_release() {
             prints 'Forwarding from UDP port' _build/default/rel/forwarder/bin/forwarder foreground
 }
 
+example 'udp_listener, replay' udp_listener sh run.sh
 example 'udp_listener, release' udp_listener udp_listener_release
 example 'elixir_collector, tests' elixir_collector collector_tests
 example 'elixir_collector, mix run' elixir_collector collector_run
 example 'elixir_collector, release' elixir_collector collector_release
 example 'forwarder, tests' forwarder rebar3 eunit
 example 'forwarder, release' forwarder forwarder_release
+example 'call_flow, tests' call_flow rebar3 eunit
+example 'call_flow, release' call_flow call_flow_release

@@ -108,7 +108,7 @@ const drawRates = () => {
 const drawTotals = (totals) => {
   const facts = [['calls', calls.ids.length]]
   if (totals) {
-    facts.push(['packets', totals.received], ['per second', page.now ?? 0])
+    facts.push(['packets', totals.received], ['/s', page.now ?? 0])
     const lost = [['rejected', totals.rejected], ['unauthenticated', totals.unauthenticated], ['dropped', totals.dropped], ['evicted', totals.evicted]]
     facts.push(...lost.filter(([, number]) => number > 0))
   }

@@ -63,7 +63,7 @@ handle_call({upload, Name, Bytes}, _, #{config := #{limits := Limits, upload := 
     #{uploads := Uploads} = State,
     {Kept, Closed} = lists:split(min(Files - 1, length(Uploads)), Uploads),
     lists:foreach(fun close/1, Closed),
-    Id = iolist_to_binary(io_lib:format("file-~36.0b", [erlang:unique_integer([positive])])),
+    Id = iolist_to_binary(["file-", integer_to_binary(erlang:unique_integer([positive]))]),
     {ok, Pid} = call_flow_upload:start_link(Id, Name, Bytes, Limits),
     {reply, {ok, Id}, State#{uploads := [{Pid, Id} | Kept]}}.
 

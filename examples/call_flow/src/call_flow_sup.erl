@@ -35,9 +35,6 @@ worker(Module, Arguments) ->
 
 %% A handler of the options, as in the demonstration, gets the queues, too.
 listener(Name, Options, Queues) ->
-    {Module, Options1} =
-        case maps:take(handler, Options) of
-            error -> {call_flow_handler, Options};
-            Taken -> Taken
-        end,
-    hep_listener:child_spec(Options1#{name => {local, Name}, handler => {Module, Queues}, view => decode}).
+    Module = maps:get(handler, Options, call_flow_handler),
+    Defaults = #{view => decode},
+    hep_listener:child_spec(maps:merge(Defaults, Options#{name => {local, Name}, handler => {Module, Queues}})).
