@@ -9,6 +9,7 @@
 
 -define(COMMANDS, [
     {"show", hep_command_show, "print the packets of a file"},
+    {"flow", hep_command_flow, "list the calls of a file, or print the ladder of one"},
     {"convert", hep_command_convert, "convert between pcap, HEP streams and JSON lines"}
 ]).
 

@@ -1,7 +1,7 @@
 %% Arguments of the command line, by a table. (OTP's argparse is there from OTP 26 on.)
 -module(hep_command_args).
 
--export([parse/2, options/1]).
+-export([parse/2, options/1, bytes/1]).
 
 -export_type([option/0, values/0]).
 
@@ -68,7 +68,8 @@ value({integer, Least, Most}, Text) ->
 range(Least, infinity) -> io_lib:format("a number of at least ~b", [Least]);
 range(Least, Most) -> io_lib:format("a number from ~b to ~b", [Least, Most]).
 
-%% The VM reads arguments as UTF-8; what is no UTF-8 is bytes.
+%% The bytes of an argument. The VM reads arguments as UTF-8; what is no UTF-8 is bytes.
+-spec bytes(string()) -> binary().
 bytes(Text) ->
     case unicode:characters_to_binary(Text) of
         Bytes when is_binary(Bytes) -> Bytes;

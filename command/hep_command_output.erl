@@ -3,7 +3,7 @@
 %% Standard output is a port of its own: a slow reader slows the writer, and the end of the reader is an exception.
 -module(hep_command_output).
 
--export([start/0, put/1, flush/0, note/1, progress/1, is_terminal/1, columns/0, is_utf8/0]).
+-export([start/0, put/1, flush/0, note/1, quietly/1, progress/1, is_terminal/1, columns/0, is_utf8/0]).
 
 -define(STDOUT, hep_command_stdout).
 %% How often progress is shown, in milliseconds.
@@ -44,8 +44,23 @@ flush(Port) ->
 %% A line on standard error.
 -spec note(unicode:chardata()) -> ok.
 note(Text) ->
-    clear_progress(),
-    io:put_chars(standard_error, ["hep: ", Text, $\n]).
+    case get(quiet) of
+        true ->
+            ok;
+        undefined ->
+            clear_progress(),
+            io:put_chars(standard_error, ["hep: ", Text, $\n])
+    end.
+
+%% Calls a function whose notes are not shown.
+-spec quietly(fun(() -> Result)) -> Result.
+quietly(Function) ->
+    _ = put(quiet, true),
+    try
+        Function()
+    after
+        erase(quiet)
+    end.
 
 %% Shows the progress of long work: on a terminal, twice a second.
 -spec progress(fun(() -> unicode:chardata())) -> ok.

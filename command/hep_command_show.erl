@@ -81,7 +81,10 @@ test("type", Text) ->
     Type = payload_type(Text),
     fun(#hep{payload_type = Found}) -> Found =:= Type end;
 test("call-id", CallId) ->
-    fun(Hep) -> is_call(CallId, hep_flow:key(Hep)) end;
+    fun(Hep) ->
+        Key = hep_flow:key(Hep),
+        Key =/= undefined andalso hep_command_text:is_shown(Key, CallId)
+    end;
 test("method", Text) ->
     Method = string:uppercase(Text),
     fun(Hep) -> method(Hep) =:= Method end;
@@ -90,10 +93,6 @@ test("host", Text) ->
         {ok, Ip} -> fun(#hep{src_ip = Src, dst_ip = Dst}) -> Src =:= Ip orelse Dst =:= Ip end;
         {error, _} -> throw(["--host ", Text, ": expected an IP address"])
     end.
-
-%% A Call-ID may be written as it is shown.
-is_call(_, undefined) -> false;
-is_call(CallId, Key) -> Key =:= CallId orelse hep_command_text:printable(Key) =:= CallId.
 
 payload_type(Text) ->
     Lower = string:lowercase(Text),

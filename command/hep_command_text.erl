@@ -1,7 +1,7 @@
 %% Packets as text. Bytes from packets are shown such that they are text only, whatever they hold.
 -module(hep_command_text).
 
--export([printable/1, printable/2, cut/2, time/1, endpoint/2, line/1, verbose/1, json/1]).
+-export([printable/1, printable/2, is_shown/2, cut/2, time/1, endpoint/2, line/1, verbose/1, json/1]).
 
 -include("hep.hrl").
 
@@ -49,6 +49,10 @@ is_visible(C) when C >= 16#fe00, C =< 16#fe0f -> false;
 is_visible(C) when C >= 16#fff0, C =< 16#fffb; C band 16#fffe =:= 16#fffe -> false;
 is_visible(C) when C >= 16#e0000 -> false;
 is_visible(_) -> true.
+
+%% Whether bytes from a packet are those that a user gave, as they are or as they are shown.
+-spec is_shown(binary(), Given :: binary()) -> boolean().
+is_shown(Bytes, Given) -> Bytes =:= Given orelse printable(Bytes) =:= Given.
 
 %% The first characters of a text that is printable; the last one shows that it is cut.
 -spec cut(binary(), pos_integer()) -> binary().

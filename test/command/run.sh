@@ -55,6 +55,6 @@ lacks() {
 
 ok() { echo "ok $1"; }
 
-for test in usage show convert; do
+for test in usage show convert flow; do
     . "$here/${test}_test.sh"
 done

@@ -1,0 +1,152 @@
+%% A call as text: a column for each host, a line with an arrow for each packet.
+-module(hep_command_ladder).
+
+-export([draw/4]).
+
+%% In characters: time and interval left of the columns, and the least distance between two columns.
+-define(LEFT, 28).
+-define(LEAST, 22).
+-define(MOST, 48).
+
+-record(style, {
+    bar :: binary(),
+    right :: binary(),
+    left :: binary(),
+    self :: binary(),
+    %% Lines by the kind of packet.
+    request :: binary(),
+    response :: binary(),
+    other :: binary(),
+    utf8 :: boolean()
+}).
+
+-spec draw([hep:hep()], auto | address | port, Utf8 :: boolean(), Columns :: pos_integer()) -> iodata().
+draw(Packets, Hosts, Utf8, Columns) ->
+    #{hosts := Known, arrows := Arrows} = hep_flow:ladder(Packets, #{hosts => Hosts}),
+    Labels = [Label || #{label := Label} <- Known],
+    Places = places(Labels, Columns),
+    Style = style(Utf8),
+    Legs = legs(Arrows),
+    unicode:characters_to_binary([
+        [[leg(Call, Legs), hep_command_text:printable(Call, Utf8), $\n] || Call <- ordered(Legs)],
+        $\n,
+        header(Labels, Places),
+        lines(Arrows, undefined, Legs, Places, Style)
+    ]).
+
+style(true) ->
+    #style{
+        bar = <<"│"/utf8>>,
+        right = <<"▶"/utf8>>,
+        left = <<"◀"/utf8>>,
+        self = <<"├"/utf8>>,
+        request = <<"─"/utf8>>,
+        response = <<"╌"/utf8>>,
+        other = <<"·"/utf8>>,
+        utf8 = true
+    };
+style(false) ->
+    #style{
+        bar = <<"|">>,
+        right = <<">">>,
+        left = <<"<">>,
+        self = <<"+">>,
+        request = <<"-">>,
+        response = <<".">>,
+        other = <<"~">>,
+        utf8 = false
+    }.
+
+%% Where the columns of the hosts are.
+places(Labels, Columns) ->
+    Longest = lists:max([string:length(Label) || Label <- Labels]),
+    Half = Longest div 2,
+    Room = Columns - ?LEFT - 2 * Half - 1,
+    Distance = max(min(Room div max(1, length(Labels) - 1), ?MOST), max(?LEAST, Longest + 2)),
+    [?LEFT + Half + N * Distance || N <- lists:seq(0, length(Labels) - 1)].
+
+header(Labels, Places) ->
+    Texts = [{Place - string:length(Label) div 2, string:to_graphemes(Label)} || {Label, Place} <- lists:zip(Labels, Places)],
+    [row(Texts), $\n].
+
+%% A line of texts, each at its place; later ones cover earlier ones.
+row(Texts) ->
+    Cells = lists:foldl(fun({Place, Text}, Before) -> cells(Place, Text, Before) end, #{}, Texts),
+    [maps:get(Place, Cells, $\s) || Place <- lists:seq(0, lists:max(maps:keys(Cells)))].
+
+cells(_, [], Cells) -> Cells;
+cells(Place, [Character | Text], Cells) -> cells(Place + 1, Text, Cells#{Place => Character}).
+
+%% The calls of the ladder, in the order of their first arrow.
+legs(Arrows) ->
+    lists:foldl(
+        fun
+            (#{call := undefined}, Known) -> Known;
+            (#{call := Call}, Known) when is_map_key(Call, Known) -> Known;
+            (#{call := Call}, Known) -> Known#{Call => map_size(Known)}
+        end,
+        #{},
+        Arrows
+    ).
+
+ordered(Legs) -> [Call || {_, Call} <- lists:sort([{N, Call} || {Call, N} <- maps:to_list(Legs)])].
+
+%% A letter tells the legs apart.
+leg(_, Legs) when map_size(Legs) < 2 -> [];
+leg(Call, Legs) ->
+    case Legs of
+        #{Call := N} when N < 26 -> [$A + N, $\s];
+        #{} -> "  "
+    end.
+
+lines([], _, _, _, _) ->
+    [];
+lines([#{time := Time, call := Call} = Arrow | Arrows], Before, Legs, Places, Style) ->
+    Left = string:to_graphemes([leg(Call, Legs), clock(Time), interval(Before, Time)]),
+    Bars = [{Place, [Style#style.bar]} || Place <- Places],
+    Line = row([{0, Left} | Bars] ++ [drawn(Arrow, Places, Style)]),
+    Last =
+        case Time of
+            undefined -> Before;
+            _ -> Time
+        end,
+    [Line, $\n | lines(Arrows, Last, Legs, Places, Style)].
+
+clock(undefined) ->
+    "               ";
+clock(Micros) ->
+    %% RFC 3339 without date and zone.
+    string:slice(hep_command_text:time(Micros), 11, 15).
+
+interval(Before, Time) when Before =:= undefined; Time =:= undefined -> [];
+interval(Before, Time) -> io_lib:format(" +~.3f", [max(0, Time - Before) / 1000000]).
+
+%% The arrow of a packet: characters from a place on.
+drawn(#{from := Host, to := Host} = Arrow, Places, Style) ->
+    {lists:nth(Host, Places), [Style#style.self, $\s | text(Arrow, ?MOST, Style)]};
+drawn(#{from := From, to := To} = Arrow, Places, Style) ->
+    [Start, Stop] = lists:sort([lists:nth(From, Places), lists:nth(To, Places)]),
+    Room = Stop - Start - 1,
+    Text = text(Arrow, Room - 5, Style),
+    Rest = Room - length(Text) - 3,
+    Before = lists:duplicate(Rest div 2, line(Arrow, Style)),
+    Behind = lists:duplicate(Rest - Rest div 2, line(Arrow, Style)),
+    Line = Before ++ [$\s | Text] ++ [$\s | Behind],
+    case From < To of
+        true -> {Start + 1, Line ++ [Style#style.right]};
+        false -> {Start + 1, [Style#style.left | Line]}
+    end.
+
+line(#{kind := request}, Style) -> Style#style.request;
+line(#{kind := response}, Style) -> Style#style.response;
+line(_, Style) -> Style#style.other.
+
+text(#{label := Label} = Arrow, Most, Style) ->
+    Marks = [
+        [" (SDP)" || maps:get(sdp, Arrow)],
+        [" (again)" || maps:get(retransmission, Arrow)],
+        [" (copy)" || maps:get(duplicate, Arrow)]
+    ],
+    Room = max(4, Most - string:length(Marks)),
+    Text = [hep_command_text:cut(hep_command_text:printable(Label, Style#style.utf8), Room) | Marks],
+    lists:sublist(string:to_graphemes(Text), Most).
