@@ -137,6 +137,14 @@ contests() ->
             other_call = fun(Packet) -> hep_json_baseline:from_packet(Packet) end,
             hep_call = fun(Packet) -> hep_json:from_packet(Packet) end,
             target = {at_least, 3.0}
+        },
+        #contest{
+            what = "SIP summary",
+            other = "OTP's decode_packet",
+            input = invite(),
+            other_call = fun(Message) -> hep_sip_baseline:summary(Message) end,
+            hep_call = fun(Message) -> hep_sip:summary(Message) end,
+            target = {at_least, 3.0}
         }
     ].
 
@@ -159,7 +167,8 @@ check() ->
     lists:foreach(fun check/1, lists:append([[Packet | damaged(Packet)] || Packet <- Packets])),
     Written = [Hep || #hep{version = Version} = Hep <- [hep(P) || P <- Packets], Version =/= 1],
     lists:foreach(fun check_encode/1, lists:append([[Hep | changed(Hep)] || Hep <- Written])),
-    same(floor, V3, hep_floor:decode(V3), hep:decode(V3)).
+    same(floor, V3, hep_floor:decode(V3), hep:decode(V3)),
+    same(summary, invite(), hep_sip_baseline:summary(invite()), hep_sip:summary(invite())).
 
 check(Packet) ->
     same(decode, Packet, untimed(hep_baseline:decode(Packet)), untimed(hep:decode(Packet))),
