@@ -10,7 +10,7 @@ HEP_BEHAVIOURS := erlang/generations/hep_transform.erl
 # Delete the target of a recipe that fails.
 .DELETE_ON_ERROR:
 
-.PHONY: all native command dist package help setup run test matrix interop bench load fuzz attack asan deny registry clean
+.PHONY: all native command dist package help setup run test matrix interop rabbitmq bench load fuzz attack asan deny registry clean
 
 # IS_DEP: erlang.mk builds a dependency.
 all: native ebin/hep.app $(if $(IS_DEP),,command)
@@ -51,6 +51,7 @@ help:
 	@echo 'make test     every check and test'
 	@echo 'make matrix   make run and make test in bare Debian releases (root, an hour); FOLDER=/var/tmp/hep-matrix RELEASES="bookworm trixie sid"'
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
+	@echo 'make rabbitmq HEP through a RabbitMQ cluster, with failures (see examples/rabbitmq); RATE=1000'
 	@echo 'make bench    measure against pure Erlang, and the longest calls'
 	@echo 'make load     put load on hep_listener (Linux, 25 minutes); LOAD=cpu,udp,delay,tcp,tls,attack,soak SECONDS=30 PACKETS=2000000 SOAK=600 RATE=20000'
 	@echo 'make fuzz     run the fuzz targets of the codec, on the stable toolchain; needs a C++ compiler; not part of make test; SECONDS=60 TARGETS="parse decode"'
@@ -77,6 +78,10 @@ matrix:
 interop: setup
 	@$(MAKE) --no-print-directory all
 	@sh test/interop/run.sh $(PORT)
+
+rabbitmq: setup
+	@$(MAKE) --no-print-directory all
+	@sh examples/rabbitmq/run.sh $(RATE)
 
 bench: setup
 	@$(MAKE) --no-print-directory all

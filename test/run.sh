@@ -87,6 +87,13 @@ counted 'Command' 's/^ok .*/1/p'
 step 'make run' make --no-print-directory run
 step 'Examples' sh test/examples/run.sh
 counted 'Examples' 's/^ok .*/1/p'
+# RabbitMQ is installed, or comes from Debian's archive.
+if [ -d /usr/lib/rabbitmq ] || command -v apt-get >/dev/null 2>&1; then
+    step 'RabbitMQ' make --no-print-directory rabbitmq
+    counted 'RabbitMQ' 's/^ok .*/1/p; s/.*All \([0-9]*\) tests passed.*/\1/p'
+else
+    printf 'skipped RabbitMQ: it is not installed\n'
+fi
 step 'Interoperation' make --no-print-directory interop
 counted 'Interoperation' 's/.*written by hep: \([0-9]*\) read right.*/\1/p'
 step 'Build' sh test/build/run.sh

@@ -1,0 +1,73 @@
+%% @doc Appends lines to a file. What {@link write/2} has written is on disk when it returns.
+%%
+%% A line that a crash cut off is removed when the file is opened again: its message was never acknowledged and comes
+%% once more.
+-module(hep_rabbitmq_writer).
+
+-export([open/1, write/2, close/1]).
+
+-export_type([writer/0]).
+
+-record(writer, {
+    device :: file:fd(),
+    position :: non_neg_integer()
+}).
+
+-opaque writer() :: #writer{}.
+
+%% How many bytes are searched at a time for the end of the last whole line.
+-define(BLOCK, 65536).
+
+-spec open(file:name_all()) -> {ok, writer()} | {error, file:posix()}.
+open(File) ->
+    case file:open(File, [read, write, raw, binary]) of
+        {ok, Device} -> opened(Device);
+        {error, _} = Error -> Error
+    end.
+
+opened(Device) ->
+    try
+        {ok, End} = file:position(Device, eof),
+        Position = whole_lines(End, Device),
+        ok = truncated(Position, End, Device),
+        {ok, #writer{device = Device, position = Position}}
+    catch
+        error:{badmatch, {error, _} = Error} ->
+            _ = file:close(Device),
+            Error
+    end.
+
+whole_lines(0, _) ->
+    0;
+whole_lines(End, Device) ->
+    Start = max(0, End - ?BLOCK),
+    {ok, Block} = file:pread(Device, Start, End - Start),
+    case binary:matches(Block, <<"\n">>) of
+        [] -> whole_lines(Start, Device);
+        Found -> Start + element(1, lists:last(Found)) + 1
+    end.
+
+truncated(End, End, _) ->
+    ok;
+truncated(Position, _, Device) ->
+    {ok, Position} = file:position(Device, Position),
+    file:truncate(Device).
+
+%% @doc Appends lines. After an error the file is as it was before, if the system allows it.
+-spec write(iodata(), writer()) -> {ok, writer()} | {error, file:posix()}.
+write(Lines, #writer{device = Device, position = Position} = Writer) ->
+    try
+        ok = file:pwrite(Device, Position, Lines),
+        ok = file:datasync(Device),
+        {ok, Writer#writer{position = Position + iolist_size(Lines)}}
+    catch
+        error:{badmatch, {error, _} = Error} ->
+            _ = file:position(Device, Position),
+            _ = file:truncate(Device),
+            Error
+    end.
+
+-spec close(writer()) -> ok.
+close(#writer{device = Device}) ->
+    _ = file:close(Device),
+    ok.
