@@ -35,7 +35,7 @@ counted() {
     passed=$((passed + number))
 }
 
-# optional NAME COMMAND...: whether a tool is there that not every installation of Rust has. CI must have it.
+# optional NAME COMMAND...: whether a tool is there that not every machine has. CI must have it.
 optional() {
     name=$1
     shift
@@ -93,6 +93,10 @@ if [ -d /usr/lib/rabbitmq ] || command -v apt-get >/dev/null 2>&1; then
     counted 'RabbitMQ' 's/^ok .*/1/p; s/.*All \([0-9]*\) tests passed.*/\1/p'
 else
     printf 'skipped RabbitMQ: it is not installed\n'
+fi
+if optional 'Page' sh examples/call_flow/test/page/run.sh setup; then
+    step 'Page' sh examples/call_flow/test/page/run.sh
+    counted 'Page' 's/^# pass \([0-9]*\)$/\1/p'
 fi
 step 'Interoperation' make --no-print-directory interop
 counted 'Interoperation' 's/.*written by hep: \([0-9]*\) read right.*/\1/p'

@@ -291,13 +291,13 @@ const back = () => {
 const enter = () => {
   const shown = document.activeElement
   if ($('flow').contains(shown)) {
-    if (ladder.selected === null) ladder.move(0)
+    if (ladder.selected === null) ladder.move(1)
     view('message')
     $('content').focus()
   } else if (list.selected !== null && $('no-call').hidden) {
     view('flow')
     $('ladder').focus()
-  } else list.move(0)
+  } else list.move(1)
 }
 
 const move = (rows) => ($('flow').contains(document.activeElement) ? ladder : list).move(rows)
@@ -348,7 +348,7 @@ const onKey = (event) => {
       $('list').focus()
     } else if (event.key === 'Enter' || event.key === 'ArrowDown') {
       $('list').focus()
-      if (!calls.visible.includes(list.selected)) list.move(0)
+      if (!calls.visible.includes(list.selected)) list.move(1)
     } else return
     event.preventDefault()
     return

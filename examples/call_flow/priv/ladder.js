@@ -184,7 +184,7 @@ export class Ladder {
 
   move(by) {
     if (this.arrows.length === 0) return
-    const next = this.selected === null ? 0 : Math.min(this.arrows.length - 1, Math.max(0, this.selected + by))
+    const next = Math.min(this.arrows.length - 1, Math.max(0, (this.selected ?? -1) + by))
     this.select(next, false)
   }
 }

@@ -53,6 +53,7 @@ export class List {
   // After a change of the calls. Whoever has scrolled down keeps the same rows in sight.
   update() {
     const height = this.rowHeight
+    this.rows.style.height = `${this.calls.visible.length * height}px`
     if (this.grid.scrollTop > 0 && this.first !== null) {
       const now = this.calls.visible.indexOf(this.first)
       if (now >= 0) this.grid.scrollTop += now * height - this.firstAt
@@ -107,8 +108,8 @@ export class List {
   move(by) {
     const visible = this.calls.visible
     if (visible.length === 0) return
-    const now = visible.indexOf(this.selected)
-    const next = now < 0 ? 0 : Math.min(visible.length - 1, Math.max(0, now + by))
+    // Without a selection from before the first row.
+    const next = Math.min(visible.length - 1, Math.max(0, visible.indexOf(this.selected) + by))
     this.select(visible[next], false)
   }
 
