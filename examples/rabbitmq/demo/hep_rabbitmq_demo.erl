@@ -104,24 +104,23 @@ failures(#{rate := Rate, brokers := Brokers, templates := Templates, port := Por
     say("the broker blocks publishers for ~b s: a memory alarm", [?PAUSE div 1000]),
     ok = hep_rabbitmq_cluster:alarm(on, Others),
     timer:sleep(?PAUSE),
-    #{blocks := Blocks, waiting := Waiting} = publisher(),
-    say("  ~b packets wait in the bridge", [Waiting]),
-    ok = hep_rabbitmq_cluster:alarm(off, Others),
-    timer:sleep(?PAUSE),
     {Killed, Restarted} = kill_bridge(Consuming#{brokers := Others}),
+    ok = hep_rabbitmq_cluster:alarm(off, Others),
+    say("the broker does not block any more", []),
     timer:sleep(?PAUSE),
     say("kill -9 consumer1: the others get its queues"),
     ok = hep_rabbitmq_os:kill(Consumer),
     timer:sleep(?PAUSE),
     Sent = hep_rabbitmq_traffic:stop(Sender),
     ok = settled(),
-    Restarted#{sent := lists:reverse(Sent, Before), killed => Killed#{blocks => Blocks}, last => counted()}.
+    Restarted#{sent := lists:reverse(Sent, Before), killed => Killed, last => counted()}.
 
 %% The counters of a killed bridge are lost, so they are read right before.
 kill_bridge(#{bridge := Bridge} = Demo) ->
     Counted = counted(),
     At = os:system_time(microsecond),
-    say("kill -9 bridge, and a new one"),
+    #{on_disk := OnDisk} = Counted,
+    say("kill -9 bridge, with ~b packets on disk, and a new one", [OnDisk]),
     ok = hep_rabbitmq_os:kill(Bridge),
     Restarted = start_bridge(Demo),
     {Counted#{at => At, to => os:system_time(microsecond)}, Restarted}.
@@ -131,7 +130,12 @@ counted() ->
     #{dropped := Kernel} = call(bridge, hep_listener, info, [hep_rabbitmq_listener]),
     Publisher = publisher(),
     #{dropped := Dropped, unroutable := Unroutable, unconfirmed := Unconfirmed, waiting := Waiting} = Publisher,
-    Publisher#{lost => Kernel + Dropped + Unroutable, held => Unconfirmed + Waiting}.
+    #{received := Received, recovered := Recovered, confirmed := Confirmed, on_disk := OnDisk} = Publisher,
+    Publisher#{
+        lost => Kernel + Dropped + Unroutable,
+        in_memory => Unconfirmed + Waiting - OnDisk,
+        difference => Received + Recovered - (Confirmed + Unroutable + Dropped + Unconfirmed + Waiting)
+    }.
 
 %%% The report
 
@@ -158,19 +162,21 @@ report(#{sent := Sent, templates := Templates, killed := Killed, last := Last} =
         maps:get(unmarked, Result)
     ]),
     Lost = lost(Result, Times, Killed, Last),
-    say("the bridge: ~b times blocked, then ~b; negative confirms ~b", [
-        maps:get(blocks, Killed), maps:get(blocks, Last), maps:get(nacked, Killed) + maps:get(nacked, Last)
+    say("the bridges: blocked ~b and ~b times, negative confirms ~b and ~b, recovered from disk ~b and ~b", [
+        maps:get(Name, Counters) || Name <- [blocks, nacked, recovered], Counters <- [Killed, Last]
     ]),
     verdict([
         {"confirmed, but never written", maps:get(confirmed_missing, Result)},
         {"written with other content than sent", maps:get(changed, Result)},
-        {"written after a later packet of the call", maps:get(disordered, Result)}
+        {"written after a later packet of the call", maps:get(disordered, Result)},
+        {"difference in the bridge's counters", [Number || #{difference := Number} <- [Killed, Last], Number =/= 0]}
         | Lost
     ]).
 
 %% Packets without a line: sent before the kill of the bridge, before there was a new one, or later. The killed bridge
 %% held packets, and some were on their way to it.
-lost(#{missing := Missing}, Times, #{at := At, to := To, lost := Counted, held := Held}, #{lost := LostLater}) ->
+lost(#{missing := Missing}, Times, #{at := At, to := To} = Killed, #{lost := LostLater}) ->
+    #{lost := Counted, in_memory := Held} = Killed,
     Sent = [{maps:get(Number, Times), Number} || Number <- Missing],
     Down = [Number || {Time, Number} <- Sent, Time > At - ?IN_FLIGHT * 1000, Time =< To],
     Earlier = [Number || {Time, Number} <- Sent, Time =< At - ?IN_FLIGHT * 1000],
@@ -179,7 +185,7 @@ lost(#{missing := Missing}, Times, #{at := At, to := To, lost := Counted, held :
     say("  ~b sent from ~b ms before the kill of the bridge until there was a new one: UDP has no acknowledgements", [
         length(Down), ?IN_FLIGHT
     ]),
-    say("  ~b sent earlier: the killed bridge held ~b that were not confirmed, and had counted ~b as lost", [
+    say("  ~b sent earlier: the killed bridge had ~b in memory that were not confirmed, and counted ~b as lost", [
         length(Earlier), Held, Counted
     ]),
     say("  ~b sent later: the new bridge counts ~b", [length(Later), LostLater]),
@@ -261,7 +267,9 @@ drained(#{work := Work, files := Files}) ->
 
 start_bridge(#{work := Work, port := Port} = Demo) ->
     Options = #{
-        listener => #{ip => {127, 0, 0, 1}, port => Port}, on_confirm => {hep_rabbitmq_demo_log, confirmed}
+        listener => #{ip => {127, 0, 0, 1}, port => Port},
+        spool => #{dir => filename:join(Work, "spool")},
+        on_confirm => {hep_rabbitmq_demo_log, confirmed}
     },
     Process = start_vm("bridge", {bridge, Options}, [{"CONFIRMED", filename:join(Work, "confirmed")}], Demo),
     until(bridge_connected, fun() -> maps:get(connected, publisher()) end),

@@ -7,7 +7,7 @@
 
 -include_lib("amqp_client/include/amqp_client.hrl").
 
--export([new/2, with_id/2, id/1]).
+-export([new/2, with_id/2, id/1, to_binary/1, from_binary/1]).
 
 -export_type([message/0]).
 
@@ -17,18 +17,20 @@
 -define(PROPERTY, 255).
 -define(HEADER, 1024).
 -define(WORD, 32).
+%% Of messages in files.
+-define(FORMAT, hep_rabbitmq_1).
 
 %% @doc The message for a packet.
 -spec new(Packet :: binary(), hep_handler:meta()) -> message().
 new(Packet, Meta) ->
     Facts = facts(Packet, Meta),
+    message(routing_key(Facts), correlation(Facts), headers(Facts), Packet).
+
+message(Key, Call, Headers, Packet) ->
     Properties = #'P_basic'{
-        content_type = <<"application/x-hep">>,
-        delivery_mode = 2,
-        correlation_id = correlation(Facts),
-        headers = headers(Facts)
+        content_type = <<"application/x-hep">>, delivery_mode = 2, correlation_id = Call, headers = Headers
     },
-    {routing_key(Facts), #amqp_msg{props = Properties, payload = Packet}}.
+    {Key, #amqp_msg{props = Properties, payload = Packet}}.
 
 %% @doc Sets the message's id: unique, so that consumers can recognise duplicates.
 -spec with_id(Id :: binary(), message()) -> message().
@@ -37,6 +39,21 @@ with_id(Id, {Key, #amqp_msg{props = Properties} = Message}) ->
 
 -spec id(message()) -> binary().
 id({_, #amqp_msg{props = #'P_basic'{message_id = Id}}}) -> Id.
+
+%% @doc The message for a file. The format does not depend on the records of amqp_client.
+-spec to_binary(message()) -> binary().
+to_binary({Key, #amqp_msg{props = Properties, payload = Packet}}) ->
+    #'P_basic'{message_id = Id, correlation_id = Call, headers = Headers} = Properties,
+    term_to_binary({?FORMAT, Key, Id, Call, Headers, Packet}).
+
+-spec from_binary(binary()) -> message() | invalid.
+from_binary(Bytes) ->
+    try binary_to_term(Bytes, [safe]) of
+        {?FORMAT, Key, Id, Call, Headers, Packet} -> with_id(Id, message(Key, Call, Headers, Packet));
+        _ -> invalid
+    catch
+        error:badarg -> invalid
+    end.
 
 %% A packet whose payload cannot be inflated is passed on, too: only fewer facts are known.
 facts(Packet, #{source := {Ip, Port}, time := Received}) ->

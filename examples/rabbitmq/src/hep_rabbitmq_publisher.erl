@@ -1,10 +1,10 @@
 %% @doc Publishes messages, and counts every one until the broker has confirmed it.
 %%
 %% At most `window' messages are unconfirmed at a time. While the window is full or the broker is blocked or gone,
-%% messages wait in the buffer. When a connection is lost, its unconfirmed messages are published again, first and in
-%% order: the broker may then have them twice, with one id.
+%% messages wait in the {@link hep_rabbitmq_buffer}: on disk, if there is a `spool'. When a connection is lost, its
+%% unconfirmed messages are published again, first and in order: the broker may then have them twice, with one id.
 %%
-%% {@link info/1}: `received = confirmed + unroutable + dropped + unconfirmed + waiting', at any time.
+%% {@link info/1}: `received + recovered = confirmed + unroutable + dropped + unconfirmed + waiting', at any time.
 -module(hep_rabbitmq_publisher).
 
 -behaviour(gen_server).
@@ -18,6 +18,7 @@
 
 -type options() :: #{
     window => pos_integer(),
+    spool => none | hep_spool:options(),
     max_messages => pos_integer(),
     max_bytes => pos_integer(),
     queues => pos_integer(),
@@ -26,8 +27,11 @@
 }.
 %% And those of {@link hep_rabbitmq_connection}.
 %% <dl>
-%% <dt>`window'</dt><dd>the most unconfirmed messages: 1000 by default. They are lost when this VM is killed</dd>
-%% <dt>`max_messages', `max_bytes'</dt><dd>the limits of the buffer, 100,000 and 64 MiB by default</dd>
+%% <dt>`window'</dt><dd>the most unconfirmed messages: 1000 by default. When this VM is killed, these are lost, and as many
+%%   that wait in memory</dd>
+%% <dt>`spool'</dt><dd>where messages wait on disk, see {@link hep_spool}: `none' by default</dd>
+%% <dt>`max_messages', `max_bytes'</dt><dd>the limits for messages that wait in memory, because there is no spool or it
+%%   cannot be written: 100,000 and 64 MiB by default</dd>
 %% <dt>`queues'</dt><dd>the number of queues, 8 by default; the same for all bridges and consumers</dd>
 %% <dt>`on_confirm'</dt><dd>a function that gets the list of the ids of confirmed messages</dd>
 %% </dl>
@@ -35,17 +39,24 @@
 -type info() :: #{atom() => term()}.
 %% <dl>
 %% <dt>`received'</dt><dd>messages that the publisher got</dd>
+%% <dt>`recovered'</dt><dd>messages that came from the disk for another time: they were there at the start, or had been
+%%   confirmed when the connection was lost</dd>
 %% <dt>`confirmed'</dt><dd>messages that the broker has, on disk and on the majority of the nodes</dd>
 %% <dt>`unroutable'</dt><dd>messages that the broker has no queue for; they are lost</dd>
-%% <dt>`dropped'</dt><dd>messages that did not fit the buffer; they are lost</dd>
-%% <dt>`unconfirmed', `waiting'</dt><dd>published and not confirmed, not published</dd>
-%% <dt>`published_again'</dt><dd>messages published once more, after a lost connection or a negative confirm</dd>
-%% <dt>`nacked'</dt><dd>negative confirms: the message is published again, after later ones of its call</dd>
+%% <dt>`dropped'</dt><dd>messages that did not fit in memory or on disk, or were unreadable on disk; they are lost</dd>
+%% <dt>`unconfirmed', `waiting'</dt><dd>published and not confirmed, not published or to be published again</dd>
+%% <dt>`on_disk', `spool_errors'</dt><dd>messages in the spool, which are also among the unconfirmed and the waiting;
+%%   failed operations on its files</dd>
+%% <dt>`published_again'</dt><dd>messages that had to be published once more, after a lost connection or a negative
+%%   confirm</dd>
+%% <dt>`nacked'</dt><dd>negative confirms: the message is published again, perhaps after later ones of its call</dd>
 %% <dt>`connects', `blocks'</dt><dd>how often the publisher was connected, and blocked by the broker</dd>
 %% <dt>`connected', `blocked'</dt><dd>whether it is</dd>
 %% </dl>
 
--define(DEFAULTS, #{window => 1000, max_messages => 100_000, max_bytes => 64 * 1024 * 1024, queues => 8}).
+-define(DEFAULTS, #{
+    window => 1000, spool => none, max_messages => 100_000, max_bytes => 64 * 1024 * 1024, queues => 8
+}).
 %% Milliseconds: how long a stopped publisher waits for confirms; the pause before the new connection that follows a
 %% negative one.
 -define(LAST_CONFIRMS, 5000).
@@ -61,16 +72,20 @@
     %% Ids of messages are that of this process with a number.
     id :: binary(),
     number = 1 :: pos_integer(),
-    %% Messages with the position of their first publication.
+    %% The position of the next publication, and the unconfirmed messages with the position of their first one.
     position = 1 :: pos_integer(),
-    window :: hep_rabbitmq_window:window({pos_integer(), hep_rabbitmq_message:message()}),
-    %% Messages to publish again, oldest first, then those that were never published.
-    again = [] :: [{pos_integer(), hep_rabbitmq_message:message()}],
+    window :: hep_rabbitmq_window:window(entry()),
+    %% Messages to publish again, oldest first. They are older than those in the buffer.
+    again = [] :: [entry()],
     buffer :: hep_rabbitmq_buffer:buffer(),
+    %% The messages that were taken from the disk: the first position, their number, and how many are not confirmed.
+    taken = none :: none | {First :: pos_integer(), Count :: pos_integer(), Left :: pos_integer()},
     %% The ids of messages without a queue; their confirm follows.
     returned = #{} :: #{binary() => true},
     counters :: #{atom() => non_neg_integer()}
 }).
+
+-type entry() :: {Position :: pos_integer(), disk | memory, hep_rabbitmq_message:message()}.
 
 %%% The API
 
@@ -91,18 +106,23 @@ info(Publisher) ->
 
 init(#{queues := Queues, window := Window} = Options) ->
     process_flag(trap_exit, true),
-    Self = self(),
-    Setup = fun(Channel) -> setup(Channel, Self, Queues) end,
-    {ok, Connection} = hep_rabbitmq_connection:start_link(Options#{setup => Setup}),
-    Names = [received, confirmed, unroutable, dropped, published_again, nacked, connects, blocks],
-    {ok, #state{
-        options = Options,
-        connection = Connection,
-        id = binary:encode_hex(crypto:strong_rand_bytes(8)),
-        window = hep_rabbitmq_window:new(Window),
-        buffer = hep_rabbitmq_buffer:new(Options),
-        counters = maps:from_keys(Names, 0)
-    }}.
+    case hep_rabbitmq_buffer:open(Options#{in_memory => Window}) of
+        {ok, Buffer} ->
+            Self = self(),
+            Setup = fun(Channel) -> setup(Channel, Self, Queues) end,
+            {ok, Connection} = hep_rabbitmq_connection:start_link(Options#{setup => Setup}),
+            Names = [received, recovered, confirmed, unroutable, dropped, published_again, nacked, connects, blocks],
+            {ok, #state{
+                options = Options,
+                connection = Connection,
+                id = binary:encode_hex(crypto:strong_rand_bytes(8)),
+                window = hep_rabbitmq_window:new(),
+                buffer = Buffer,
+                counters = maps:from_keys(Names, 0)
+            }};
+        {error, Reason} ->
+            {stop, Reason}
+    end.
 
 setup(Channel, Publisher, Queues) ->
     ok = hep_rabbitmq_topology:declare(Channel, Queues),
@@ -111,7 +131,7 @@ setup(Channel, Publisher, Queues) ->
     ok = amqp_channel:register_return_handler(Channel, Publisher).
 
 handle_call({publish, Messages}, _, State) ->
-    {reply, ok, go_on(lists:foldl(fun receive_message/2, State, Messages))};
+    {reply, ok, go_on(received(Messages, State))};
 handle_call(info, _, State) ->
     {reply, info_map(State), State};
 handle_call(_, _, State) ->
@@ -126,11 +146,12 @@ handle_info(Message, State) ->
     {noreply, go_on(event(Message, State))}.
 
 event(#'basic.ack'{delivery_tag = Number, multiple = Multiple}, #state{window = Window} = State) ->
-    {Messages, Others} = hep_rabbitmq_window:take(Number, Multiple, Window),
-    confirmed([hep_rabbitmq_message:id(Message) || {_, Message} <- Messages], State#state{window = Others});
+    {Entries, Others} = hep_rabbitmq_window:take(Number, Multiple, Window),
+    confirmed(Entries, State#state{window = Others});
 event(#'basic.nack'{delivery_tag = Number, multiple = Multiple}, #state{window = Window, again = Again} = State) ->
-    {Messages, Others} = hep_rabbitmq_window:take(Number, Multiple, Window),
-    count(nacked, length(Messages), State#state{window = Others, again = lists:merge(Again, Messages), paused = true});
+    {Entries, Others} = hep_rabbitmq_window:take(Number, Multiple, Window),
+    Next = State#state{window = Others, again = lists:merge(Again, Entries), paused = true},
+    count(nacked, length(Entries), count(published_again, length(Entries), Next));
 event({#'basic.return'{}, #amqp_msg{props = #'P_basic'{message_id = Id}}}, #state{returned = Returned} = State) ->
     State#state{returned = Returned#{Id => true}};
 %% RabbitMQ 3.10: a channel that was opened before a queue had a new leader rejects all messages for ever.
@@ -148,26 +169,51 @@ event({hep_rabbitmq_connection, unblocked}, State) ->
 event(_, State) ->
     State.
 
-%% All confirms of a channel come before the news of its end.
-disconnected(#state{window = Window, again = Again, options = #{window := Limit}} = State) ->
-    State#state{
-        channel = undefined,
-        paused = false,
-        window = hep_rabbitmq_window:new(Limit),
-        again = lists:merge(Again, hep_rabbitmq_window:messages(Window)),
-        returned = #{}
-    }.
+%% All confirms of a channel come before the news of its end. What came from the disk is read again; the rest is put
+%% before the waiting messages, unless there are older ones on disk.
+disconnected(#state{window = Window, again = Again} = State) ->
+    Unconfirmed = hep_rabbitmq_window:messages(Window),
+    {FromDisk, InMemory} = lists:partition(fun({_, Origin, _}) -> Origin =:= disk end, lists:merge(Again, Unconfirmed)),
+    Rewound = rewind([Position || {Position, _, _} <- FromDisk], State),
+    Next = Rewound#state{channel = undefined, paused = false, window = hep_rabbitmq_window:new(), returned = #{}},
+    count(published_again, length(Unconfirmed), put_back(InMemory, Next)).
 
-confirmed(Ids, #state{returned = Returned, options = Options} = State) ->
+%% The spool goes back to the first message that is not confirmed.
+rewind(_, #state{taken = none} = State) ->
+    State;
+rewind([Oldest | _] = Unconfirmed, #state{taken = {First, Count, _}, buffer = Buffer} = State) ->
+    Done = Oldest - First,
+    Rewound = hep_rabbitmq_buffer:rewind(hep_rabbitmq_buffer:ack(Done, Buffer)),
+    count(recovered, Count - Done - length(Unconfirmed), State#state{taken = none, buffer = Rewound}).
+
+put_back(Entries, #state{buffer = Buffer} = State) ->
+    case hep_rabbitmq_buffer:on_disk(Buffer) of
+        0 ->
+            Messages = [Message || {_, _, Message} <- Entries],
+            State#state{again = [], buffer = hep_rabbitmq_buffer:in_front(Messages, Buffer)};
+        _ ->
+            State#state{again = Entries}
+    end.
+
+confirmed(Entries, #state{returned = Returned, options = Options} = State) ->
+    Ids = [hep_rabbitmq_message:id(Message) || {_, _, Message} <- Entries],
     {Unroutable, Confirmed} = lists:partition(fun(Id) -> is_map_key(Id, Returned) end, Ids),
     case Options of
         #{on_confirm := {Module, Function}} -> Module:Function(Confirmed);
         #{} -> ok
     end,
     Counted = count(unroutable, length(Unroutable), count(confirmed, length(Confirmed), State)),
-    Counted#state{returned = maps:without(Unroutable, Returned)}.
+    done(length([disk || {_, disk, _} <- Entries]), Counted#state{returned = maps:without(Unroutable, Returned)}).
 
-%% Stopped: the last messages are published, and their confirms are awaited.
+%% So many messages from the disk are done. When all are, the next ones can be taken.
+done(0, State) ->
+    State;
+done(Number, #state{taken = {_, Count, Number}, buffer = Buffer} = State) ->
+    State#state{taken = none, buffer = hep_rabbitmq_buffer:ack(Count, Buffer)};
+done(Number, #state{taken = {First, Count, Left}} = State) ->
+    State#state{taken = {First, Count, Left - Number}}.
+
+%% Stopped: the last messages are published, and their confirms are awaited. What is left goes to the disk.
 terminate(_, State) ->
     _ = erlang:send_after(?LAST_CONFIRMS, self(), last_confirms),
     last_confirms(State).
@@ -175,10 +221,10 @@ terminate(_, State) ->
 last_confirms(#state{channel = undefined} = State) ->
     stopped(State);
 last_confirms(State) ->
-    case pending(State) of
-        0 ->
+    case info_map(State) of
+        #{unconfirmed := 0, waiting := 0} ->
             stopped(State);
-        _ ->
+        #{} ->
             receive
                 last_confirms -> stopped(State);
                 {'EXIT', _, _} -> stopped(State);
@@ -187,25 +233,26 @@ last_confirms(State) ->
     end.
 
 stopped(State) ->
-    case pending(State) of
+    #state{again = Again, buffer = Buffer} = disconnected(State),
+    case hep_rabbitmq_buffer:close(hep_rabbitmq_buffer:in([Message || {_, _, Message} <- Again], Buffer)) of
         0 -> ok;
         Lost -> logger:error("RabbitMQ: stopped with ~b messages that are not confirmed", [Lost])
     end.
 
-pending(State) ->
-    #{unconfirmed := Unconfirmed, waiting := Waiting} = info_map(State),
-    Unconfirmed + Waiting.
-
 %%% Publishing
 
-receive_message(Message, #state{id = Process, number = Number, buffer = Buffer} = State) ->
-    Id = <<Process/binary, $-, (integer_to_binary(Number))/binary>>,
-    {Dropped, Added} = hep_rabbitmq_buffer:in(hep_rabbitmq_message:with_id(Id, Message), Buffer),
-    count(received, 1, count(dropped, Dropped, State#state{number = Number + 1, buffer = Added})).
+received(Messages, #state{id = Process, number = First, buffer = Buffer} = State) ->
+    Numbered = lists:enumerate(First, Messages),
+    WithIds = [
+        hep_rabbitmq_message:with_id(<<Process/binary, $-, (integer_to_binary(Number))/binary>>, Message)
+     || {Number, Message} <- Numbered
+    ],
+    Next = State#state{number = First + length(Messages), buffer = hep_rabbitmq_buffer:in(WithIds, Buffer)},
+    count(received, length(Messages), Next).
 
-%% Publishes what waits, as far as the window allows.
-go_on(#state{channel = Channel, blocked = Blocked} = State) when Channel =:= undefined; Blocked ->
-    State;
+%% Publishes what waits, as far as the window allows. Without the broker it goes to the disk.
+go_on(#state{channel = Channel, blocked = Blocked, buffer = Buffer} = State) when Channel =:= undefined; Blocked ->
+    State#state{buffer = hep_rabbitmq_buffer:store(Buffer)};
 go_on(#state{paused = reconnecting} = State) ->
     State;
 %% Nothing new is published before the rejected messages, so only messages of one window can change their order.
@@ -217,26 +264,33 @@ go_on(#state{paused = true, window = Window} = State) ->
         _ ->
             State
     end;
-go_on(#state{window = Window} = State) ->
-    case hep_rabbitmq_window:is_full(Window) of
-        true -> State;
-        false -> publish_next(State)
+go_on(#state{window = Window, options = #{window := Limit}} = State) ->
+    case Limit - hep_rabbitmq_window:size(Window) of
+        0 -> State;
+        Free -> publish_next(Free, State)
     end.
 
-publish_next(#state{again = [{Position, Message} | Others]} = State) ->
-    go_on(count(published_again, 1, publish_message(Position, Message, State#state{again = Others})));
-publish_next(#state{buffer = Buffer, position = Position} = State) ->
-    case hep_rabbitmq_buffer:out(Buffer) of
-        {empty, _} -> State;
-        {Message, Others} ->
-            Next = State#state{buffer = Others, position = Position + 1},
-            go_on(publish_message(Position, Message, Next))
+publish_next(_, #state{again = [Entry | Others]} = State) ->
+    go_on(publish_entry(Entry, State#state{again = Others}));
+publish_next(Free, #state{buffer = Buffer, position = First} = State) ->
+    case hep_rabbitmq_buffer:out(Free, Buffer) of
+        {_, [], Same} ->
+            State#state{buffer = Same};
+        {Origin, Messages, Others} ->
+            Count = length(Messages),
+            Taken = case Origin of disk -> {First, Count, Count}; memory -> State#state.taken end,
+            Next = State#state{buffer = Others, position = First + Count, taken = Taken},
+            Entries = [{Position, Origin, Message} || {Position, Message} <- lists:enumerate(First, Messages)],
+            go_on(lists:foldl(fun publish_entry/2, Next, Entries))
     end.
 
-publish_message(Position, {Key, Content} = Message, #state{channel = Channel, window = Window} = State) ->
+%% Written by another version of this example.
+publish_entry({_, disk, invalid}, State) ->
+    done(1, count(dropped, 1, State));
+publish_entry({_, _, {Key, Content}} = Entry, #state{channel = Channel, window = Window} = State) ->
     Method = #'basic.publish'{exchange = hep_rabbitmq_topology:exchange(), routing_key = Key, mandatory = true},
     ok = amqp_channel:cast(Channel, Method, Content),
-    State#state{window = hep_rabbitmq_window:add({Position, Message}, Window)}.
+    State#state{window = hep_rabbitmq_window:add(Entry, Window)}.
 
 %%% Helpers
 
@@ -244,9 +298,11 @@ count(Name, Number, #state{counters = Counters} = State) ->
     State#state{counters = maps:update_with(Name, fun(Old) -> Old + Number end, Counters)}.
 
 info_map(#state{counters = Counters, window = Window, again = Again, buffer = Buffer} = State) ->
-    Counters#{
+    #{waiting := Waiting} = Buffered = hep_rabbitmq_buffer:info(Buffer),
+    Sums = maps:merge_with(fun(_, Own, Other) -> Own + Other end, Counters, Buffered),
+    Sums#{
         unconfirmed => hep_rabbitmq_window:size(Window),
-        waiting => length(Again) + hep_rabbitmq_buffer:size(Buffer),
+        waiting => length(Again) + Waiting,
         connected => State#state.channel =/= undefined,
         blocked => State#state.blocked
     }.

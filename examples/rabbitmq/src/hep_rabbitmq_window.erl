@@ -3,26 +3,22 @@
 %% The broker numbers the messages of a channel from 1 and confirms them by number, one by one or all up to a number.
 -module(hep_rabbitmq_window).
 
--export([new/1, size/1, is_full/1, add/2, take/3, messages/1]).
+-export([new/0, size/1, add/2, take/3, messages/1]).
 
 -export_type([window/1]).
 
 -record(window, {
-    limit :: pos_integer(),
     next = 1 :: pos_integer(),
     messages = gb_trees:empty() :: gb_trees:tree(pos_integer(), term())
 }).
 
 -opaque window(_Message) :: #window{}.
 
--spec new(Limit :: pos_integer()) -> window(_).
-new(Limit) -> #window{limit = Limit}.
+-spec new() -> window(_).
+new() -> #window{}.
 
 -spec size(window(_)) -> non_neg_integer().
 size(#window{messages = Messages}) -> gb_trees:size(Messages).
-
--spec is_full(window(_)) -> boolean().
-is_full(#window{limit = Limit} = Window) -> ?MODULE:size(Window) >= Limit.
 
 %% @doc Adds the message that is published next.
 -spec add(Message, window(Message)) -> window(Message).

@@ -15,13 +15,11 @@ take_test() ->
     ],
     ?assertMatch({[e], _}, hep_rabbitmq_window:take(9, true, Three)).
 
-limit_test() ->
-    Full = window([a, b, c, d, e]),
-    ?assert(hep_rabbitmq_window:is_full(Full)),
-    {[a], Free} = hep_rabbitmq_window:take(1, false, Full),
-    ?assertNot(hep_rabbitmq_window:is_full(Free)),
+size_test() ->
+    {[a], Window} = hep_rabbitmq_window:take(1, false, window([a, b, c, d, e])),
+    ?assertEqual(4, hep_rabbitmq_window:size(Window)),
     %% Numbers go on.
-    ?assertMatch({[f], _}, hep_rabbitmq_window:take(6, false, hep_rabbitmq_window:add(f, Free))).
+    ?assertMatch({[f], _}, hep_rabbitmq_window:take(6, false, hep_rabbitmq_window:add(f, Window))).
 
 window(Messages) ->
-    lists:foldl(fun hep_rabbitmq_window:add/2, hep_rabbitmq_window:new(5), Messages).
+    lists:foldl(fun hep_rabbitmq_window:add/2, hep_rabbitmq_window:new(), Messages).
