@@ -21,6 +21,20 @@
 %% Packets are queued without copying. A payload that is a sub-binary keeps the larger binary in memory, but only its
 %% own size counts for `queue_bytes': copy such payloads (`binary:copy/1').
 %%
+%% == Spool ==
+%% With the option `spool', a queue goes to disk while its target is not up, and when it is half full; what arrives after
+%% that goes behind, until the spool is empty. So a target gets its packets in order. Each queue has a folder in `dir',
+%% named after its target, or `failover'. A sender that starts again, with the same targets, sends what it finds there
+%% first.
+%%
+%% {@link stop/1} writes the queues to the spool. A killed VM loses what was in memory: less than half a queue while the
+%% target is up; while it is down, the packets that arrived during the last write. Packets may come twice: at most the
+%% batch under way. {@link hep_spool} describes what the files survive. If the disk is full or fails, packets wait in
+%% memory as without a spool, the write is repeated each second, and the errors are counted.
+%%
+%% Over UDP a sender sees only errors: a name that does not resolve, and ICMP errors, as for a closed port. Each attempt
+%% then loses a datagram or two, which count as sent. A collector that is silently gone loses all.
+%%
 %% == Events ==
 %% If the application `telemetry' is loaded, the sender's process executes these events; `sender' is its pid, and
 %% targets are as in the options.
@@ -31,6 +45,9 @@
 %% <dt>`[hep, sender, dropped]'</dt><dd>packets were lost: `#{count, bytes}', `#{sender, targets, transport, reason}';
 %%   `reason' is `queue_full', at most once a second, or `emsgsize', for a datagram that the system
 %%   rejects</dd>
+%% <dt>`[hep, sender, spool_dropped]'</dt><dd>packets were lost in a spool: `#{count}', `#{sender, targets, transport}'</dd>
+%% <dt>`[hep, sender, spool_error]'</dt><dd>operations on files of a spool have failed: `#{count}', `#{sender, targets,
+%%   transport, reason}'</dd>
 %% </dl>
 -module(hep_sender).
 
@@ -59,6 +76,8 @@
     auth_key => binary() | fun(() -> binary()),
     encode => hep:encode_options(),
     sndbuf => pos_integer(),
+    spool => hep_spool:options(),
+    spool_rate => pos_integer() | infinity,
     tls => [ssl:tls_client_option()] | fun(() -> [ssl:tls_client_option()])
 }.
 %% <dl>
@@ -91,6 +110,10 @@
 %%   cannot carry a key, are then rejected</dd>
 %% <dt>`encode'</dt><dd>`v2_style' and `compress' of `hep:encode/2'</dd>
 %% <dt>`sndbuf'</dt><dd>the size of the socket's send buffer, in bytes</dd>
+%% <dt>`spool'</dt><dd>packets that cannot be sent go to disk: the options of {@link hep_spool:open/1}, for each queue, with a
+%%   `max_bytes' of at least 1 MiB. See <a href="#Spool">Spool</a></dd>
+%% <dt>`spool_rate'</dt><dd>with `spool', how fast a spool becomes shorter when its target is up again, in packets per second:
+%%   10000 by default, or `infinity'. The target gets as many more as arrive meanwhile</dd>
 %% <dt>`tls'</dt><dd>options of `ssl:connect/4', with `tls' only. By default the collector needs a certificate for its
 %%   host name or address that is signed by one of the system's CA certificates (`cacerts' or `cacertfile' replace
 %%   them), and the protocol is TLS 1.2 or 1.3</dd>
@@ -133,12 +156,20 @@
     targets := [target_info()],
     queued := non_neg_integer(),
     queued_bytes := non_neg_integer(),
+    spooled := non_neg_integer(),
+    spool_bytes := non_neg_integer(),
+    spool_recovered := non_neg_integer(),
+    spool_dropped := non_neg_integer(),
+    spool_errors := non_neg_integer(),
     sent := non_neg_integer(),
     sent_bytes := non_neg_integer(),
     dropped := non_neg_integer(),
     refused := refusals()
 }.
-%% The totals of all targets. `queued' packets are waiting or being written; `dropped' packets are lost.
+%% The totals of all targets. `queued' packets are waiting in memory or being written; `dropped' packets are lost. With
+%% the option `spool', `spooled' packets are on disk, where they take `spool_bytes'; `spool_recovered' packets were there at
+%% the start; `spool_dropped' packets, which are included in `dropped', were lost there; `spool_errors' operations on files
+%% have failed.
 
 -type target_info() :: #{
     target := target(),
@@ -175,12 +206,13 @@
 %%
 %% `{bad_option, {Name, Value}}': an option is wrong, unknown or missing. `{bad_option, Options}': the options are not a
 %% map. `no_cacerts': neither the system nor the options have CA certificates. `{cannot_start, ssl, _}': TLS is not
-%% available.
+%% available. `{spool, Path, Reason}': the spool cannot be opened; `locked' if another sender has it open.
 -spec start_link(options()) -> {ok, pid()} | {error, Reason} when
     Reason ::
         {bad_option, {atom(), term()} | term()}
         | no_cacerts
         | {cannot_start, ssl, term()}
+        | hep_spool:reason()
         | {already_started, pid()}.
 start_link(Options) ->
     case hep_sender_options:check(Options) of
@@ -205,7 +237,7 @@ child_spec(Options) ->
         end,
     #{id => Id, start => {?MODULE, start_link, [hep_secret:hide(hep_sender_options:secrets(), Options)]}}.
 
-%% @doc Stops the sender. Packets in its queues are lost, see {@link flush/2}. Data already written is still sent, which
+%% @doc Stops the sender. Packets in its queues are lost, see {@link flush/2}, or written to the spool. Data already written is still sent, which
 %% takes up to two seconds when a collector does not read.
 -spec stop(sender()) -> ok.
 stop(Sender) ->
@@ -246,13 +278,16 @@ info(Sender) ->
 
 %% @doc A sentence about a reason of {@link send/2}, or about an error of {@link start_link/1}. Raises `badarg' for what
 %% is neither.
--spec format_error(reason() | {bad_option, term()} | no_cacerts | {cannot_start, ssl, term()}) -> string().
+-spec format_error(reason() | {bad_option, term()} | no_cacerts | {cannot_start, ssl, term()} | hep_spool:reason()) ->
+    string().
 format_error({bad_option, _} = Error) ->
     hep_sender_options:format_error(Error);
 format_error(no_cacerts) ->
     hep_sender_options:format_error(no_cacerts);
 format_error({cannot_start, _, _} = Error) ->
     hep_sender_options:format_error(Error);
+format_error({spool, _, _} = Error) ->
+    hep_spool:format_error(Error);
 format_error({unframed_version, Version}) ->
     text("packets of version ~b state no length and cannot be sent on a stream", [Version]);
 format_error({datagram_too_large, Size}) ->
@@ -276,8 +311,13 @@ init(#{transport := Transport, strategy := Strategy} = Options) ->
     process_flag(trap_exit, true),
     Inbox = hep_sender_inbox:new(Options),
     ok = start_correcting(),
-    Routes = hep_sender_route:routes(Options),
-    {ok, #state{transport = Transport, strategy = Strategy, inbox = Inbox, routes = Routes}}.
+    case hep_sender_route:routes(Options) of
+        {ok, Routes} ->
+            {ok, #state{transport = Transport, strategy = Strategy, inbox = Inbox, routes = Routes}};
+        {error, Reason} ->
+            _ = hep_sender_inbox:delete(),
+            {stop, Reason}
+    end.
 
 start_correcting() ->
     _ = erlang:start_timer(?CORRECT, self(), correct),
@@ -312,6 +352,9 @@ handle_info({packet, Frame, Size}, #state{inbox = Inbox} = State) ->
     {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:in(Entries, Route) end, Received))};
 handle_info({connection, Pid, Event}, State) ->
     {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:connection_event(Pid, Event, Route) end, State))};
+handle_info({spool, Pid, Answer, Info}, State) ->
+    Change = fun(Route) -> hep_sender_route:spool_event(Pid, Answer, Info, Route) end,
+    {noreply, reply_flushed(each(Change, State))};
 handle_info({'EXIT', Pid, Reason}, #state{routes = Routes} = State) ->
     case lists:any(fun(Route) -> hep_sender_route:has_connection(Pid, Route) end, Routes) of
         true -> {noreply, reply_flushed(ended(Pid, Reason, State))};
@@ -379,13 +422,8 @@ late(Timer, #state{flushes = Flushes} = State) ->
 
 describe(#state{transport = Transport, strategy = Strategy, routes = Routes, inbox = Inbox}) ->
     Totals = [hep_sender_route:totals(Route) || Route <- Routes],
-    Sum = fun(Name) -> lists:sum([maps:get(Name, Total) || Total <- Totals]) end,
-    #{
-        queued => Sum(queued),
-        queued_bytes => Sum(queued_bytes),
-        sent => Sum(sent),
-        sent_bytes => Sum(sent_bytes),
-        dropped => Sum(dropped),
+    Sum = fun(Name, _) -> lists:sum([maps:get(Name, Total) || Total <- Totals]) end,
+    (maps:map(Sum, hd(Totals)))#{
         transport => Transport,
         strategy => Strategy,
         targets => lists:append([hep_sender_route:targets(Route) || Route <- Routes]),

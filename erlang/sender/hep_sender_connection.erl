@@ -14,7 +14,7 @@
 
 -behaviour(gen_server).
 
--export([start_link/1, batch/2, tls_options/2]).
+-export([start_link/1, batch/2, tls_options/2, host/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([options/0, host/0]).
@@ -62,6 +62,14 @@ start_link(Options) ->
 batch(Connection, Frames) ->
     Connection ! {batch, Frames},
     ok.
+
+%% A host of the options as text.
+-spec host(host()) -> string().
+host(Host) ->
+    case name(Host) of
+        Name when is_list(Name) -> Name;
+        Address -> inet:ntoa(Address)
+    end.
 
 %%% Callbacks
 

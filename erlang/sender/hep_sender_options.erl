@@ -6,6 +6,8 @@
 
 %% The queue must hold at least the largest packet.
 -define(LARGEST, 65535).
+%% A spool holds several of the largest packets.
+-define(SPOOL, 1024 * 1024).
 %% Options that would break the sender's framing or its control of the socket.
 -define(OURS, [active, mode, packet, packet_size, header, send_timeout, send_timeout_close, linger, sndbuf, cb_info]).
 
@@ -26,6 +28,8 @@
     node_name => "a binary that is not empty",
     auth_key => "a binary that is not empty",
     encode => "the options v2_style and compress of hep:encode/2, as a map",
+    spool => "a map of options of hep_spool:open/1: dir, and max_bytes (at least 1048576), segment_bytes, sync",
+    spool_rate => "with spool, packets per second, at least 1, or infinity",
     sndbuf => "an integer from 1 to 2147483647, in bytes",
     tls =>
         "with transport tls, a list of options of ssl:connect/3 without those that the sender sets itself, including "
@@ -62,7 +66,7 @@ secrets() -> [auth_key, tls].
 
 check_all(Options) ->
     case [Option || {Name, Value} = Option <- lists:sort(maps:to_list(Options)), not is_valid(Name, Value)] of
-        [] -> check_transport(maps:merge(defaults(), Options));
+        [] -> check_spool(maps:merge(defaults(), Options), Options);
         [Wrong | _] -> bad(Wrong)
     end.
 
@@ -79,7 +83,8 @@ defaults() ->
         connect_timeout => 5000,
         send_timeout => 15000,
         resolve_every => 60000,
-        encode => #{}
+        encode => #{},
+        spool_rate => 10000
     }.
 
 is_valid(name, Name) -> hep_options:is_name(Name);
@@ -98,6 +103,8 @@ is_valid(resolve_every, Time) ->
 is_valid(capture_id, Id) -> is_integer(Id) andalso Id >= 0 andalso Id =< 16#ffffffff;
 is_valid(Key, Value) when Key =:= node_name; Key =:= auth_key -> is_binary(Value) andalso Value =/= <<>>;
 is_valid(encode, Options) -> is_map(Options) andalso is_encode(Options);
+is_valid(spool, Options) -> is_spool(hep_spool:check(Options));
+is_valid(spool_rate, Rate) -> Rate =:= infinity orelse (is_integer(Rate) andalso Rate > 0 andalso Rate =< 16#7fffffff);
 is_valid(tls, Options) -> hep_options:all(fun is_tls/1, Options);
 is_valid(_, _) -> false.
 
@@ -120,11 +127,22 @@ is_encode(Options) ->
         error:badarg -> false
     end.
 
+is_spool({ok, #{max_bytes := Bytes}}) -> Bytes >= ?SPOOL;
+is_spool({error, _}) -> false.
+
 is_tls({versions, Versions}) -> hep_options:is_tls_versions(Versions);
 is_tls({Name, _}) -> is_atom(Name) andalso not lists:member(Name, ?OURS);
 is_tls(_) -> false.
 
 %%% Checks across options
+
+check_spool(#{spool := Spool} = All, _) ->
+    {ok, Complete} = hep_spool:check(Spool),
+    check_transport(All#{spool := Complete});
+check_spool(_, #{spool_rate := Rate}) ->
+    bad({spool_rate, Rate});
+check_spool(All, _) ->
+    check_transport(All).
 
 check_transport(#{targets := undefined}) -> bad({targets, undefined});
 check_transport(#{transport := tls} = Options) -> check_tls(maps:merge(#{tls => []}, Options));

@@ -2,7 +2,7 @@
 %% The packets that wait for a collector. Limited in packets and bytes; the oldest are dropped first.
 -module(hep_sender_queue).
 
--export([new/2, in/2, put_back/2, batch/2, oldest/1, packets/1, bytes/1]).
+-export([new/2, in/2, put_back/2, batch/2, oldest/1, packets/1, bytes/1, is_half_full/1]).
 
 -export_type([queue/0, entry/0, dropped/0]).
 
@@ -79,3 +79,7 @@ packets(#queue{packets = Packets}) -> Packets.
 
 -spec bytes(queue()) -> non_neg_integer().
 bytes(#queue{bytes = Bytes}) -> Bytes.
+
+-spec is_half_full(queue()) -> boolean().
+is_half_full(#queue{packets = Packets, bytes = Bytes, max_packets = MaxPackets, max_bytes = MaxBytes}) ->
+    2 * Packets >= MaxPackets orelse 2 * Bytes >= MaxBytes.

@@ -3,7 +3,7 @@
 %% sender's process, which passes on the messages of connections and timers.
 -module(hep_sender_route).
 
--export([routes/1, in/2, connection_event/3, connection_ended/3, timeout/3, has_connection/2, stop/1]).
+-export([routes/1, in/2, connection_event/3, connection_ended/3, spool_event/4, timeout/3, has_connection/2, stop/1]).
 %% For the tests.
 -export([delay/2, give_back/2]).
 -export([position/1, has_passed/2, totals/1, targets/1]).
@@ -13,6 +13,8 @@
 %% The interval for reporting dropped packets, and the timeout for connections to end, in milliseconds.
 -define(REPORT, 1000).
 -define(GRACE, 2000).
+%% The size of one write to the spool.
+-define(SPOOL_WRITE, 1024 * 1024).
 
 -record(target, {
     %% Its position in the option `targets'.
@@ -24,6 +26,7 @@
     timer :: reference() | undefined,
     %% Packets passed to the connection but not yet written.
     under_way = [] :: [hep_sender_queue:entry()],
+    source = queue :: queue | spool,
     %% Attempts since the last stable connection, and the start of the current one.
     attempts = 0 :: non_neg_integer(),
     since :: integer() | undefined,
@@ -45,6 +48,8 @@
     backoff :: {Least :: pos_integer(), Most :: pos_integer()},
     %% The arguments for starting connections.
     connection_options :: map(),
+    %% With the option `spool'.
+    backlog :: hep_sender_backlog:backlog() | undefined,
     dropped = 0 :: non_neg_integer(),
     %% Dropped packets not yet reported, and the timer of the report.
     unreported = {0, 0} :: hep_sender_queue:dropped(),
@@ -54,7 +59,7 @@
 -opaque route() :: #route{}.
 
 %% Creates the routes of the options for the calling process, and starts to connect.
--spec routes(map()) -> [route()].
+-spec routes(map()) -> {ok, [route()]} | {error, hep_spool:reason()}.
 routes(#{targets := Addresses, strategy := Strategy} = Options) ->
     Targets = [
         #target{id = Id, address = Address}
@@ -65,12 +70,38 @@ routes(#{targets := Addresses, strategy := Strategy} = Options) ->
             all -> [[Target] || Target <- Targets];
             failover -> [Targets]
         end,
-    [new(Some, Options) || Some <- Shared].
+    case backlogs(Shared, Options) of
+        {ok, Backlogs} -> {ok, [new(Some, Backlog, Options) || {Some, Backlog} <- lists:zip(Shared, Backlogs)]};
+        {error, _} = Error -> Error
+    end.
 
-new(Targets, #{queue := Packets, queue_bytes := Bytes} = Options) ->
+backlogs(Shared, #{spool := Spool} = Options) ->
+    lists:foldr(
+        fun
+            (Targets, {ok, Others}) ->
+                Dir = filename:join(maps:get(dir, Spool), folder(Targets)),
+                case hep_sender_backlog:open(Options#{spool := Spool#{dir := Dir}}) of
+                    {ok, Backlog} -> {ok, [Backlog | Others]};
+                    {error, _} = Error -> Error
+                end;
+            (_, Error) ->
+                Error
+        end,
+        {ok, []},
+        Shared
+    );
+backlogs(Shared, _) ->
+    {ok, [undefined || _ <- Shared]}.
+
+%% The folder of a queue's spool.
+folder([#target{address = {Host, Port}}]) -> [uri_string:quote(hep_sender_connection:host(Host)), $_, integer_to_list(Port)];
+folder(_) -> "failover".
+
+new(Targets, Backlog, #{queue := Packets, queue_bytes := Bytes} = Options) ->
     Shared = connection_options(Options),
     #route{
         queue = hep_sender_queue:new(Packets, Bytes),
+        backlog = Backlog,
         targets = [start(Target, Shared) || Target <- Targets],
         batch_bytes = maps:get(batch_bytes, Options),
         backoff = maps:get(backoff, Options),
@@ -91,23 +122,68 @@ in(Frames, #route{queue = Queue, last = Before} = Route) ->
         fun({Size, Frame}, Number) -> {{Size, {Number + 1, Frame}}, Number + 1} end, Before, Frames
     ),
     {Dropped, Longer} = hep_sender_queue:in(Entries, Queue),
-    pump(dropped(Dropped, Route#route{queue = Longer, last = Last})).
+    pump(arrived(length(Frames), dropped(Dropped, Route#route{queue = Longer, last = Last}))).
+
+arrived(Count, #route{backlog = Backlog, targets = Targets} = Route) when Backlog =/= undefined ->
+    case lists:keymember(up, #target.state, Targets) of
+        true -> Route#route{backlog = hep_sender_backlog:arrived(Count, Backlog)};
+        false -> Route
+    end;
+arrived(_, Route) ->
+    Route.
 
 %% Passes the next batch to the first target that is up, unless it is still writing the last one.
-pump(#route{targets = Targets} = Route) ->
+pump(#route{targets = Targets} = Before) ->
+    Route = spill(Before),
     case lists:keyfind(up, #target.state, Targets) of
-        #target{under_way = []} = Target -> next(Target, Route);
+        #target{under_way = []} = Target -> next_of(Route#route.backlog, Target, Route);
         _ -> Route
     end.
 
-next(#target{connection = Connection} = Target, #route{queue = Queue, batch_bytes = Bytes} = Route) ->
+%% The oldest packets: see `hep_sender_backlog'.
+next_of(undefined, Target, Route) ->
+    next(Target, Route);
+next_of(Backlog, Target, #route{batch_bytes = Bytes} = Route) ->
+    case {hep_sender_backlog:is_empty(Backlog), hep_sender_backlog:returned(Backlog)} of
+        {true, _} -> next(Target, Route);
+        {false, {[], _}} -> Route#route{backlog = hep_sender_backlog:take(Bytes, Backlog)};
+        {false, {Returned, Other}} -> pass(Returned, queue, Target, Route#route{backlog = Other})
+    end.
+
+next(Target, #route{queue = Queue, batch_bytes = Bytes} = Route) ->
     case hep_sender_queue:batch(Bytes, Queue) of
         {[], _} ->
             Route;
         {Batch, Rest} ->
-            ok = hep_sender_connection:batch(Connection, [Frame || {_, {_, Frame}} <- Batch]),
-            change(Target#target{under_way = Batch}, Route#route{queue = Rest})
+            pass(Batch, queue, Target, Route#route{queue = Rest})
     end.
+
+pass(Batch, Source, #target{connection = Connection} = Target, Route) ->
+    ok = hep_sender_connection:batch(Connection, [Frame || {_, {_, Frame}} <- Batch]),
+    change(Target#target{under_way = Batch, source = Source}, Route).
+
+%% Writes packets to the spool if they cannot be sent soon, or not before others.
+spill(#route{backlog = undefined} = Route) ->
+    Route;
+spill(#route{backlog = Backlog, queue = Queue} = Route) ->
+    IsNeeded = not hep_sender_backlog:is_empty(Backlog) orelse not has_target(Route) orelse hep_sender_queue:is_half_full(Queue),
+    case IsNeeded andalso hep_sender_backlog:is_ready(Backlog) andalso hep_sender_queue:batch(?SPOOL_WRITE, Queue) of
+        {[_ | _] = Entries, Rest} ->
+            Route#route{queue = Rest, backlog = hep_sender_backlog:write(Entries, Backlog)};
+        _ ->
+            Route
+    end.
+
+%% Whether a target is up, or may be so at once.
+has_target(#route{targets = Targets}) ->
+    lists:any(
+        fun
+            (#target{state = up}) -> true;
+            (#target{state = connecting, attempts = 0, connections = 0}) -> true;
+            (_) -> false
+        end,
+        Targets
+    ).
 
 dropped({0, 0}, Route) ->
     Route;
@@ -115,6 +191,55 @@ dropped(Dropped, #route{report = undefined} = Route) ->
     dropped(Dropped, Route#route{report = erlang:start_timer(?REPORT, self(), report)});
 dropped({Packets, Bytes}, #route{dropped = Before, unreported = {Count, Sum}} = Route) ->
     Route#route{dropped = Before + Packets, unreported = {Count + Packets, Sum + Bytes}}.
+
+%%% The spool
+
+%% Handles an answer of a spool. Ignores those of other routes.
+-spec spool_event(pid(), Answer, hep_spool:info(), route()) -> route() when
+    Answer :: {written, non_neg_integer(), ok | {error, term()}} | {taken, [hep_sender_queue:entry()]} | settled.
+spool_event(Pid, Answer, Info, #route{backlog = Backlog} = Route) when Backlog =/= undefined ->
+    case hep_sender_backlog:owner(Backlog) of
+        Pid ->
+            Before = hep_sender_backlog:info(Backlog),
+            Updated = Route#route{backlog = hep_sender_backlog:update(Info, Backlog)},
+            notify_spool(Before, Info, Updated),
+            pump(answered(Answer, Updated));
+        _ ->
+            Route
+    end;
+spool_event(_, _, _, Route) ->
+    Route.
+
+answered({written, Count, Result}, #route{backlog = Backlog, queue = Queue} = Route) ->
+    {Others, Next} = hep_sender_backlog:written(Count, Result, Backlog),
+    {Dropped, Longer} = hep_sender_queue:put_back(Others, Queue),
+    dropped(Dropped, Route#route{backlog = Next, queue = Longer});
+answered({taken, []}, Route) ->
+    settled(Route);
+answered({taken, Entries}, #route{backlog = Backlog, targets = Targets} = Route) ->
+    case lists:keyfind(up, #target.state, Targets) of
+        #target{under_way = []} = Target ->
+            Taken = hep_sender_backlog:taken(length(Entries), Backlog),
+            pass(Entries, spool, Target, Route#route{backlog = Taken});
+        _ ->
+            Route#route{backlog = hep_sender_backlog:rewind(Backlog)}
+    end;
+answered(settled, Route) ->
+    settled(Route).
+
+settled(#route{backlog = Backlog} = Route) ->
+    Route#route{backlog = hep_sender_backlog:settled(Backlog)}.
+
+%% So many packets of the target's batch are done.
+done(Count, #target{under_way = UnderWay} = Target, Route) ->
+    {Done, Others} = lists:split(Count, UnderWay),
+    change(Target#target{under_way = Others}, acknowledged(Done, Others, Target, Route)).
+
+acknowledged(Done, Others, #target{source = spool}, #route{backlog = Backlog} = Route) when Done =/= [] ->
+    Which = if Others =:= [] -> last; true -> more end,
+    Route#route{backlog = hep_sender_backlog:ack(Done, Which, Backlog)};
+acknowledged(_, _, _, Route) ->
+    Route.
 
 %%% Targets
 
@@ -129,9 +254,13 @@ connection_ended(Connection, Reason, Route) ->
     at(Connection, #target.connection, fun(Target) -> down(reason(Reason), Target, Route) end, Route).
 
 %% Handles a timeout of a route; likewise.
--spec timeout(reference(), connect | report, route()) -> route().
+-spec timeout(reference(), connect | report | spool, route()) -> route().
 timeout(Timer, connect, #route{connection_options = Options} = Route) ->
     at(Timer, #target.timer, fun(Target) -> change(start(Target, Options), Route) end, Route);
+timeout(Timer, spool, #route{backlog = Backlog} = Route) when Backlog =/= undefined ->
+    pump(Route#route{backlog = hep_sender_backlog:timeout(Timer, Backlog)});
+timeout(_, spool, Route) ->
+    Route;
 timeout(Timer, report, #route{report = Timer, unreported = Dropped, targets = Targets} = Route) ->
     notify_dropped(Dropped, queue_full, Targets, Route),
     Route#route{report = undefined, unreported = {0, 0}};
@@ -159,15 +288,15 @@ start(#target{address = Address, attempts = Attempts} = Target, Options) ->
 event(up, #target{connections = Connections} = Target, Route) ->
     notify(up, #{}, Target, Route),
     change(Target#target{state = up, connections = Connections + 1, since = now_ms()}, Route);
-event({sent, Count}, #target{under_way = UnderWay, sent = Sent, sent_bytes = Bytes} = Target, Route) ->
-    {Written, Others} = lists:split(Count, UnderWay),
-    change(Target#target{under_way = Others, sent = Sent + Count, sent_bytes = Bytes + size_of(Written)}, Route);
-event({refused, Reason}, #target{under_way = [{Size, _} | Others], dropped = Dropped} = Target, Route) ->
+event({sent, Count}, #target{sent = Sent, sent_bytes = Bytes, under_way = UnderWay} = Target, Route) ->
+    Written = size_of(lists:sublist(UnderWay, Count)),
+    done(Count, Target#target{sent = Sent + Count, sent_bytes = Bytes + Written}, Route);
+event({refused, Reason}, #target{under_way = [{Size, _} | _], dropped = Dropped} = Target, Route) ->
     notify_dropped({1, Size}, Reason, [Target], Route),
-    change(Target#target{under_way = Others, dropped = Dropped + 1, last_error = Reason}, Route).
+    done(1, Target#target{dropped = Dropped + 1, last_error = Reason}, Route).
 
 %% The connection's unwritten packets go back to the queue.
-down(Reason, #target{state = State, under_way = UnderWay} = Target, #route{queue = Queue, backoff = Backoff} = Route) ->
+down(Reason, #target{state = State} = Target, #route{backoff = Backoff} = Route) ->
     State =:= up andalso notify(down, #{reason => Reason}, Target, Route),
     Attempts = attempts(Target, Backoff),
     Down = Target#target{
@@ -178,8 +307,20 @@ down(Reason, #target{state = State, under_way = UnderWay} = Target, #route{queue
         attempts = Attempts + 1,
         last_error = Reason
     },
-    {Dropped, Longer} = give_back(UnderWay, Queue),
-    dropped(Dropped, change(Down, Route#route{queue = Longer})).
+    given_back(Target, change(Down, Route)).
+
+given_back(#target{under_way = []}, Route) ->
+    Route;
+given_back(#target{source = spool}, #route{backlog = Backlog} = Route) ->
+    Route#route{backlog = hep_sender_backlog:rewind(Backlog)};
+given_back(#target{under_way = UnderWay}, #route{backlog = Backlog, queue = Queue} = Route) ->
+    case Backlog =:= undefined orelse hep_sender_backlog:is_empty(Backlog) of
+        true ->
+            {Dropped, Longer} = give_back(UnderWay, Queue),
+            dropped(Dropped, Route#route{queue = Longer});
+        false ->
+            Route#route{backlog = hep_sender_backlog:put_back(UnderWay, Backlog)}
+    end.
 
 %% Keeps the order: another target may have given back an older batch before.
 -spec give_back([hep_sender_queue:entry()], hep_sender_queue:queue()) ->
@@ -233,9 +374,23 @@ notify_dropped({Packets, Bytes}, Reason, Targets, Route) ->
 metadata(#route{connection_options = #{sender := Sender, transport := Transport}}) ->
     #{sender => Sender, transport => Transport}.
 
+%% Reports what changed between two answers of the spool.
+notify_spool(#{dropped := Before}, #{dropped := Dropped}, #route{targets = Targets} = Route) when Dropped > Before ->
+    notify_spool(spool_dropped, #{count => Dropped - Before}, #{}, Targets, Route);
+notify_spool(#{errors := Before}, #{errors := Errors, last_error := Reason}, #route{targets = Targets} = Route) when
+    Errors > Before
+->
+    notify_spool(spool_error, #{count => Errors - Before}, #{reason => Reason}, Targets, Route);
+notify_spool(_, _, _) ->
+    ok.
+
+notify_spool(What, Measurements, Reason, Targets, Route) ->
+    Addresses = [Address || #target{address = Address} <- Targets],
+    hep_telemetry:execute([hep, sender, What], Measurements, maps:merge((metadata(Route))#{targets => Addresses}, Reason)).
+
 %%% The end
 
-%% Ends all connections.
+%% Ends all connections. With a spool, the packets that wait are written to it.
 -spec stop([route()]) -> ok.
 stop(Routes) ->
     Connected = [
@@ -247,7 +402,26 @@ stop(Routes) ->
      || #target{connection = Pid} = Target <- Connected
     ],
     Deadline = now_ms() + ?GRACE,
-    lists:foreach(fun({Connection, Monitor, _}) -> await(Connection, Monitor, Deadline) end, Ending).
+    lists:foreach(fun({Connection, Monitor, _}) -> await(Connection, Monitor, Deadline) end, Ending),
+    lists:foreach(fun(Route) -> keep(Route) end, [Route || #route{backlog = Backlog} = Route <- Routes, Backlog =/= undefined]).
+
+%% What a connection did not report as written may come again.
+keep(#route{targets = Targets} = Before) ->
+    #route{backlog = Backlog, queue = Queue} = Route = lists:foldl(fun last_events/2, Before, Targets),
+    UnderWay = lists:append([Entries || #target{source = queue, under_way = Entries} <- Route#route.targets]),
+    {Waiting, _} = hep_sender_queue:batch(16#ffffffffffff, Queue),
+    hep_sender_backlog:close(lists:keysort(2, UnderWay), Waiting, ?GRACE, Backlog).
+
+last_events(#target{connection = Connection, id = Id} = Target, Route) when is_pid(Connection) ->
+    receive
+        {connection, Connection, Event} when Event =/= up ->
+            Next = event(Event, Target, Route),
+            last_events(lists:keyfind(Id, #target.id, Next#route.targets), Next)
+    after 0 ->
+        Route
+    end;
+last_events(_, Route) ->
+    Route.
 
 %% Only established connections need time to end.
 end_connection(#target{state = up, connection = Connection}) -> exit(Connection, shutdown);
@@ -269,27 +443,50 @@ position(#route{last = Last}) -> Last.
 
 %% Whether all packets up to this number were sent or dropped.
 -spec has_passed(Position :: non_neg_integer(), route()) -> boolean().
-has_passed(Position, #route{queue = Queue, targets = Targets}) ->
+has_passed(Position, #route{backlog = Backlog, targets = Targets} = Route) ->
     Waiting = [Number || #target{under_way = [{_, {Number, _}} | _]} <- Targets],
+    has_passed(Position, Waiting, Route) andalso
+        (Backlog =:= undefined orelse hep_sender_backlog:has_passed(Position, Backlog)).
+
+has_passed(Position, Waiting, #route{queue = Queue}) ->
     case hep_sender_queue:oldest(Queue) of
         {value, {_, {Number, _}}} -> lists:min([Number | Waiting]) > Position;
         empty -> Waiting =:= [] orelse lists:min(Waiting) > Position
     end.
 
-%% The packets that wait or are being written.
-queued(#route{queue = Queue, targets = Targets}) ->
-    hep_sender_queue:packets(Queue) + sum(fun(#target{under_way = UnderWay}) -> length(UnderWay) end, Targets).
+%% The packets in memory that wait or are being written, and their bytes.
+queued(#route{queue = Queue, targets = Targets, backlog = Backlog}) ->
+    UnderWay = [Entries || #target{source = queue, under_way = Entries} <- Targets],
+    Entries = lists:append([waiting(Backlog) | UnderWay]),
+    {hep_sender_queue:packets(Queue) + length(Entries), hep_sender_queue:bytes(Queue) + size_of(Entries)}.
+
+waiting(undefined) -> [];
+waiting(Backlog) -> hep_sender_backlog:waiting(Backlog).
 
 %% The counters of the queue and of all its targets.
--spec totals(route()) -> #{queued | queued_bytes | sent | sent_bytes | dropped => non_neg_integer()}.
-totals(#route{queue = Queue, targets = Targets, dropped = Dropped} = Route) ->
-    UnderWay = sum(fun(#target{under_way = Entries}) -> size_of(Entries) end, Targets),
-    #{
-        queued => queued(Route),
-        queued_bytes => hep_sender_queue:bytes(Queue) + UnderWay,
+-spec totals(route()) -> #{atom() => non_neg_integer()}.
+totals(#route{targets = Targets, dropped = Dropped, backlog = Backlog} = Route) ->
+    {Queued, Bytes} = queued(Route),
+    #{spool_dropped := Lost} = Spool = spooled(Backlog),
+    Spool#{
+        queued => Queued,
+        queued_bytes => Bytes,
         sent => sum(fun(#target{sent = Sent}) -> Sent end, Targets),
-        sent_bytes => sum(fun(#target{sent_bytes = Bytes}) -> Bytes end, Targets),
-        dropped => Dropped + sum(fun(#target{dropped = Refused}) -> Refused end, Targets)
+        sent_bytes => sum(fun(#target{sent_bytes = SentBytes}) -> SentBytes end, Targets),
+        dropped => Lost + Dropped + sum(fun(#target{dropped = Refused}) -> Refused end, Targets)
+    }.
+
+spooled(undefined) ->
+    #{spooled => 0, spool_bytes => 0, spool_recovered => 0, spool_dropped => 0, spool_errors => 0};
+spooled(Backlog) ->
+    #{records := Records, bytes := Bytes, recovered := Recovered, dropped := Dropped, errors := Errors} =
+        hep_sender_backlog:info(Backlog),
+    #{
+        spooled => Records,
+        spool_bytes => Bytes,
+        spool_recovered => Recovered,
+        spool_dropped => Dropped,
+        spool_errors => Errors
     }.
 
 %% The counters of each target. If a queue has a single target, its counters count for the target.

@@ -38,6 +38,10 @@ defmodule HEP.Sender do
     * `:auth_key` - for all packets; replaces their own
     * `:encode` - `:v2_style` and `:compress` of `HEP.encode/2`
     * `:sndbuf` - the size of the socket's send buffer, in bytes
+    * `:spool` - packets that cannot be sent go to disk: a keyword list of `:dir`, `:max_bytes` (at least 1 MiB; 1 GiB by
+      default), `:segment_bytes` and `:sync`, see `:hep_spool`
+    * `:spool_rate` - with `:spool`, how fast a spool becomes shorter, in packets per second: 10,000 by
+      default, or `:infinity`
     * `:tls` - options of `:ssl.connect/4`. By default the collector needs a certificate for its host
       that is signed by one of the system's CA certificates
 
@@ -81,6 +85,14 @@ defmodule HEP.Sender do
           | {:encode,
              [{:v2_style, :documented | :c | :forks} | {:compress, :none | :zlib | :gzip}]}
           | {:sndbuf, pos_integer()}
+          | {:spool,
+             [
+               {:dir, Path.t()}
+               | {:max_bytes, pos_integer()}
+               | {:segment_bytes, pos_integer()}
+               | {:sync, boolean()}
+             ]}
+          | {:spool_rate, pos_integer() | :infinity}
           | {:tls, [:ssl.tls_client_option()] | :hep_secret.hidden([:ssl.tls_client_option()])}
 
   @doc """
@@ -115,8 +127,8 @@ defmodule HEP.Sender do
   defp option({:name, name}) when is_atom(name) and name != nil, do: {:name, {:local, name}}
 
   # Anything but a keyword list is passed on; the check of the options rejects it.
-  defp option({:encode, options} = option) do
-    if Keyword.keyword?(options), do: {:encode, Map.new(options)}, else: option
+  defp option({name, options} = option) when name in [:encode, :spool] do
+    if Keyword.keyword?(options), do: {name, Map.new(options)}, else: option
   end
 
   defp option(option), do: option
@@ -195,7 +207,7 @@ defmodule HEP.Sender do
   defdelegate info(sender), to: :hep_sender
 
   @doc """
-  Stops the sender. Packets in its queues are lost, see `flush/2`.
+  Stops the sender. Packets in its queues are lost, see `flush/2`, or written to the spool.
   """
   @doc since: "1.0.0"
   @spec stop(sender()) :: :ok

@@ -54,6 +54,39 @@ defmodule HEP.SenderTest do
     assert %{refused: %{invalid: 2, too_large: 2}} = Sender.info(sender)
   end
 
+  test "a spool keeps packets while the collector is away" do
+    {:ok, listener} = :gen_tcp.listen(0, [:binary, ip: @loopback, active: false, reuseaddr: true])
+    {:ok, port} = :inet.port(listener)
+    :ok = :gen_tcp.close(listener)
+    folder = "hep_spool_#{System.pid()}_#{System.unique_integer([:positive])}"
+    dir = Path.join(System.tmp_dir!(), folder)
+    on_exit(fn -> File.rm_rf!(dir) end)
+
+    options = [
+      transport: :tcp,
+      targets: [{@loopback, port}],
+      spool: [dir: dir, max_bytes: 1_048_576],
+      spool_rate: :infinity
+    ]
+
+    bytes = IO.iodata_to_binary(HEP.encode!(%Packet{timestamp: 0, payload: "ping"}))
+    first = start_supervised!({Sender, options}, id: :first)
+    :ok = Sender.send(first, bytes)
+    :ok = stop_supervised(:first)
+
+    second = start_supervised!({Sender, options}, id: :second)
+    assert %{spooled: 1, spool_recovered: 1, spool_dropped: 0} = Sender.info(second)
+
+    {:ok, listener} =
+      :gen_tcp.listen(port, [:binary, ip: @loopback, active: false, reuseaddr: true])
+
+    {:ok, connection} = :gen_tcp.accept(listener, @patience)
+    assert {:ok, ^bytes} = :gen_tcp.recv(connection, byte_size(bytes), @patience)
+
+    assert Sender.start_link(spool: [dir: dir, size: 1], targets: [{@loopback, 9}]) ==
+             {:error, {:bad_option, {:spool, [dir: dir, size: 1]}}}
+  end
+
   test "a stream does not take versions 1 and 2, and begins when the collector comes" do
     {:ok, listener} = :gen_tcp.listen(0, [:binary, ip: @loopback, active: false, reuseaddr: true])
     {:ok, port} = :inet.port(listener)
