@@ -4,7 +4,7 @@
 -include_lib("hep/include/hep.hrl").
 
 -export([invite/1, invite/2, response/3, hep/2, sip/1, source/0]).
--export([start/1, stop/1, send/1, fetch/1, fetch/2, post/3, json/1, until/1, folder/0]).
+-export([start/1, stop/1, send/1, fetch/1, fetch/2, post/3, json/1, until/1, folder/0, decode/1]).
 
 %%% Packets
 
