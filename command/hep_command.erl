@@ -10,13 +10,16 @@
 -define(COMMANDS, [
     {"show", hep_command_show, "print the packets of a file"},
     {"flow", hep_command_flow, "list the calls of a file, or print the ladder of one"},
-    {"convert", hep_command_convert, "convert between pcap, HEP streams and JSON lines"}
+    {"convert", hep_command_convert, "convert between pcap, HEP streams and JSON lines"},
+    {"listen", hep_command_listen, "receive packets over UDP, TCP and TLS, and print them"},
+    {"send", hep_command_send, "send the packets of a file to a collector"}
 ]).
 
 -spec main([string()]) -> no_return().
 main(Arguments) ->
     ok = hep_command_output:start(),
     ok = quiet_logger(),
+    ok = hep_command_signal:ignore(),
     Status =
         try
             run(Arguments)

@@ -1,7 +1,7 @@
 %% Arguments of the command line, by a table. (OTP's argparse is there from OTP 26 on.)
 -module(hep_command_args).
 
--export([parse/2, options/1, bytes/1]).
+-export([parse/2, options/1, bytes/1, auth_key/1]).
 
 -export_type([option/0, values/0]).
 
@@ -83,3 +83,13 @@ options(Options) ->
 
 named({Name, flag, _, _}) -> ["--", Name];
 named({Name, _, What, _}) -> ["--", Name, $\s, What].
+
+%% The authenticate key: an argument shows in lists of processes, the environment does not.
+-spec auth_key(values()) -> binary() | none.
+auth_key(#{"auth-key" := Key}) ->
+    Key;
+auth_key(_) ->
+    case os:getenv("HEP_AUTH_KEY", "") of
+        "" -> none;
+        Key -> bytes(Key)
+    end.

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Tests of the command `hep' as its users call it: bin/hep, which make builds.
+# Usage: run.sh [usage show convert flow listen]    in this order; later ones need files of earlier ones
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -9,7 +10,9 @@ fixtures=$top/test/fixtures
 unset HEP_TERMINAL HEP_SIZE COLUMNS
 export LC_ALL=C.UTF-8 ERL_CRASH_DUMP_SECONDS=0
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# The process of a listener that runs, see listen_test.sh.
+listener=
+trap '[ -z "$listener" ] || kill "$listener" 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 cd "$work"
 
@@ -55,6 +58,6 @@ lacks() {
 
 ok() { echo "ok $1"; }
 
-for test in usage show convert flow; do
+for test in ${*:-usage show convert flow listen}; do
     . "$here/${test}_test.sh"
 done
