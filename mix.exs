@@ -80,6 +80,7 @@ defmodule HEP.MixProject do
           HEP.SIP,
           HEP.Pcap,
           HEP.Pcap.Error,
+          HEP.Flow,
           HEP.DecodeError,
           HEP.EncodeError
         ],
