@@ -74,6 +74,7 @@
     capture_id => hep:uint32(),
     node_name => binary(),
     auth_key => binary() | fun(() -> binary()),
+    correlation => none | sip_call_id,
     encode => hep:encode_options(),
     sndbuf => pos_integer(),
     spool => hep_spool:options(),
@@ -108,6 +109,8 @@
 %% <dt>`node_name'</dt><dd>the capture agent's name, for packets of version 3 that have none</dd>
 %% <dt>`auth_key'</dt><dd>the authenticate key for all packets; replaces their own. Packets of versions 1 and 2, which
 %%   cannot carry a key, are then rejected</dd>
+%% <dt>`correlation'</dt><dd>`none' (default); `sip_call_id': SIP packets of version 3 without a correlation id get
+%%   their Call-ID as one, unless that makes the packet too large</dd>
 %% <dt>`encode'</dt><dd>`v2_style' and `compress' of `hep:encode/2'</dd>
 %% <dt>`sndbuf'</dt><dd>the size of the socket's send buffer, in bytes</dd>
 %% <dt>`spool'</dt><dd>packets that cannot be sent go to disk: the options of {@link hep_spool:open/1}, for each queue, with a
@@ -118,7 +121,8 @@
 %%   host name or address that is signed by one of the system's CA certificates (`cacerts' or `cacertfile' replace
 %%   them), and the protocol is TLS 1.2 or 1.3</dd>
 %% </dl>
-%% Encoded packets are sent unchanged: `capture_id', `node_name', `auth_key' and `encode' do not apply to them.
+%% Encoded packets are sent unchanged: `capture_id', `node_name', `auth_key', `correlation' and `encode' do not apply to
+%% them.
 %%
 %% `auth_key' and `tls' may be zero-arity functions, which keeps secrets out of logs. The sender stores them as such.
 

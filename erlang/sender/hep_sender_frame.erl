@@ -10,6 +10,8 @@
 
 %% The limit of UDP over IPv4: 65535 bytes without the headers of both.
 -define(UDP_PAYLOAD, 65507).
+%% The payload type.
+-define(SIP, 1).
 
 -record(settings, {
     stream :: boolean(),
@@ -17,6 +19,7 @@
     node_name :: binary() | undefined,
     %% In a function, to keep it out of logs and tables.
     auth_key :: fun(() -> binary()) | undefined,
+    correlation :: none | sip_call_id,
     encode :: hep:encode_options()
 }).
 
@@ -37,6 +40,7 @@ settings(#{transport := Transport, encode := Encode} = Options) ->
         capture_id = maps:get(capture_id, Options, undefined),
         node_name = maps:get(node_name, Options, undefined),
         auth_key = hidden(Options),
+        correlation = maps:get(correlation, Options),
         encode = Encode
     }.
 
@@ -59,7 +63,20 @@ new(Term, _) ->
 record(#hep{version = Version}, #settings{stream = true}) when Version =:= 1; Version =:= 2 ->
     {error, {unframed_version, Version}};
 record(Hep, Settings) ->
-    case encode(with_node_name(with_capture_id(Hep, Settings), Settings), options(Settings)) of
+    Complete = with_node_name(with_capture_id(Hep, Settings), Settings),
+    case with_correlation(Complete, Settings) of
+        Complete -> framed(Complete, Settings);
+        Correlated -> correlated(framed(Correlated, Settings), Complete, Settings)
+    end.
+
+%% The id must not be the reason why a packet is too large.
+correlated({error, {Reason, _}}, Hep, Settings) when Reason =:= packet_too_large; Reason =:= datagram_too_large ->
+    framed(Hep, Settings);
+correlated(Result, _, _) ->
+    Result.
+
+framed(Hep, Settings) ->
+    case encode(Hep, options(Settings)) of
         {ok, Frame} -> sized(Frame, iolist_size(Frame), Settings);
         {error, _} = Error -> Error
     end.
@@ -87,6 +104,17 @@ with_node_name(#hep{version = 3, chunks = Chunks} = Hep, #settings{node_name = <
         false -> Hep#hep{chunks = [{Key, Name} | Chunks]}
     end;
 with_node_name(Hep, _) ->
+    Hep.
+
+%% Only version 3 can carry it. An empty id equals none, as in decoding.
+with_correlation(#hep{version = 3, payload_type = ?SIP, chunks = Chunks} = Hep, #settings{correlation = sip_call_id}) when
+    length(Chunks) >= 0, is_binary(Hep#hep.payload)
+->
+    case lists:member(hep:correlation_id(Hep), [undefined, <<>>]) andalso hep_sip:summary(Hep) of
+        {ok, #{call_id := CallId}} when CallId =/= <<>> -> hep:correlation_id(CallId, Hep);
+        _ -> Hep
+    end;
+with_correlation(Hep, _) ->
     Hep.
 
 sized(_, Size, #settings{stream = false}) when Size > ?UDP_PAYLOAD -> {error, {datagram_too_large, Size}};

@@ -27,6 +27,7 @@
     capture_id => "an integer of 32 bits",
     node_name => "a binary that is not empty",
     auth_key => "a binary that is not empty",
+    correlation => "none or sip_call_id",
     encode => "the options v2_style and compress of hep:encode/2, as a map",
     spool => "a map of options of hep_spool:open/1: dir, and max_bytes (at least 1048576), segment_bytes, sync",
     spool_rate => "with spool, packets per second, at least 1, or infinity",
@@ -83,6 +84,7 @@ defaults() ->
         connect_timeout => 5000,
         send_timeout => 15000,
         resolve_every => 60000,
+        correlation => none,
         encode => #{},
         spool_rate => 10000
     }.
@@ -102,6 +104,7 @@ is_valid(resolve_every, Time) ->
     Time =:= infinity orelse (is_integer(Time) andalso Time > 0 andalso Time =< 16#7fffffff);
 is_valid(capture_id, Id) -> is_integer(Id) andalso Id >= 0 andalso Id =< 16#ffffffff;
 is_valid(Key, Value) when Key =:= node_name; Key =:= auth_key -> is_binary(Value) andalso Value =/= <<>>;
+is_valid(correlation, Correlation) -> lists:member(Correlation, [none, sip_call_id]);
 is_valid(encode, Options) -> is_map(Options) andalso is_encode(Options);
 is_valid(spool, Options) -> is_spool(hep_spool:check(Options));
 is_valid(spool_rate, Rate) -> Rate =:= infinity orelse (is_integer(Rate) andalso Rate > 0 andalso Rate =< 16#7fffffff);

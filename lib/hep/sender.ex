@@ -36,6 +36,8 @@ defmodule HEP.Sender do
       milliseconds: 60,000 by default, or `:infinity`
     * `:capture_id`, `:node_name` - for packets that have none
     * `:auth_key` - for all packets; replaces their own
+    * `:correlation` - `:none` (default); `:sip_call_id`: SIP packets of version 3 without a correlation id
+      get their Call-ID as one, unless that makes the packet too large. Encoded packets are sent unchanged
     * `:encode` - `:v2_style` and `:compress` of `HEP.encode/2`
     * `:sndbuf` - the size of the socket's send buffer, in bytes
     * `:spool` - packets that cannot be sent go to disk: a keyword list of `:dir`, `:max_bytes` (at least 1 MiB; 1 GiB by
@@ -82,6 +84,7 @@ defmodule HEP.Sender do
           | {:capture_id, :hep.uint32()}
           | {:node_name, binary()}
           | {:auth_key, binary() | :hep_secret.hidden(binary())}
+          | {:correlation, :none | :sip_call_id}
           | {:encode,
              [{:v2_style, :documented | :c | :forks} | {:compress, :none | :zlib | :gzip}]}
           | {:sndbuf, pos_integer()}

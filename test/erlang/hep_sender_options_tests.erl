@@ -139,6 +139,8 @@ wrong_options_test_() ->
             {node_name, <<>>},
             {auth_key, key},
             {auth_key, <<>>},
+            {correlation, call_id},
+            {correlation, undefined},
             {encode, []},
             {encode, #{compress => brotli}},
             {encode, #{auth_key => <<"key">>}},

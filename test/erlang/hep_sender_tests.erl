@@ -104,6 +104,65 @@ options_and_older_versions_test() ->
         )
     end).
 
+%% The Call-ID becomes the correlation id of SIP packets of version 3 without one.
+correlation_test_() ->
+    Sip = hep:payload(<<"INVITE sip:b SIP/2.0\r\ni : 7@host \r\n\r\n">>, packet(1)),
+    [
+        {Name, fun() -> correlated(Option, Expected, Packet) end}
+     || {Name, Option, Expected, Packet} <- [
+            {"added", sip_call_id, <<"7@host">>, Sip},
+            {"off", none, undefined, Sip},
+            {"its own", sip_call_id, <<"own">>, hep:correlation_id(<<"own">>, Sip)},
+            {"an empty id", sip_call_id, <<"7@host">>, hep:correlation_id(<<>>, Sip)},
+            {"no SIP", sip_call_id, undefined, hep:payload_type(log, Sip)},
+            {"no Call-ID", sip_call_id, undefined, hep:payload(<<"BYE sip:b SIP/2.0\r\n\r\n">>, Sip)},
+            {"an empty one", sip_call_id, undefined, hep:payload(<<"BYE sip:b SIP/2.0\r\ni:\r\n\r\n">>, Sip)},
+            {"other bytes", sip_call_id, undefined, hep:payload(<<255, 0, 1>>, Sip)},
+            {"an empty payload", sip_call_id, undefined, hep:payload(<<>>, Sip)},
+            {"version 2", sip_call_id, undefined, hep:version(hep_v2, Sip)},
+            {"encoded", sip_call_id, undefined, element(2, hep:encode(Sip))}
+        ]
+    ].
+
+correlated(Option, Expected, Packet) ->
+    Collector = listen(udp, ?V4),
+    with_sender(#{correlation => Option, targets => [{?V4, port(Collector)}]}, fun(Sender) ->
+        ok = hep_sender:send(Sender, Packet),
+        [Datagram] = received(1, Collector),
+        ?assertEqual(Expected, hep:correlation_id(decoded(Datagram))),
+        %% Decoding hides an empty chunk.
+        {ok, Parsed} = hep_multi_parser:parse(Datagram),
+        ?assertEqual(Expected =/= undefined, hep:get_chunk(0, 17, Parsed) =/= not_found)
+    end).
+
+%% The id must not be the reason why a packet is rejected.
+correlation_of_the_largest_packet_test() ->
+    Start = <<"BYE sip:b SIP/2.0\r\ni: 12345678901234567890\r\n\r\n">>,
+    Filled = fun(Size) -> hep:payload(<<Start/binary, 0:((Size - byte_size(Start)) * 8)>>, packet(1)) end,
+    {ok, Least} = hep:encode(Filled(byte_size(Start))),
+    Largest = 65507 - (byte_size(Least) - byte_size(Start)),
+    Collector = listen(udp, ?V4),
+    with_sender(#{correlation => sip_call_id, targets => [{?V4, port(Collector)}]}, fun(Sender) ->
+        Ids = [
+            begin
+                ok = hep_sender:send(Sender, Filled(Size)),
+                [Datagram] = received(1, Collector),
+                hep:correlation_id(decoded(Datagram))
+            end
+         || Size <- [Largest - 26, Largest - 25, Largest]
+        ],
+        ?assertEqual([<<"12345678901234567890">>, undefined, undefined], Ids),
+        ?assertEqual({error, {datagram_too_large, 65508}}, hep_sender:send(Sender, Filled(Largest + 1)))
+    end).
+
+%% What the codec rejects is still its error.
+correlation_of_invalid_packets_test() ->
+    Collector = listen(udp, ?V4),
+    with_sender(#{correlation => sip_call_id, targets => [{?V4, port(Collector)}]}, fun(Sender) ->
+        ?assertMatch({error, {invalid_field, payload, 1}}, hep_sender:send(Sender, (packet(1))#hep{payload = 1})),
+        ?assertMatch({error, {invalid_field, chunks, x}}, hep_sender:send(Sender, (packet(1))#hep{chunks = x}))
+    end).
+
 v2_style_test() ->
     Collector = listen(udp, ?V4),
     with_sender(#{encode => #{v2_style => c}, targets => [{?V4, port(Collector)}]}, fun(Sender) ->

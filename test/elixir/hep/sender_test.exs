@@ -37,6 +37,15 @@ defmodule HEP.SenderTest do
     assert Enum.sort(packet.chunks) == [{{0, 0x0E}, "key"}, {{0, 0x13}, "edge"}]
   end
 
+  test "the Call-ID becomes the correlation id", %{socket: socket, port: port} do
+    sender = start_supervised!({Sender, targets: [{@loopback, port}], correlation: :sip_call_id})
+
+    assert Sender.send(sender, %Packet{payload: "BYE sip:b SIP/2.0\r\nCall-ID: 7@host\r\n\r\n"}) ==
+             :ok
+
+    assert Packet.correlation_id(HEP.decode!(receive_from(socket))) == "7@host"
+  end
+
   test "packets that cannot be sent", %{port: port} do
     sender = start_supervised!({Sender, targets: [{@loopback, port}]})
 
