@@ -18,7 +18,7 @@ erlc -Werror -pa "$top/ebin" -o "$build/ebin" src/*.erl demo/*.erl test/*.erl
 cp src/hep_rabbitmq.app.src "$build/ebin/hep_rabbitmq.app"
 
 echo '== Unit tests'
-erl -noinput -pa "$top/ebin" "$build/ebin" -eval '
+erl -noinput -kernel logger_level critical -pa "$top/ebin" "$build/ebin" -eval '
     Tests = [list_to_atom(filename:basename(File, ".erl")) || File <- filelib:wildcard("test/*_tests.erl")],
     halt(case eunit:test(Tests) of ok -> 0; error -> 1 end).'
 

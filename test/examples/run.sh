@@ -75,6 +75,11 @@ forwarder_release() {
 }
 
 example 'udp_listener, replay' udp_listener sh run.sh
+# amqp_client is one of RabbitMQ's plugins.
+rabbitmq_tests() {
+    ERL_LIBS=$(sh broker.sh "$top/_build/rabbitmq/debian") rebar3 eunit
+}
+
 example 'udp_listener, release' udp_listener udp_listener_release
 example 'elixir_collector, tests' elixir_collector collector_tests
 example 'elixir_collector, mix run' elixir_collector collector_run
@@ -83,3 +88,6 @@ example 'forwarder, tests' forwarder rebar3 eunit
 example 'forwarder, release' forwarder forwarder_release
 example 'call_flow, tests' call_flow rebar3 eunit
 example 'call_flow, release' call_flow call_flow_release
+if [ -d /usr/lib/rabbitmq ] || command -v apt-get >/dev/null 2>&1; then
+    example 'rabbitmq, tests' rabbitmq rabbitmq_tests
+fi

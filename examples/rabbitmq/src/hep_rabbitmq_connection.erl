@@ -114,12 +114,19 @@ parameters({Host, Port}, Options) ->
         host = Host,
         port = Port,
         username = maps:get(username, Options, Defaults#amqp_params_network.username),
-        password = maps:get(password, Options, Defaults#amqp_params_network.password),
+        password = password(Options, Defaults#amqp_params_network.password),
         virtual_host = maps:get(virtual_host, Options, Defaults#amqp_params_network.virtual_host),
         ssl_options = maps:get(tls, Options, none),
         heartbeat = ?HEARTBEAT,
         connection_timeout = ?CONNECT
     }.
+
+%% Read for each connection, so that no state holds it, which a log could show.
+password(Options, Default) ->
+    case os:getenv("RABBITMQ_PASSWORD") of
+        false -> maps:get(password, Options, Default);
+        Password -> list_to_binary(Password)
+    end.
 
 failed(Reason, #state{nodes = [Node | _], failures = Failures} = State) ->
     Pause = pause(Failures),
