@@ -65,7 +65,7 @@ check(#{sent := Sent, json := Json, call := Call, confirmed := Confirmed, lines 
         packets => sets:size(Numbers),
         duplicates => length(Further),
         unmarked => length([Line || #{redelivered := false} = Line <- Further]),
-        confirmed => length(Confirmed),
+        confirmed => length(lists:usort(Confirmed)),
         confirmed_missing => [Id || Id <- Confirmed, not sets:is_element(Id, Ids)],
         changed => [Number || #{number := Number, packet := Packet} <- Lines, Packet =/= Json(Number)],
         disordered => disordered([Number || #{number := Number} <- First], Call),
