@@ -55,6 +55,8 @@
 
 -export([start_link/1, child_spec/1, stop/1]).
 -export([send/2, flush/2, info/1, format_error/1]).
+%% For hep_logger.
+-export([find/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([options/0, sender/0, target/0, reason/0, refusals/0, info/0, target_info/0]).
@@ -250,7 +252,7 @@ stop(Sender) ->
 %% @doc Sends a packet, decoded or encoded. Never waits; `ok' means that the packet was passed to the sender.
 -spec send(sender(), hep:hep() | iodata()) -> ok | {error, reason()}.
 send(Sender, Packet) ->
-    Pid = pid(Sender),
+    Pid = find(Sender),
     case hep_sender_inbox:find(Pid) of
         {ok, Shared} -> send(Pid, Packet, Shared);
         not_running -> {error, not_running}
@@ -262,10 +264,12 @@ send(Pid, Packet, Shared) ->
         {error, Reason} -> hep_sender_inbox:refused(Reason, Shared)
     end.
 
-pid(Pid) when is_pid(Pid) -> Pid;
-pid(Name) when is_atom(Name) -> whereis(Name);
-pid({global, Name}) -> global:whereis_name(Name);
-pid({via, Module, Name}) -> Module:whereis_name(Name).
+%% @private For hep_logger.
+-spec find(sender()) -> pid() | port() | undefined.
+find(Pid) when is_pid(Pid) -> Pid;
+find(Name) when is_atom(Name) -> whereis(Name);
+find({global, Name}) -> global:whereis_name(Name);
+find({via, Module, Name}) -> Module:whereis_name(Name).
 
 %% @doc Waits until all packets sent before this call, by any process, were written or dropped. Does not wait for
 %% packets sent later.
