@@ -96,6 +96,7 @@ defmodule HEP.MixProject do
           :hep_listener,
           :hep_handler,
           :hep_sender,
+          :hep_logger,
           :hep_spool,
           :hep_port
         ],
