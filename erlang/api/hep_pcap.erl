@@ -5,8 +5,9 @@
 %% {ok,42}
 %% '''
 %%
-%% Reading: pcap and pcapng, micro- and nanoseconds, both byte orders, also in gzip; link types Ethernet (VLAN, QinQ),
-%% Linux cooked 1 and 2, loopback, raw IP; IPv4 and IPv6. Fragments are put together, TCP streams are put in order.
+%% Reading: pcap and pcapng, micro- and nanoseconds, both byte orders, also in gzip; link types Ethernet (VLAN, QinQ,
+%% PPPoE), Linux cooked 1 and 2, loopback, raw IP; IPv4 and IPv6. Fragments are put together, TCP streams are put in
+%% order.
 %%
 %% <ul>
 %% <li>HEP comes out decoded. On any port it is recognised by the magic of version 3, by the whole header of versions 1 and
@@ -17,7 +18,15 @@
 %%   counted.</li>
 %% </ul>
 %%
-%% The file is read in parts, and memory is bounded. Dropped and unknown frames are counted, see {@type stats()}.
+%% The file is read in parts, and memory is bounded, whatever the file holds: 4 MiB of unpacked gzip, a block of 1 MiB,
+%% 256 fragmented packets of up to 192 KiB, 16,384 TCP streams with 32 MiB in all. Beyond that, what was longest without
+%% a frame is dropped. Dropped and unknown frames are counted, see {@type stats()}.
+%%
+%% Not read, and counted as `not_ip': MPLS, tunnels (IP in IP, GRE, VXLAN), IPsec. Other link types (PPP, 802.11) are
+%% counted as `unknown_link'. TLS and SCTP are not looked into. Of a frame that is cut by the snapshot length, the HEP
+%% inside is `invalid', and SIP comes out as far as it was captured. A segment or fragment that is captured twice, with
+%% other bytes, counts once: of a TCP segment the first copy, of a fragment the last. Two copies of a datagram come out
+%% twice.
 %%
 %% Writing: a decoded packet becomes the packet that was captured, so that other tools show it. The link type is raw IP.
 %% Protocol 17, or none, is written as UDP, any other (TCP, TLS, SCTP, WebSocket) as TCP with the payload in plain.
@@ -100,9 +109,10 @@
 %% <dt>`too_many_interfaces'</dt><dd>more than 4096 in a section of pcapng</dd>
 %% </dl>
 
--type record_reason() :: no_address | mixed_families | {too_large, Bytes :: pos_integer()}.
-%% Why a packet cannot be written: an address is missing, the addresses are of different families, or the payload is
-%% larger than a UDP datagram.
+-type record_reason() ::
+    no_address | mixed_families | {too_large, Bytes :: pos_integer()} | {invalid_time, erlang:timestamp()}.
+%% Why a packet cannot be written: an address is missing, the addresses are of different families, the payload is
+%% larger than a UDP datagram, or the time is later than 2106-02-07T06:28:15Z, the last one of the format.
 
 -record(reader, {
     pcap :: reference(),
@@ -262,6 +272,7 @@ format_error({read, Reason}) -> io_lib:format("cannot read: ~0tp", [Reason]);
 format_error({Offset, Reason}) when is_integer(Offset) -> io_lib:format("offset ~b: ~ts", [Offset, sentence(Reason)]);
 format_error(no_address) -> "the packet has no source or destination address";
 format_error(mixed_families) -> "source and destination address are of different families";
+format_error({invalid_time, _}) -> "the time is later than a capture file can hold (2106)";
 format_error({too_large, Bytes}) -> io_lib:format("a payload of ~b bytes fits into no UDP datagram", [Bytes]).
 
 sentence(not_pcap) -> "not a capture file";

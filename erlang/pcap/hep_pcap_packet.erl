@@ -29,6 +29,8 @@
 %% Of a TCP segment.
 -define(MAX_SEGMENT, 65000).
 -define(RAW_IP, 101).
+%% A record has 32 bits for them.
+-define(MAX_SECONDS, 16#ffffffff).
 -define(SNAPLEN, 262144).
 
 -spec header() -> binary().
@@ -58,6 +60,10 @@ record(#hep{src_ip = Src, dst_ip = Dst}, _) when Src =:= undefined; Dst =:= unde
     {error, no_address};
 record(#hep{src_ip = Src, dst_ip = Dst}, _) when tuple_size(Src) =/= tuple_size(Dst) ->
     {error, mixed_families};
+record(#hep{timestamp = {Mega, Seconds, Micros} = Time}, _) when
+    Mega * 1000000 + Seconds + Micros div 1000000 > ?MAX_SECONDS
+->
+    {error, {invalid_time, Time}};
 record(#hep{protocol = Protocol, payload = Payload}, _) when
     (Protocol =:= ?UDP orelse Protocol =:= undefined), byte_size(Payload) > ?MAX_DATAGRAM
 ->
@@ -139,9 +145,10 @@ fold_carry(Sum) when Sum > 16#ffff -> fold_carry((Sum band 16#ffff) + (Sum bsr 1
 fold_carry(Sum) -> Sum.
 
 framed(#hep{timestamp = Timestamp}, Packet) ->
-    {Mega, Seconds, Microseconds} = time(Timestamp),
+    {Mega, Seconds, Micros} = time(Timestamp),
     Length = iolist_size(Packet),
-    [<<(Mega * 1000000 + Seconds):32, Microseconds:32, Length:32, Length:32>> | Packet].
+    %% Packets may come with more than a second of microseconds.
+    [<<(Mega * 1000000 + Seconds + Micros div 1000000):32, (Micros rem 1000000):32, Length:32, Length:32>> | Packet].
 
 time(undefined) -> os:timestamp();
 time(Timestamp) -> Timestamp.

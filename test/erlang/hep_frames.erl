@@ -58,7 +58,7 @@ numbers(little, Numbers) -> <<<<N:Size/little>> || {Size, N} <- Numbers>>.
 -spec links() -> [{integer(), atom()}].
 links() ->
     [
-        {1, ethernet}, {1, vlan}, {1, qinq}, {113, cooked}, {276, cooked2}, {0, null}, {0, null_big}, {108, loop},
+        {1, ethernet}, {1, vlan}, {1, qinq}, {1, pppoe}, {113, cooked}, {276, cooked2}, {0, null}, {0, null_big}, {108, loop},
         {101, raw}, {12, raw}, {14, raw}, {228, raw}, {229, raw}
     ].
 
@@ -72,6 +72,10 @@ type(<<6:4, _/bitstring>>) -> {16#86dd, 30}.
 link(ethernet, {Type, _}) -> <<1:48, 2:48, Type:16>>;
 link(vlan, {Type, _}) -> <<1:48, 2:48, 16#8100:16, 100:16, Type:16>>;
 link(qinq, {Type, _}) -> <<1:48, 2:48, 16#88a8:16, 7:16, 16#8100:16, 100:16, Type:16>>;
+link(pppoe, {Type, _}) ->
+    Protocol = case Type of 16#0800 -> 16#21; 16#86dd -> 16#57 end,
+    %% The length counts the protocol and the packet; it is not read.
+    <<1:48, 2:48, 16#8864:16, 16#1100:16, 7:16, 0:16, Protocol:16>>;
 link(cooked, {Type, _}) -> <<0:16, 1:16, 6:16, 2:64, Type:16>>;
 link(cooked2, {Type, _}) -> <<Type:16, 0:16, 1:32, 1:16, 0, 6, 2:64>>;
 link(null, {_, Family}) -> <<Family:32/little>>;

@@ -222,6 +222,68 @@ a_port_that_is_used_again_test() ->
     Frames = Connection(1000) ++ Connection(500) ++ Connection(3000000000),
     ?assertEqual(lists:duplicate(3, sip(Src, Dst, 6, message(1))), packets(hep_frames:pcap(101, [{?TIME, F} || F <- Frames]))).
 
+%% The last segment may be captured twice, or sent again.
+a_message_that_ends_a_connection_comes_out_once_test() ->
+    {Src, Dst} = {?V4},
+    Frames = [
+        hep_frames:tcp(Src, Dst, 1000, 2, <<>>),
+        hep_frames:tcp(Src, Dst, 1001, 16#11, message(1)),
+        hep_frames:tcp(Src, Dst, 1001, 16#11, message(1)),
+        hep_frames:tcp(Src, Dst, 5000, 2, <<>>),
+        hep_frames:tcp(Src, Dst, 5001, 16#11, message(2))
+    ],
+    ?assertEqual([sip(Src, Dst, 6, message(N)) || N <- [1, 2]], packets(hep_frames:pcap(101, [{?TIME, F} || F <- Frames]))).
+
+%% A message that waits for a missing segment comes out when its connection is displaced: by the next one between the same
+%% ports, or by too many others.
+messages_of_displaced_streams_come_out_test_() ->
+    {Src, Dst} = {?V4},
+    Waiting = fun(From) -> [hep_frames:tcp(From, Dst, 1000, 2, <<>>), hep_frames:tcp(From, Dst, 1101, message(1))] end,
+    Many = [{{10, 0, N bsr 8, N band 255}, 5060} || N <- lists:seq(0, 16 * 1024)],
+    [
+        {timeout, 60, {Name, fun() ->
+            %% The file goes on: nothing comes out by its end.
+            File = hep_frames:pcap(101, [{?TIME, F} || F <- Frames] ++ [{?TIME, <<>>}]),
+            Cut = binary:part(File, 0, byte_size(File) - 1),
+            {error, _, Found} = fold(Cut),
+            ?assertEqual(Expected, lists:sublist(Found, length(Expected)))
+        end}}
+     || {Name, Expected, Frames} <- [
+            {"same ports", [sip(Src, Dst, 6, message(1)), sip(Src, Dst, 6, message(2))],
+                Waiting(Src) ++ [hep_frames:tcp(Src, Dst, 9000, 2, <<>>), hep_frames:tcp(Src, Dst, 9001, message(2))]},
+            {"too many", [sip(hd(Many), Dst, 6, message(1))], lists:append([Waiting(From) || From <- Many])}
+        ]
+    ].
+
+%% The packet block of pcapng that is obsolete.
+obsolete_packet_block_test() ->
+    {Src, Dst} = {?V4},
+    Frame = iolist_to_binary(hep_frames:udp(Src, Dst, message(1), #{})),
+    [
+        begin
+            Ng = hep_frames:ng(Order, [{101, ?TIME, <<>>}]),
+            %% Without its packet.
+            Head = binary:part(Ng, 0, byte_size(Ng) - 32),
+            Block = fun(Captured, Trailer) ->
+                Padding = binary:copy(<<0>>, (4 - byte_size(Frame) rem 4) rem 4),
+                Size = byte_size(Frame) + byte_size(Padding) + 32,
+                [Type, Length, High, Low, Caplen, Wire, End] = [
+                    case Order of big -> <<N:32>>; little -> <<N:32/little>> end
+                 || N <- [2, Size, ?TIME bsr 32, ?TIME band 16#ffffffff, Captured, byte_size(Frame), Size + Trailer]
+                ],
+                iolist_to_binary([Head, Type, Length, <<0:16, 7:16>>, High, Low, Caplen, Wire, Frame, Padding, End])
+            end,
+            Good = Block(byte_size(Frame), 0),
+            ?assertEqual([sip(Src, Dst, 17, message(1))], packets(Good)),
+            ?assertMatch({error, {_, truncated}, []}, fold(binary:part(Good, 0, byte_size(Good) - 1))),
+            [
+                ?assertEqual({error, {byte_size(Head), invalid_block}, []}, fold(Bad))
+             || Bad <- [Block(byte_size(Frame) + 4, 0), Block(16#ffffffff, 0), Block(byte_size(Frame), 4)]
+            ]
+        end
+     || Order <- [big, little]
+    ].
+
 %% Broken and cut files
 
 every_cut_of_a_file_test_() ->
@@ -388,7 +450,9 @@ packets_that_no_file_can_carry_are_returned_test() ->
     Bad = [
         {Good#hep{src_ip = undefined}, no_address},
         {Good#hep{dst_ip = {0, 0, 0, 0, 0, 0, 0, 1}}, mixed_families},
-        {Good#hep{payload = binary:copy(<<0>>, 65508)}, {too_large, 65508}}
+        {Good#hep{payload = binary:copy(<<0>>, 65508)}, {too_large, 65508}},
+        %% 2106-02-07T06:28:16Z: more seconds than a record has room for.
+        {Good#hep{timestamp = {4294, 967296, 0}}, {invalid_time, {4294, 967296, 0}}}
     ],
     in_folder(fun(Folder) ->
         File = filename:join(Folder, "written.pcap"),

@@ -21,6 +21,8 @@ const NANOSECONDS: u64 = 1_000_000_000;
 /// The types of the pcapng blocks that are read.
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
+/// Obsolete since 2010, and still in archives.
+const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 const BYTE_ORDER_MAGIC: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
@@ -165,12 +167,15 @@ fn ng_block(big: &mut bool, interfaces: &mut Vec<Interface>, source: &mut Source
     if length < 12 || !length.is_multiple_of(4) {
         return Err(Reason::InvalidBlock);
     }
-    if !is_section && !matches!(kind, INTERFACE | SIMPLE_PACKET | ENHANCED_PACKET) {
+    if !is_section && !matches!(kind, INTERFACE | PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
         source.skip(length);
         return Ok(Step::Passed);
     }
     if length > MAX_BLOCK {
         return Err(Reason::TooLarge(length));
+    }
+    if kind == PACKET {
+        return packet_block(*big, length, interfaces, source);
     }
     let parse = if *big { parse_block_be } else { parse_block_le };
     let Some((used, block)) = complete(bytes, parse(bytes))? else { return Ok(Step::Incomplete) };
@@ -204,6 +209,34 @@ fn ng_block(big: &mut bool, interfaces: &mut Vec<Interface>, source: &mut Source
         _ => Step::Passed,
     };
     source.consume(used);
+    Ok(step)
+}
+
+/// The obsolete packet block, which `pcap_parser` does not read: type, length, interface (16 bits), drops (16 bits), time,
+/// captured length, length on the wire, data, options, length.
+fn packet_block(
+    big: bool,
+    length: u32,
+    interfaces: &[Interface],
+    source: &mut Source,
+) -> Result<Step, Reason> {
+    let length = usize::try_from(length).map_err(|_| Reason::InvalidBlock)?;
+    let Some(block) = source.bytes().get(..length) else { return Ok(Step::Incomplete) };
+    let field =
+        |at: usize| block.get(at..).and_then(<[u8]>::first_chunk::<4>).map(|&bytes| number(big, bytes));
+    let fields = [8, 12, 16, 20, length.saturating_sub(4)].map(field);
+    let [Some(id), Some(high), Some(low), Some(captured), Some(trailer)] = fields else {
+        return Err(Reason::InvalidBlock);
+    };
+    let data = usize::try_from(captured)
+        .ok()
+        .and_then(|captured| block.get(28..length.saturating_sub(4))?.get(..captured));
+    let Some(data) = data.filter(|_| usize::try_from(trailer) == Ok(length)) else {
+        return Err(Reason::InvalidBlock);
+    };
+    let interface = interface(interfaces, if big { id >> 16 } else { id & 0xffff })?;
+    let step = frame(interface, interface.time(u64::from(high) << 32 | u64::from(low)), data)?;
+    source.consume(length);
     Ok(step)
 }
 

@@ -17,6 +17,10 @@ const RAW_BSD: [i32; 2] = [12, 14];
 /// Types of what Ethernet carries.
 const TYPE_IPV4: u16 = 0x0800;
 const TYPE_IPV6: u16 = 0x86dd;
+/// `PPPoE` in its session stage (RFC 2516), and what PPP names the two versions of IP.
+const TYPE_PPPOE: u16 = 0x8864;
+const PPP_IPV4: u16 = 0x0021;
+const PPP_IPV6: u16 = 0x0057;
 /// VLAN tags: 802.1Q, 802.1ad, and what came before the latter.
 const TYPES_TAG: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 
@@ -51,6 +55,10 @@ fn tagged(frame: &[u8], offset: usize, header: usize) -> Option<&[u8]> {
         let (&[_, _, high, low], behind) = rest.split_first_chunk()?;
         kind = u16::from_be_bytes([high, low]);
         rest = behind;
+    }
+    if kind == TYPE_PPPOE {
+        let (&[_, _, _, _, _, _, high, low], behind) = rest.split_first_chunk()?;
+        return matches!(u16::from_be_bytes([high, low]), PPP_IPV4 | PPP_IPV6).then_some(behind);
     }
     matches!(kind, TYPE_IPV4 | TYPE_IPV6).then_some(rest)
 }

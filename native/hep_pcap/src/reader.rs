@@ -232,9 +232,12 @@ impl Reader {
         {
             let path = path(segment.ports);
             let Self { streams, found, options, .. } = self;
-            streams.segment(path, &segment, options.takes_hep(path), |inside, bytes| {
-                found.push_back(Found::new(inside, time, TCP, path, bytes));
-            });
+            streams.segment(
+                path,
+                &segment,
+                |path| options.takes_hep(path),
+                |path, inside, bytes| found.push_back(Found::new(inside, time, TCP, path, bytes)),
+            );
         } else {
             self.stats.not_ip = self.stats.not_ip.saturating_add(1);
         }

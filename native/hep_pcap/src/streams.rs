@@ -55,13 +55,13 @@ impl Streams {
         Self { by_path: LruCache::unbounded(), bytes: 0, counts: Counts::default() }
     }
 
-    /// Takes a segment, and gives each message that is whole then.
+    /// Takes a segment, and gives each message that is whole then, also of streams that it displaces.
     pub(crate) fn segment(
         &mut self,
         path: Path,
         segment: &Segment<'_>,
-        takes_hep: Option<bool>,
-        mut found: impl FnMut(Inside, &[u8]),
+        takes_hep: impl Fn(Path) -> Option<bool>,
+        mut found: impl FnMut(Path, Inside, &[u8]),
     ) {
         let number = segment.number;
         let data = segment.data;
@@ -70,22 +70,25 @@ impl Streams {
             return;
         }
         if segment.syn {
-            self.open(path, number.wrapping_add(1));
+            self.open(path, number.wrapping_add(1), takes_hep(path), &mut found);
         }
         let number = if segment.syn { number.wrapping_add(1) } else { number };
-        let stream = self.by_path.get_or_insert_mut(path, || Stream::new(number, Messages::lost()));
+        let Self { by_path, bytes, counts } = self;
+        let stream = by_path.get_or_insert_mut(path, || Stream::new(number, Messages::lost()));
         let before = stream.size();
-        stream.take(number, data, takes_hep, &mut self.counts, &mut found);
-        let after = stream.size();
-        self.bytes = self.bytes.saturating_add(after).saturating_sub(before);
-        let is_over = segment.rst || segment.fin && stream.waiting.is_empty();
-        if is_over {
-            self.close(path, takes_hep, &mut found);
+        let mut found_here = |inside, bytes: &[u8]| found(path, inside, bytes);
+        stream.take(number, data, takes_hep(path), counts, &mut found_here);
+        // The stream stays: the last segment may come again, and a message must not come out twice.
+        if segment.rst || segment.fin && stream.waiting.is_empty() {
+            stream.end(takes_hep(path), counts, &mut found_here);
         }
+        *bytes = bytes.saturating_add(stream.size()).saturating_sub(before);
         while self.by_path.len() > MAX_STREAMS || self.bytes > MAX_BYTES {
-            let Some((_, stream)) = self.by_path.pop_lru() else { break };
+            let Some((path, mut stream)) = self.by_path.pop_lru() else { break };
             self.bytes = self.bytes.saturating_sub(stream.size());
-            stream.finish(None, &mut self.counts, |_, _| {});
+            stream.end(takes_hep(path), &mut self.counts, &mut |inside, bytes: &[u8]| {
+                found(path, inside, bytes);
+            });
         }
     }
 
@@ -95,26 +98,28 @@ impl Streams {
         takes_hep: impl Fn(Path) -> Option<bool>,
         mut found: impl FnMut(Path, Inside, &[u8]),
     ) {
-        while let Some((path, stream)) = self.by_path.pop_lru() {
-            stream.finish(takes_hep(path), &mut self.counts, |inside, bytes| found(path, inside, bytes));
+        while let Some((path, mut stream)) = self.by_path.pop_lru() {
+            stream.end(takes_hep(path), &mut self.counts, &mut |inside, bytes: &[u8]| {
+                found(path, inside, bytes);
+            });
         }
         self.bytes = 0;
     }
 
     /// A connection begins. The same again is a retransmission.
-    fn open(&mut self, path: Path, first: u32) {
+    fn open(
+        &mut self,
+        path: Path,
+        first: u32,
+        takes_hep: Option<bool>,
+        found: &mut impl FnMut(Path, Inside, &[u8]),
+    ) {
         let is_known =
             self.by_path.peek(&path).is_some_and(|stream| stream.position == 0 && stream.next == first);
-        if !is_known && let Some(stream) = self.by_path.put(path, Stream::new(first, Messages::default())) {
+        if !is_known && let Some(mut stream) = self.by_path.put(path, Stream::new(first, Messages::default()))
+        {
             self.bytes = self.bytes.saturating_sub(stream.size());
-            stream.finish(None, &mut self.counts, |_, _| {});
-        }
-    }
-
-    fn close(&mut self, path: Path, takes_hep: Option<bool>, found: &mut impl FnMut(Inside, &[u8])) {
-        if let Some(stream) = self.by_path.pop(&path) {
-            self.bytes = self.bytes.saturating_sub(stream.size());
-            stream.finish(takes_hep, &mut self.counts, found);
+            stream.end(takes_hep, &mut self.counts, &mut |inside, bytes: &[u8]| found(path, inside, bytes));
         }
     }
 }
@@ -209,9 +214,10 @@ impl Stream {
         counts.incomplete = counts.incomplete.saturating_add(self.messages.interrupt().into());
     }
 
-    fn finish(mut self, takes_hep: Option<bool>, counts: &mut Counts, mut found: impl FnMut(Inside, &[u8])) {
+    /// Nothing more comes.
+    fn end(&mut self, takes_hep: Option<bool>, counts: &mut Counts, found: &mut impl FnMut(Inside, &[u8])) {
         while !self.waiting.is_empty() {
-            self.pass_gap(takes_hep, counts, &mut found);
+            self.pass_gap(takes_hep, counts, found);
         }
         self.interrupt(counts);
     }
