@@ -19,6 +19,7 @@
 -type options() :: #{
     window => pos_integer(),
     spool => none | hep_spool:options(),
+    in_memory => pos_integer(),
     max_messages => pos_integer(),
     max_bytes => pos_integer(),
     queues => pos_integer(),
@@ -27,9 +28,10 @@
 }.
 %% And those of {@link hep_rabbitmq_connection}.
 %% <dl>
-%% <dt>`window'</dt><dd>the most unconfirmed messages: 1000 by default. When this VM is killed, these are lost, and as many
-%%   that wait in memory</dd>
+%% <dt>`window'</dt><dd>the most unconfirmed messages: 1000 by default. They are lost when this VM is killed</dd>
 %% <dt>`spool'</dt><dd>where messages wait on disk, see {@link hep_spool}: `none' by default</dd>
+%% <dt>`in_memory'</dt><dd>the most messages that wait in memory while the broker is slow, if there is a spool: 5000 by
+%%   default. They are lost, too, when this VM is killed</dd>
 %% <dt>`max_messages', `max_bytes'</dt><dd>the limits for messages that wait in memory, because there is no spool or it
 %%   cannot be written: 100,000 and 64 MiB by default</dd>
 %% <dt>`queues'</dt><dd>the number of queues, 8 by default; the same for all bridges and consumers</dd>
@@ -45,8 +47,8 @@
 %% <dt>`unroutable'</dt><dd>messages that the broker has no queue for; they are lost</dd>
 %% <dt>`dropped'</dt><dd>messages that did not fit in memory or on disk, or were unreadable on disk; they are lost</dd>
 %% <dt>`unconfirmed', `waiting'</dt><dd>published and not confirmed, not published or to be published again</dd>
-%% <dt>`on_disk', `spool_errors'</dt><dd>messages in the spool, which are also among the unconfirmed and the waiting;
-%%   failed operations on its files</dd>
+%% <dt>`on_disk', `spool_errors'</dt><dd>those of the unconfirmed and waiting messages that are in the spool; failed
+%%   operations on its files</dd>
 %% <dt>`published_again'</dt><dd>messages that had to be published once more, after a lost connection or a negative
 %%   confirm</dd>
 %% <dt>`nacked'</dt><dd>negative confirms: the message is published again, perhaps after later ones of its call</dd>
@@ -55,7 +57,7 @@
 %% </dl>
 
 -define(DEFAULTS, #{
-    window => 1000, spool => none, max_messages => 100_000, max_bytes => 64 * 1024 * 1024, queues => 8
+    window => 1000, spool => none, in_memory => 5000, max_messages => 100_000, max_bytes => 64 * 1024 * 1024, queues => 8
 }).
 %% Milliseconds: how long a stopped publisher waits for confirms; the pause before the new connection that follows a
 %% negative one.
@@ -104,9 +106,9 @@ info(Publisher) ->
 
 %%% The server
 
-init(#{queues := Queues, window := Window} = Options) ->
+init(#{queues := Queues} = Options) ->
     process_flag(trap_exit, true),
-    case hep_rabbitmq_buffer:open(Options#{in_memory => Window}) of
+    case hep_rabbitmq_buffer:open(Options) of
         {ok, Buffer} ->
             Self = self(),
             Setup = fun(Channel) -> setup(Channel, Self, Queues) end,
@@ -298,9 +300,11 @@ count(Name, Number, #state{counters = Counters} = State) ->
     State#state{counters = maps:update_with(Name, fun(Old) -> Old + Number end, Counters)}.
 
 info_map(#state{counters = Counters, window = Window, again = Again, buffer = Buffer} = State) ->
-    #{waiting := Waiting} = Buffered = hep_rabbitmq_buffer:info(Buffer),
+    #{waiting := Waiting, on_disk := OnDisk} = Buffered = hep_rabbitmq_buffer:info(Buffer),
     Sums = maps:merge_with(fun(_, Own, Other) -> Own + Other end, Counters, Buffered),
+    Done = case State#state.taken of none -> 0; {_, Count, Left} -> Count - Left end,
     Sums#{
+        on_disk => OnDisk - Done,
         unconfirmed => hep_rabbitmq_window:size(Window),
         waiting => length(Again) + Waiting,
         connected => State#state.channel =/= undefined,

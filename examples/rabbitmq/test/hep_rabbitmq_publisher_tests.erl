@@ -66,8 +66,9 @@ lost_with_disk(Context) ->
     ?assertEqual([1, 2, 3, 4, 5], published(Context)),
     ack(2, true, Context),
     ack(4, false, Context),
+    ?assertMatch(#{on_disk := 5, unconfirmed := 2, waiting := 3}, info(Context)),
     down(Context),
-    ?assertMatch(#{recovered := 1, confirmed := 3, waiting := 6}, info(Context)),
+    ?assertMatch(#{recovered := 1, confirmed := 3, waiting := 6, on_disk := 6}, info(Context)),
     up(Context),
     ?assertEqual([3, 4, 5, 6, 7], published(Context)),
     ack(5, true, Context),
@@ -221,7 +222,7 @@ start() ->
 %% A port that nobody listens on: this process plays the connection.
 start(#{dir := Dir} = Context) ->
     {ok, Publisher} = hep_rabbitmq_publisher:start_link(#{
-        nodes => [{"127.0.0.1", 1}], window => ?WINDOW, spool => #{dir => Dir}, on_confirm => {?MODULE, confirmed}
+        nodes => [{"127.0.0.1", 1}], window => ?WINDOW, in_memory => ?WINDOW, spool => #{dir => Dir}, on_confirm => {?MODULE, confirmed}
     }),
     Context#{publisher => Publisher}.
 
