@@ -8,5 +8,5 @@ trap 'kill -TERM $vm' INT TERM;
 exec 3<&0;
 escript "$0" "$@" <&3 3<&- & vm=$!;
 exec 3<&-;
-while wait $vm; status=$?; kill -0 $vm 2>/dev/null; do :; done;
+while wait $vm 2>/dev/null; status=$?; kill -0 $vm 2>/dev/null; do :; done;
 exit $status

@@ -44,10 +44,11 @@ quiet_logger() ->
     }).
 
 run([]) ->
-    put_help(standard_error),
+    ok = io:put_chars(standard_error, overview()),
     ?WRONG_USAGE;
 run([Help]) when Help =:= "help"; Help =:= "--help"; Help =:= "-h" ->
-    put_help(output);
+    ok = hep_command_output:put(overview()),
+    0;
 run(["--version"]) ->
     ok = hep_command_output:put(["hep ", version(), $\n]),
     0;
@@ -84,12 +85,6 @@ help(#{usage := Usage, about := About, options := Options, examples := Examples}
         ["Usage: ", Usage, "\n\n", About, "\n\nOptions:\n", hep_command_args:options(Options), "\nExamples:\n"],
         [["  ", Example, $\n] || Example <- Examples]
     ].
-
-put_help(standard_error) ->
-    io:put_chars(standard_error, overview());
-put_help(output) ->
-    ok = hep_command_output:put(overview()),
-    0.
 
 overview() ->
     [

@@ -13,7 +13,7 @@
     view :: fun((hep:hep()) -> ok),
     sink :: hep_command_sink:sink() | none,
     %% How many more packets are taken.
-    left :: pos_integer() | infinity,
+    left :: non_neg_integer() | infinity,
     notes = 0 :: non_neg_integer()
 }).
 

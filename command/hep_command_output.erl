@@ -27,6 +27,7 @@ put(Bytes) ->
 %% Waits until everything is written.
 -spec flush() -> ok.
 flush() ->
+    ok = clear_progress(),
     case whereis(?STDOUT) of
         undefined -> ok;
         Port -> flush(Port)

@@ -76,6 +76,8 @@ step 'EUnit' rebar3 eunit
 counted 'EUnit' 's/^\([0-9]*\) tests, 0 failures.*/\1/p'
 step 'xref' rebar3 as test xref
 step 'Dialyzer' rebar3 dialyzer
+step 'Dialyzer, command' dialyzer --quiet --plt _build/rebar3/default/rebar3_*_plt -Wunmatched_returns -Werror_handling \
+    -I include --src -r command erlang
 step 'EDoc' rebar3 edoc
 step 'Elixir formatting' mix format --check-formatted
 step 'Elixir compiler' env MIX_ENV=test mix compile --force --warnings-as-errors

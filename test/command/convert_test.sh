@@ -60,3 +60,13 @@ same "$t" err ''
 same "$t" status '0
 '
 ok "$t"
+
+t='convert, progress on a terminal only'
+slow="{ cat long.hep; sleep 1.2; cat long.hep; } | '$hep' convert --to json - progress.jsonl"
+sh -c "$slow" >out 2>err
+same "$t" err ''
+script -qec "$slow" /dev/null </dev/null >out
+has "$t" out ' packets, ' ' MB'
+# It is gone at the end.
+[ "$(tail -c 3 out)" = "$(printf '\033[K')" ] || failed "$t" 'something is left on the line'
+ok "$t"

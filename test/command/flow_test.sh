@@ -106,3 +106,12 @@ run "$t" 1 flow cut.hep
 has "$t" out 'Call-ID'
 has "$t" err 'hep: cut.hep: offset '
 ok "$t"
+
+t='flow, the width of the terminal'
+widest() { awk '{ if (length($0) > most) most = length($0) } END { print most }' "$1"; }
+run "$t" 0 flow --ascii calls.jsonl three
+[ "$(widest out)" -gt 70 ] || failed "$t" 'narrow without a terminal'
+script -qec "stty cols 70; '$hep' flow --ascii calls.jsonl three" /dev/null </dev/null | tr -d '\r' >out
+has "$t" out OPTIONS
+[ "$(widest out)" -le 70 ] || failed "$t" 'wider than the terminal'
+ok "$t"
