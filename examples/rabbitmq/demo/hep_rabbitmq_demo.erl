@@ -163,8 +163,8 @@ report(#{sent := Sent, templates := Templates, killed := Killed, last := Last} =
         maps:get(unmarked, Result)
     ]),
     Lost = lost(Result, Times, Killed, Last),
-    say("the bridges: blocked ~b and ~b times, negative confirms ~b and ~b, recovered from disk ~b and ~b", [
-        maps:get(Name, Counters) || Name <- [blocks, nacked, recovered], Counters <- [Killed, Last]
+    say("the bridges: blocked ~b and ~b times, negative confirms ~b and ~b, timeouts ~b and ~b, recovered from disk ~b and ~b", [
+        maps:get(Name, Counters) || Name <- [blocks, nacked, timeouts, recovered], Counters <- [Killed, Last]
     ]),
     verdict([
         {"confirmed, but never written", maps:get(confirmed_missing, Result)},
@@ -272,6 +272,7 @@ start_bridge(#{work := Work, port := Port} = Demo) ->
     Options = #{
         listener => #{ip => {127, 0, 0, 1}, port => Port},
         spool => #{dir => filename:join(Work, "spool")},
+        confirm_timeout => 2000,
         on_confirm => {hep_rabbitmq_demo_log, confirmed}
     },
     Process = start_vm("bridge", {bridge, Options}, [{"CONFIRMED", filename:join(Work, "confirmed")}], Demo),

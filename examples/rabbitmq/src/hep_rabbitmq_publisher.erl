@@ -22,6 +22,7 @@
     in_memory => pos_integer(),
     max_messages => pos_integer(),
     max_bytes => pos_integer(),
+    confirm_timeout => pos_integer(),
     queues => pos_integer(),
     on_confirm => {module(), Function :: atom()},
     atom() => term()
@@ -34,6 +35,8 @@
 %%   default. They are lost, too, when this VM is killed</dd>
 %% <dt>`max_messages', `max_bytes'</dt><dd>the limits for messages that wait in memory, because there is no spool or it
 %%   cannot be written: 100,000 and 64 MiB by default</dd>
+%% <dt>`confirm_timeout'</dt><dd>the milliseconds without a confirm after which the publisher connects again: 10,000 by
+%%   default. A channel that is older than a queue's leader may get none</dd>
 %% <dt>`queues'</dt><dd>the number of queues, 8 by default; the same for all bridges and consumers</dd>
 %% <dt>`on_confirm'</dt><dd>a function that gets the list of the ids of confirmed messages</dd>
 %% </dl>
@@ -52,17 +55,26 @@
 %% <dt>`published_again'</dt><dd>messages that had to be published once more, after a lost connection or a negative
 %%   confirm</dd>
 %% <dt>`nacked'</dt><dd>negative confirms: the message is published again, perhaps after later ones of its call</dd>
-%% <dt>`connects', `blocks'</dt><dd>how often the publisher was connected, and blocked by the broker</dd>
+%% <dt>`connects', `blocks', `timeouts'</dt><dd>how often the publisher was connected, was blocked by the broker, and
+%%   connected again due to `confirm_timeout'</dd>
 %% <dt>`connected', `blocked'</dt><dd>whether it is</dd>
 %% </dl>
 
 -define(DEFAULTS, #{
-    window => 1000, spool => none, in_memory => 5000, max_messages => 100_000, max_bytes => 64 * 1024 * 1024, queues => 8
+    window => 1000,
+    spool => none,
+    in_memory => 5000,
+    max_messages => 100_000,
+    max_bytes => 64 * 1024 * 1024,
+    confirm_timeout => 10_000,
+    queues => 8
 }).
 %% Milliseconds: how long a stopped publisher waits for confirms; the pause before the new connection that follows a
 %% negative one.
 -define(LAST_CONFIRMS, 5000).
 -define(PAUSE, 200).
+%% How often `confirm_timeout' is checked, in parts of it.
+-define(CHECKS, 5).
 
 -record(state, {
     options :: options(),
@@ -82,6 +94,8 @@
     buffer :: hep_rabbitmq_buffer:buffer(),
     %% The messages that were taken from the disk: the first position, their number, and how many are not confirmed.
     taken = none :: none | {First :: pos_integer(), Count :: pos_integer(), Left :: pos_integer()},
+    %% The time of the last confirm, in milliseconds, or since when there has been something to confirm.
+    progress = 0 :: integer(),
     %% The ids of messages without a queue; their confirm follows.
     returned = #{} :: #{binary() => true},
     counters :: #{atom() => non_neg_integer()}
@@ -113,15 +127,17 @@ init(#{queues := Queues} = Options) ->
             Self = self(),
             Setup = fun(Channel) -> setup(Channel, Self, Queues) end,
             {ok, Connection} = hep_rabbitmq_connection:start_link(Options#{setup => Setup}),
-            Names = [received, recovered, confirmed, unroutable, dropped, published_again, nacked, connects, blocks],
-            {ok, #state{
+            Names = [
+                received, recovered, confirmed, unroutable, dropped, published_again, nacked, connects, blocks, timeouts
+            ],
+            {ok, schedule_check(#state{
                 options = Options,
                 connection = Connection,
                 id = binary:encode_hex(crypto:strong_rand_bytes(8)),
                 window = hep_rabbitmq_window:new(),
                 buffer = Buffer,
                 counters = maps:from_keys(Names, 0)
-            }};
+            })};
         {error, Reason} ->
             {stop, Reason}
     end.
@@ -149,7 +165,7 @@ handle_info(Message, State) ->
 
 event(#'basic.ack'{delivery_tag = Number, multiple = Multiple}, #state{window = Window} = State) ->
     {Entries, Others} = hep_rabbitmq_window:take(Number, Multiple, Window),
-    confirmed(Entries, State#state{window = Others});
+    confirmed(Entries, progressed(State#state{window = Others}));
 event(#'basic.nack'{delivery_tag = Number, multiple = Multiple}, #state{window = Window, again = Again} = State) ->
     {Entries, Others} = hep_rabbitmq_window:take(Number, Multiple, Window),
     Next = State#state{window = Others, again = lists:merge(Again, Entries), paused = true},
@@ -160,16 +176,37 @@ event({#'basic.return'{}, #amqp_msg{props = #'P_basic'{message_id = Id}}}, #stat
 event(reconnect, #state{connection = Connection} = State) ->
     ok = hep_rabbitmq_connection:reconnect(Connection),
     State;
+event(check_confirms, State) ->
+    schedule_check(check_confirms(State));
 event({hep_rabbitmq_connection, {up, Channel}}, State) ->
-    count(connects, 1, State#state{channel = Channel, blocked = false});
+    count(connects, 1, progressed(State#state{channel = Channel, blocked = false}));
 event({hep_rabbitmq_connection, {down, _}}, State) ->
     disconnected(State);
 event({hep_rabbitmq_connection, blocked}, State) ->
     count(blocks, 1, State#state{blocked = true});
 event({hep_rabbitmq_connection, unblocked}, State) ->
-    State#state{blocked = false};
+    progressed(State#state{blocked = false});
 event(_, State) ->
     State.
+
+schedule_check(#state{options = #{confirm_timeout := Timeout}} = State) ->
+    _ = erlang:send_after(max(1, Timeout div ?CHECKS), self(), check_confirms),
+    State.
+
+check_confirms(#state{window = Window, channel = Channel, blocked = Blocked, progress = Progress} = State) ->
+    #state{options = #{confirm_timeout := Timeout}, connection = Connection} = State,
+    IsWaiting = Channel =/= undefined andalso not Blocked andalso hep_rabbitmq_window:size(Window) > 0,
+    case erlang:monotonic_time(millisecond) - Progress of
+        Passed when IsWaiting, Passed >= Timeout ->
+            ok = hep_rabbitmq_connection:reconnect(Connection),
+            count(timeouts, 1, progressed(State));
+        _ when IsWaiting ->
+            State;
+        _ ->
+            progressed(State)
+    end.
+
+progressed(State) -> State#state{progress = erlang:monotonic_time(millisecond)}.
 
 %% All confirms of a channel come before the news of its end. What came from the disk is read again; the rest is put
 %% before the waiting messages, unless there are older ones on disk.

@@ -3,22 +3,20 @@
 -include_lib("amqp_client/include/amqp_client.hrl").
 -include_lib("eunit/include/eunit.hrl").
 
--define(OPTIONS, #{max_messages => 100, max_bytes => 1_000_000, in_memory => 10, spool => none}).
-
 %%% In memory
 
 order_test() ->
-    Buffer = filled([3, 4], ?OPTIONS),
+    Buffer = filled([3, 4], options(#{})),
     ?assertEqual([1, 2, 3, 4, 5], all(in([5], hep_rabbitmq_buffer:in_front(messages([1, 2]), Buffer)))).
 
 part_test() ->
-    {memory, First, Rest} = hep_rabbitmq_buffer:out(2, filled([1, 2, 3], ?OPTIONS)),
+    {memory, First, Rest} = hep_rabbitmq_buffer:out(2, filled([1, 2, 3], options(#{}))),
     ?assertEqual(messages([1, 2]), First),
     ?assertEqual([3], all(Rest)).
 
 %% The oldest go, and are counted.
 limit_test() ->
-    Buffer = filled([1, 2, 3, 4, 5], ?OPTIONS#{max_messages := 3}),
+    Buffer = filled([1, 2, 3, 4, 5], options(#{max_messages => 3})),
     ?assertMatch(#{dropped := 2, waiting := 3}, hep_rabbitmq_buffer:info(Buffer)),
     ?assertEqual([3, 4, 5], all(Buffer)),
     ?assertEqual(3, hep_rabbitmq_buffer:close(Buffer)).
@@ -26,19 +24,19 @@ limit_test() ->
 bytes_test() ->
     [Message] = messages([1]),
     Size = erlang:external_size(Message),
-    Buffer = filled([1, 2, 3], ?OPTIONS#{max_bytes := 2 * Size}),
+    Buffer = filled([1, 2, 3], options(#{max_bytes => 2 * Size})),
     ?assertMatch(#{dropped := 1}, hep_rabbitmq_buffer:info(Buffer)),
     %% Room that is free again.
     {memory, _, Smaller} = hep_rabbitmq_buffer:out(1, Buffer),
     ?assertMatch(#{dropped := 1}, hep_rabbitmq_buffer:info(in([4], Smaller))),
     %% One that never fits.
-    ?assertMatch(#{dropped := 1, waiting := 0}, hep_rabbitmq_buffer:info(filled([1], ?OPTIONS#{max_bytes := Size - 1}))).
+    ?assertMatch(#{dropped := 1, waiting := 0}, hep_rabbitmq_buffer:info(filled([1], options(#{max_bytes => Size - 1})))).
 
 %%% On disk
 
 disk_test_() ->
     {foreach, fun() -> string:trim(os:cmd("mktemp -d")) end, fun file:del_dir_r/1, [
-        fun(Dir) -> {Name, fun() -> Test(?OPTIONS#{spool := #{dir => Dir}}) end} end
+        fun(Dir) -> {Name, fun() -> Test(options(#{spool => #{dir => Dir}})) end} end
      || {Name, Test} <- [
             {"older than memory", fun stored/1},
             {"above the limit of memory", fun in_memory/1},
@@ -104,6 +102,9 @@ too_small(#{spool := SpoolOptions} = Options) ->
     ?assertMatch({error, {bad_option, {max_bytes, 1_000_000}}}, Error).
 
 %%% Helpers
+
+options(Options) ->
+    maps:merge(#{max_messages => 100, max_bytes => 1_000_000, in_memory => 10, spool => none}, Options).
 
 filled(Numbers, Options) ->
     {ok, Buffer} = hep_rabbitmq_buffer:open(Options),

@@ -7,6 +7,7 @@
 -export([confirmed/1]).
 
 -define(WINDOW, 5).
+-define(TIMEOUT, 100).
 
 publisher_test_() ->
     {foreach, fun start/0, fun stop/1, [
@@ -18,6 +19,7 @@ publisher_test_() ->
             {"blocked", fun blocked/1},
             {"negative confirms", fun nacked/1},
             {"no queue", fun unroutable/1},
+            {"no confirms", fun timeout/1},
             {"stopped and started", fun restarted/1}
         ]
     ]}.
@@ -108,6 +110,25 @@ unroutable(#{publisher := Publisher} = Context) ->
     end,
     ack(2, true, Context),
     ?assertMatch(#{unroutable := 1, confirmed := 1, unconfirmed := 0}, info(Context)).
+
+%% Only while there is something to confirm, and the broker does not block.
+timeout(Context) ->
+    Timeouts = fun() -> maps:get(timeouts, info(Context)) end,
+    up(Context),
+    ?assertEqual(0, after_timeout(Timeouts)),
+    publish(1, Context),
+    ?assertNotEqual(0, after_timeout(Timeouts)),
+    event(blocked, Context),
+    Blocked = Timeouts(),
+    ?assertEqual(Blocked, after_timeout(Timeouts)),
+    event(unblocked, Context),
+    ack(1, false, Context),
+    Acknowledged = Timeouts(),
+    ?assertEqual(Acknowledged, after_timeout(Timeouts)).
+
+after_timeout(Timeouts) ->
+    timer:sleep(3 * ?TIMEOUT),
+    Timeouts().
 
 %% What was not confirmed comes after the restart, with its id.
 restarted(Context) ->
@@ -222,7 +243,12 @@ start() ->
 %% A port that nobody listens on: this process plays the connection.
 start(#{dir := Dir} = Context) ->
     {ok, Publisher} = hep_rabbitmq_publisher:start_link(#{
-        nodes => [{"127.0.0.1", 1}], window => ?WINDOW, in_memory => ?WINDOW, spool => #{dir => Dir}, on_confirm => {?MODULE, confirmed}
+        nodes => [{"127.0.0.1", 1}],
+        window => ?WINDOW,
+        in_memory => ?WINDOW,
+        spool => #{dir => Dir},
+        confirm_timeout => ?TIMEOUT,
+        on_confirm => {?MODULE, confirmed}
     }),
     Context#{publisher => Publisher}.
 
