@@ -19,7 +19,7 @@ main([Out]) ->
     ok = file:rename(New, Out).
 
 compile(Source, Build) ->
-    Options = [report, warnings_as_errors, debug_info, {outdir, Build}, {i, "include"}],
+    Options = [report, debug_info, {outdir, Build}, {i, "include"}],
     {ok, _} = compile:file(Source, Options).
 
 beams(Folder) -> filelib:wildcard(filename:join(Folder, "*.beam")).

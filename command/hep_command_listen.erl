@@ -184,10 +184,13 @@ noted(Text, #state{notes = Notes} = State) ->
 
 %% The counters, and what has come until the end.
 ended(Listeners, State) ->
-    lists:foreach(fun(Listener) -> stopped(catch hep_listener:info(Listener), Listener) end, Listeners),
+    %% One may have ended by itself.
+    lists:foreach(fun stopped/1, [Listener || Listener <- Listeners, is_process_alive(Listener)]),
     rest(State).
 
-stopped(#{received := Received, decoded := Decoded, rejected := Rejected, unauthenticated := Wrong} = Info, Listener) ->
+stopped(Listener) ->
+    #{received := Received, decoded := Decoded, rejected := Rejected, unauthenticated := Wrong} =
+        Info = hep_listener:info(Listener),
     Counted = [
         io_lib:format("~b received", [Received]),
         io_lib:format("~b decoded", [Decoded]),
@@ -196,9 +199,7 @@ stopped(#{received := Received, decoded := Decoded, rejected := Rejected, unauth
         | [io_lib:format("~b dropped by the system", [Dropped]) || #{dropped := Dropped} <- [Info], is_integer(Dropped)]
     ],
     hep_command_output:note([named(Listener), ": ", lists:join(", ", Counted)]),
-    hep_listener:stop(Listener);
-stopped(_, _) ->
-    ok.
+    hep_listener:stop(Listener).
 
 rest(State) ->
     receive

@@ -98,9 +98,8 @@ is_terminal(Which) ->
 %% The width of the terminal; 100 where there is none.
 -spec columns() -> pos_integer().
 columns() ->
-    Size = string:lexemes(os:getenv("HEP_SIZE", ""), " "),
-    case [catch list_to_integer(Columns) || [_, Columns] <- [Size]] of
-        [Columns] when is_integer(Columns), Columns > 0 -> Columns;
+    case io_lib:fread("~d ~d", os:getenv("HEP_SIZE", "")) of
+        {ok, [_Rows, Columns], _} when Columns > 0 -> Columns;
         _ -> 100
     end.
 

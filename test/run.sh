@@ -72,6 +72,9 @@ step 'make' make --no-print-directory all
 bench=$logs/bench
 mkdir -p "$bench"
 step 'Benchmark compiler' erlc +warnings_as_errors -I include -pa ebin -o "$bench" bench/*.erl bench/load/*.erl
+commands=$logs/command
+mkdir -p "$commands"
+step 'Command compiler' erlc +warnings_as_errors -I include -o "$commands" command/*.erl
 step 'EUnit' rebar3 eunit
 counted 'EUnit' 's/^\([0-9]*\) tests, 0 failures.*/\1/p'
 step 'xref' rebar3 as test xref
