@@ -41,7 +41,7 @@
 
 -export([format_error/1]).
 %% For the listener.
--export([check/1, start/2, packets/3, error/2, info/2, restart/2, stop/2]).
+-export([check/1, start/3, packets/3, error/2, info/2, restart/2, stop/2]).
 
 -export_type([handler/0, packet/0, meta/0, reason/0]).
 
@@ -95,15 +95,17 @@
 
 -optional_callbacks([handle_error/3, handle_info/2, terminate/2]).
 
-%% Limits of a process as handler: queued messages, the bytes that they may hold if all are as large as the next one,
-%% and the interval of the check in milliseconds.
+%% Limits of a process as handler: queued messages, and the bytes that they may hold if all are as large as the next one.
+%% The interval of the check in milliseconds, and the number of checks between two looks for an exit signal.
 -define(WAITING, 1000).
 -define(WAITING_BYTES, 8 * 1024 * 1024).
 -define(PAUSE, 1).
+-define(PAUSES, 100).
 
 -record(handler, {
     kind :: {module, module(), Args :: term()} | {function, function()} | {process, pid()},
     listener :: pid(),
+    limits :: hep_listener_log:limits(),
     state :: term()
 }).
 
@@ -129,9 +131,9 @@ check(Module) when is_atom(Module) ->
 check(_) -> false.
 
 %% @private
--spec start(handler(), Listener :: pid()) -> {ok, started()} | {error, Reason :: term()}.
-start(Handler, Listener) ->
-    initialize(#handler{kind = kind(Handler), listener = Listener}).
+-spec start(handler(), Listener :: pid(), hep_listener_log:limits()) -> {ok, started()} | {error, Reason :: term()}.
+start(Handler, Listener, Limits) ->
+    initialize(#handler{kind = kind(Handler), listener = Listener, limits = Limits}).
 
 kind(Pid) when is_pid(Pid) -> {process, Pid};
 kind(Function) when is_function(Function) -> {function, Function};
@@ -159,7 +161,7 @@ packets(Packets, _, #handler{kind = {module, Module, _}, state = State} = Handle
 packets(Packets, _, #handler{kind = {function, Function}} = Handler) ->
     guarded(handle_packets, fun() -> _ = Function(Packets), {ok, undefined} end, Handler);
 packets(Packets, Bytes, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
-    send_waiting(Pid, {hep_packets, Listener, Packets}, Bytes),
+    send_waiting(Pid, {hep_packets, Listener, Packets}, Bytes, ?PAUSES),
     {ok, Handler}.
 
 %% @private
@@ -170,7 +172,7 @@ error({Reason, Raw}, #handler{kind = {module, Module, _}, state = State} = Handl
         false -> {ok, Handler}
     end;
 error({Reason, {Bytes, _} = Raw}, #handler{kind = {process, Pid}, listener = Listener} = Handler) ->
-    send_waiting(Pid, {hep_error, Listener, Reason, Raw}, byte_size(Bytes)),
+    send_waiting(Pid, {hep_error, Listener, Reason, Raw}, byte_size(Bytes), ?PAUSES),
     {ok, Handler};
 error(_, Handler) ->
     {ok, Handler}.
@@ -194,8 +196,8 @@ dropped(Message, Listener, Handler) ->
 
 %% @private Restarts the handler with a new state. If `init' fails too, the process ends, and its supervisor decides.
 -spec restart(Reason :: term(), started()) -> started().
-restart(Reason, #handler{kind = Kind, listener = Listener} = Handler) ->
-    logger:error(#{what => hep_handler_crashed, handler => Kind, listener => Listener, reason => Reason}),
+restart(Reason, Handler) ->
+    log_crash(Reason, Handler),
     stop(Reason, Handler),
     case initialize(Handler) of
         {ok, Restarted} -> Restarted;
@@ -204,17 +206,20 @@ restart(Reason, #handler{kind = Kind, listener = Listener} = Handler) ->
 
 %% @private Exceptions are logged: the listener still has to close its socket.
 -spec stop(Reason :: term(), started()) -> ok.
-stop(Reason, #handler{kind = {module, Module, _} = Kind, listener = Listener, state = State}) ->
+stop(Reason, #handler{kind = {module, Module, _}, state = State} = Handler) ->
     try
         _ = erlang:function_exported(Module, terminate, 2) andalso Module:terminate(Reason, State),
         ok
     catch
-        Class:Raised:Stack ->
-            Crash = {Class, Raised, Stack},
-            logger:error(#{what => hep_handler_crashed, handler => Kind, listener => Listener, reason => Crash})
+        Class:Raised:Stack -> log_crash({Class, Raised, Stack}, Handler)
     end;
 stop(_, _) ->
     ok.
+
+%% A handler may crash on every batch.
+log_crash(Reason, #handler{kind = Kind, listener = Listener, limits = Limits}) ->
+    Report = #{what => hep_handler_crashed, handler => Kind, listener => Listener, reason => Reason},
+    hep_listener_log:error(handler_crashed, Report, Limits).
 
 guarded(Callback, Call, Handler) ->
     try Call() of
@@ -224,17 +229,21 @@ guarded(Callback, Call, Handler) ->
         Class:Reason:Stack -> {crashed, {Class, Reason, Stack}}
     end.
 
-%% A process that does not keep up makes the listener pause, and with it the socket. Its supervisor need not wait.
-send_waiting(Pid, Message, Bytes) ->
+%% A process that does not keep up makes the listener pause, and with it the socket. Its supervisor need not wait: exit
+%% signals are looked for, though not in every pause, since that scans the mailbox.
+send_waiting(Pid, Message, Bytes, 0) ->
+    receive
+        {'EXIT', _, Reason} when Reason =/= normal -> exit(Reason)
+    after 0 -> send_waiting(Pid, Message, Bytes, ?PAUSES)
+    end;
+send_waiting(Pid, Message, Bytes, Pauses) ->
     case erlang:process_info(Pid, message_queue_len) of
         {message_queue_len, Waiting} when Waiting < ?WAITING, Waiting * Bytes =< ?WAITING_BYTES ->
             Pid ! Message,
             ok;
         {message_queue_len, _} ->
-            receive
-                {'EXIT', _, Reason} when Reason =/= normal -> exit(Reason)
-            after ?PAUSE -> send_waiting(Pid, Message, Bytes)
-            end;
+            receive after ?PAUSE -> ok end,
+            send_waiting(Pid, Message, Bytes, Pauses - 1);
         undefined ->
             exit({handler, {noproc, Pid}})
     end.

@@ -94,7 +94,7 @@
 %%   default. A read is also limited to 1 MiB</dd>
 %% <dt>`active'</dt><dd>TCP, TLS: the N of `{active, N}', 5 by default</dd>
 %% <dt>`recbuf'</dt><dd>the kernel's receive buffer of a socket, in bytes: for UDP 4 MiB by default. The kernel may
-%%   grant less, see `recbuf' in {@link info/1}. Each shard has another 2 MiB for its reads</dd>
+%%   grant less, see `recbuf' in {@link info/1}. Each shard has another 1 MiB for its reads</dd>
 %% <dt>`acceptors'</dt><dd>TCP, TLS: the number of processes that accept connections, 10 by default</dd>
 %% <dt>`max_connections'</dt><dd>TCP, TLS: the maximum number of open connections, 10,000 by default. Further ones are
 %%   closed, and counted as `refused'. A TLS connection counts from the end of its handshake</dd>
@@ -106,8 +106,9 @@
 %%   an hour. Kamailio and OpenSIPS close a connection themselves after two minutes without a packet; heplify, captagent
 %%   and the modules of Asterisk and FreeSWITCH keep idle connections</dd>
 %% <dt>`resync'</dt><dd>TCP, TLS: `true' skips bytes that are not HEP, see {@link hep_stream}. `false' by default</dd>
-%% <dt>`max_errors'</dt><dd>TCP, TLS, with `resync': a stream with more errors is closed, and counted as
-%%   `errors_closed'. 100 by default; `infinity' allows any number</dd>
+%% <dt>`max_errors'</dt><dd>TCP, TLS: a connection is closed, and counted as `errors_closed', after more invalid or
+%%   unauthenticated packets without a valid one between them, and, with `resync', after more errors of its stream. 100
+%%   by default; `infinity' allows any number</dd>
 %% <dt>`proxy_protocol'</dt><dd>TCP: `true' when a load balancer begins each connection with a header of the PROXY
 %%   protocol, version 1 or 2. `source' is then the address in that header. A connection with a malformed header,
 %%   without one, or with none within `handshake_timeout' is closed, and counted as `proxy_failed'. `false' by default.
@@ -120,7 +121,7 @@
 %% <dt>`tls'</dt><dd>TLS: the options of `ssl:listen/2' for a server, including a certificate; session tickets and ALPN
 %%   are possible. By default TLS 1.2 and 1.3, and `{log_level, none}': the listener itself logs failed handshakes, with
 %%   one line each and at most 10 lines per second</dd>
-%% <dt>`shutdown'</dt><dd>how many milliseconds a busy handler has to end when the listener stops, 5000 by default; several busy shards are waited for one after the other</dd>
+%% <dt>`shutdown'</dt><dd>how many milliseconds busy handlers have to end when the listener stops, 5000 by default</dd>
 %% <dt>`name'</dt><dd>the registered name, as for `supervisor:start_link/3'</dd>
 %% </dl>
 %% `auth_keys' and `tls' may be zero-arity functions, which keeps secrets out of logs. The listener stores them as such.

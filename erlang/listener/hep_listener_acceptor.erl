@@ -22,8 +22,7 @@ loop(#{table := Table} = Shared) ->
 accept(Listening, #{transport := Transport} = Shared) ->
     case hep_listener_transport:accept(Transport, Listening) of
         {ok, Socket} ->
-            connected(Socket, Shared),
-            accept(Listening, Shared);
+            connected(start(Socket, Shared), Socket, Listening, Shared);
         {error, closed} ->
             pause(?REOPENED),
             ?MODULE:loop(Shared);
@@ -32,18 +31,41 @@ accept(Listening, #{transport := Transport} = Shared) ->
             accept(Listening, Shared);
         %% No descriptor, no memory, or an error of the network: the next one may be accepted.
         {error, Reason} ->
-            hep_listener_batch:accept_failed(Reason, Shared),
-            pause(?PAUSE),
-            ?MODULE:loop(Shared)
+            failed(Reason, Shared)
     end.
+
+failed(Reason, Shared) ->
+    hep_listener_batch:accept_failed(Reason, Shared),
+    pause(?PAUSE),
+    ?MODULE:loop(Shared).
 
 %% Without the module `timer', which cannot be loaded when no descriptor is left.
 pause(Time) ->
     receive after Time -> ok end.
 
-connected(Socket, #{transport := Transport, table := Table}) ->
-    {ok, Connections} = hep_listener_table:get(connections, Table),
-    {ok, Connection} = supervisor:start_child(Connections, [Socket]),
+start(Socket, #{table := Table}) ->
+    case hep_listener_table:get(connections, Table) of
+        {ok, Connections} ->
+            try
+                supervisor:start_child(Connections, [Socket])
+            catch
+                %% It is being restarted.
+                exit:{Reason, _} -> {error, Reason}
+            end;
+        undefined ->
+            {error, noproc}
+    end.
+
+connected({ok, Connection}, Socket, Listening, #{transport := Transport} = Shared) ->
     %% If the connection is already closed, its process ends there.
     _ = hep_listener_transport:handover(Transport, Socket, Connection),
-    hep_listener_connection:start(Connection).
+    hep_listener_connection:start(Connection),
+    accept(Listening, Shared);
+%% For example, the maximum number of processes is reached.
+connected({error, Reason}, Socket, _, #{transport := Transport} = Shared) ->
+    hep_listener_transport:close(Transport, Socket, 0),
+    failed(reason(Reason), Shared).
+
+%% Without the stack.
+reason({'EXIT', {Reason, [_ | _]}}) -> Reason;
+reason(Reason) -> Reason.

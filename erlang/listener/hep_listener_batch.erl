@@ -6,7 +6,7 @@
 -module(hep_listener_batch).
 
 -export([start/1, new/1, datagram/3, packet/3, stream_error/3, info/2, flush/1, stop/2]).
--export([unpacking/2, unpacked/2]).
+-export([unpacking/2, unpacked/2, invalid/1]).
 -export([handshake_failed/3, proxy_failed/3, accept_failed/2, event/4, ip/1]).
 
 -export_type([options/0, shared/0, batch/0, source/0]).
@@ -58,6 +58,8 @@
     lease = 0 :: non_neg_integer(),
     inflated = 0 :: non_neg_integer(),
     garbage = 0 :: non_neg_integer(),
+    %% Invalid packets since the last valid one, over all batches.
+    invalid = 0 :: non_neg_integer(),
     %% Consecutive packets of one version and type are counted together.
     alike = {3, 1, 0} :: {hep:version(), 0..255, non_neg_integer()},
     %% The start time of the batch.
@@ -67,8 +69,8 @@
 -opaque batch() :: #batch{}.
 
 -spec start(shared()) -> {ok, batch()} | {error, Reason :: term()}.
-start(#{handler := Handler, listener := Listener, transport := Transport, table := Table} = Shared) ->
-    case hep_handler:start(Handler, Listener) of
+start(#{handler := Handler, listener := Listener, limits := Limits, transport := Transport, table := Table} = Shared) ->
+    case hep_handler:start(Handler, Listener, Limits) of
         {ok, Started} ->
             {ok, Port} = hep_listener_table:get(port, Table),
             Meta = #{transport => Transport, listener => name(Shared), local_port => Port},
@@ -160,10 +162,13 @@ one(Bytes, Size, Source, #batch{shared = Shared} = Batch) ->
             Meta = meta(Source, Size, Ready),
             read(hep_listener_view:read(Bytes, Glance, Shared), Glance, Bytes, Meta, received(Size, Ready));
         unauthenticated ->
-            unauthenticated(Bytes, meta(Source, Size, Batch), received(Size, Batch));
+            one_more(unauthenticated(Bytes, meta(Source, Size, Batch), received(Size, Batch)));
         {error, Reason} ->
-            rejected(Reason, Bytes, meta(Source, Size, Batch), received(Size, Batch))
+            one_more(rejected(Reason, Bytes, meta(Source, Size, Batch), received(Size, Batch)))
     end.
+
+one_more(#batch{invalid = Invalid} = Batch) ->
+    Batch#batch{invalid = Invalid + 1}.
 
 received(Size, #batch{received = Received, bytes = Sum} = Batch) ->
     Batch#batch{received = Received + 1, bytes = Sum + Size}.
@@ -176,14 +181,15 @@ read({cut, Packet, Inflated, Reason}, Glance, Bytes, Meta, #batch{shared = #{cou
     read({ok, Packet, Inflated}, Glance, Bytes, Meta#{cut => Reason}, Batch);
 read({crashed, Reason}, Glance, _, _, #batch{shared = Shared} = Batch) ->
     crashed(1, Shared),
-    #{view := View, listener := Listener} = Shared,
-    logger:error(#{what => hep_transform_crashed, view => View, listener => Listener, reason => Reason}),
+    #{view := View, listener := Listener, limits := Limits} = Shared,
+    Report = #{what => hep_transform_crashed, view => View, listener => Listener, reason => Reason},
+    hep_listener_log:error(handler_crashed, Report, Limits),
     decoded(Glance, Batch);
 read({error, Reason}, _, Bytes, Meta, Batch) ->
-    rejected(Reason, Bytes, Meta, Batch).
+    one_more(rejected(Reason, Bytes, Meta, Batch)).
 
-decoded(#{version := Version, type := Type, payload := Payload}, #batch{decoded = Decoded} = Batch) ->
-    #batch{shared = #{counters := Counters}, alike = Alike} = Batch,
+decoded(#{version := Version, type := Type, payload := Payload}, #batch{decoded = Decoded} = Before) ->
+    #batch{shared = #{counters := Counters}, alike = Alike} = Batch = Before#batch{invalid = 0},
     _ = Payload =:= keep_alive andalso hep_listener_counters:add(keepalives, 1, Counters),
     case Alike of
         {Version, Type, Count} ->
@@ -222,6 +228,10 @@ rejected(Reported, Counted, Bytes, Meta, #batch{shared = #{counters := Counters}
 refused(Reason, Bytes, Meta, #batch{errors = Errors} = Batch) ->
     Next = Batch#batch{errors = [{Reason, {Bytes, Meta}} | Errors]},
     full(grown(?PACKET + byte_size(Bytes), Next)).
+
+%% @doc Returns the number of invalid and unauthenticated packets since the last valid one.
+-spec invalid(batch()) -> non_neg_integer().
+invalid(#batch{invalid = Invalid}) -> Invalid.
 
 %%% Bounds
 

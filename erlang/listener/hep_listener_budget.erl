@@ -3,6 +3,9 @@
 %% A process takes bytes from the budget before it inflates, and waits, without reading its socket, until enough are
 %% free. It returns them after its handler has returned and the garbage is collected. A waiting process holds none, so
 %% there is no deadlock. All processes are monitored: the bytes of a process that ends are returned.
+%%
+%% A budget that is killed starts again with all its bytes, while processes may still hold earlier ones: until these
+%% have handled their batches, the total may be twice the budget.
 -module(hep_listener_budget).
 
 -behaviour(gen_server).
@@ -17,6 +20,8 @@
 
 %% The waiting time for a restart, in milliseconds.
 -define(RESTART, 10).
+%% The interval for looking for an exit signal, in milliseconds.
+-define(INTERVAL, 100).
 
 -record(state, {
     free :: non_neg_integer(),
@@ -31,8 +36,8 @@
 start_link(Bytes, Register) ->
     gen_server:start_link(?MODULE, {Bytes, Register}, []).
 
-%% @doc Takes bytes for the calling process, which must hold none. Waits until they are free; an exit signal from a
-%% supervisor ends the wait and the process.
+%% @doc Takes bytes for the calling process, which must hold none. Waits until they are free; an exit signal ends the
+%% wait and the process.
 -spec take(pos_integer(), budget()) -> ok.
 take(Bytes, Budget) ->
     case Budget() of
@@ -42,15 +47,25 @@ take(Bytes, Budget) ->
         Pid ->
             Request = monitor(process, Pid, [{alias, reply_demonitor}]),
             gen_server:cast(Pid, {take, self(), Request, Bytes}),
-            receive
-                {Request, taken} ->
+            case reply(Pid, Request) of
+                taken ->
                     ok;
-                {'DOWN', Request, process, Pid, _} ->
+                restarts ->
                     timer:sleep(?RESTART),
-                    take(Bytes, Budget);
-                {'EXIT', _, Reason} when Reason =/= normal ->
-                    exit(Reason)
+                    take(Bytes, Budget)
             end
+    end.
+
+%% Exit signals are looked for at intervals, since that scans the mailbox; the other messages are found without.
+reply(Pid, Request) ->
+    receive
+        {Request, taken} -> taken;
+        {'DOWN', Request, process, Pid, _} -> restarts
+    after ?INTERVAL ->
+        receive
+            {'EXIT', _, Reason} when Reason =/= normal -> exit(Reason)
+        after 0 -> reply(Pid, Request)
+        end
     end.
 
 %% @doc Returns all bytes that the calling process has taken.

@@ -41,7 +41,8 @@ start(Connection) ->
 init({#{proxy_protocol := IsProxied} = Shared, Socket}) ->
     Proxy = case IsProxied of true -> <<>>; false -> none end,
     Stream = hep_stream:new(maps:with([resync, max_errors], Shared)),
-    {ok, #state{shared = Shared, socket = Socket, proxy = Proxy, stream = Stream}, ?HANDOVER}.
+    _ = erlang:send_after(?HANDOVER, self(), {?MODULE, handover}),
+    {ok, #state{shared = Shared, socket = Socket, proxy = Proxy, stream = Stream}}.
 
 handle_call(_, _, State) ->
     {reply, {error, unknown_call}, State}.
@@ -126,8 +127,10 @@ handle_info({?MODULE, idle}, #state{shared = #{idle_timeout := Timeout, counters
             closed(idle_timeout, State)
     end;
 %% The acceptor was killed during the handover.
-handle_info(timeout, #state{batch = undefined} = State) ->
+handle_info({?MODULE, handover}, #state{source = unknown} = State) ->
     {stop, {shutdown, abandoned}, State};
+handle_info({?MODULE, handover}, State) ->
+    {noreply, State};
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
 handle_info(Message, #state{batch = Batch} = State) when Batch =/= undefined ->
@@ -160,31 +163,40 @@ proxy_failed(Reason, #state{source = Source, shared = Shared} = State) ->
     {stop, {shutdown, {proxy, Reason}}, State}.
 
 %% Gzip members are unpacked one by one, each after taking its bytes from the budget.
-fed(Bytes, Allowed, #state{stream = Stream, batch = Before, source = Source} = State) ->
+fed(Bytes, Allowed, #state{stream = Stream, batch = Before, source = Source, shared = Shared} = State) ->
     {Packets, Errors, Next, More} = hep_stream:feed(Stream, Bytes, Allowed),
     Unpacked = hep_listener_batch:unpacked(min(Allowed, iolist_size(Packets)), Before),
-    Read = lists:foldl(
-        fun(Packet, Batch) -> hep_listener_batch:packet(Packet, Source, Batch) end, Unpacked, Packets
-    ),
-    Failed = failed(Errors, State#state{stream = Next, batch = Read}),
-    case More of
-        packed ->
-            Ready = hep_listener_batch:unpacking(?MEMBER, Failed#state.batch),
-            fed(<<>>, ?MEMBER, Failed#state{batch = Ready});
-        done ->
-            continued(Errors, flushed(Failed))
+    case packets(Packets, Source, Unpacked, maps:get(max_errors, Shared)) of
+        {ok, Read} -> continued(More, Errors, failed(Errors, State#state{stream = Next, batch = Read}));
+        {too_many_errors, Read} -> too_many_errors(flushed(State#state{stream = Next, batch = Read}))
     end.
 
-continued(Errors, #state{stream = Stream, shared = #{counters := Counters}} = State) ->
+continued(packed, _, #state{batch = Batch} = State) ->
+    Others = State#state{batch = undefined},
+    fed(<<>>, ?MEMBER, Others#state{batch = hep_listener_batch:unpacking(?MEMBER, Batch)});
+continued(done, Errors, #state{stream = Stream} = State) ->
+    Flushed = flushed(State),
     case hep_stream:is_ended(Stream) andalso lists:last(Errors) of
-        false ->
-            {noreply, State#state{heard = now_ms()}};
-        {_, {too_many_errors, _}} = Error ->
-            hep_listener_counters:add(errors_closed, 1, Counters),
-            {stop, {shutdown, {stream, Error}}, State};
-        Error ->
-            {stop, {shutdown, {stream, Error}}, State}
+        false -> {noreply, Flushed#state{heard = now_ms()}};
+        {_, {too_many_errors, _}} -> too_many_errors(Flushed);
+        Error -> {stop, {shutdown, {stream, Error}}, Flushed}
     end.
+
+%% Packets that cannot be decoded cost as much as errors of the stream, so they have the same maximum. Valid packets
+%% between them show that the peer is a sender of HEP. Nothing here may keep an earlier batch alive.
+packets([], _, Batch, _) ->
+    {ok, Batch};
+packets([Packet | Others], Source, Before, Most) ->
+    Batch = hep_listener_batch:packet(Packet, Source, Before),
+    %% Every number is less than the atom `infinity'.
+    case hep_listener_batch:invalid(Batch) > Most of
+        false -> packets(Others, Source, Batch, Most);
+        true -> {too_many_errors, Batch}
+    end.
+
+too_many_errors(#state{shared = #{counters := Counters, max_errors := Most}} = State) ->
+    hep_listener_counters:add(errors_closed, 1, Counters),
+    {stop, {shutdown, {too_many_errors, Most}}, State}.
 
 %% Adds the errors of the stream.
 failed(Errors, #state{batch = Before, source = Source} = State) ->
@@ -194,8 +206,10 @@ failed(Errors, #state{batch = Before, source = Source} = State) ->
         )
     }.
 
+%% The state must not keep the packets alive, since garbage may be collected behind them.
 flushed(#state{batch = Batch} = State) ->
-    State#state{batch = hep_listener_batch:flush(Batch)}.
+    Others = State#state{batch = undefined},
+    Others#state{batch = hep_listener_batch:flush(Batch)}.
 
 closed(_, #state{proxy = Header} = State) when is_binary(Header), Header =/= <<>> ->
     proxy_failed(truncated, State);

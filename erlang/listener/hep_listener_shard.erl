@@ -36,8 +36,8 @@
     shard :: pos_integer(),
     socket :: hep_listener_socket:socket() | undefined,
     batch :: hep_listener_batch:batch(),
-    %% The time of the next read, in milliseconds, or the message to wait for.
-    next = woken :: integer() | woken,
+    %% The next read: a timer, or the socket's message.
+    timer :: reference() | undefined,
     wait :: hep_listener_socket:wait() | undefined,
     %% Too few datagrams for pauses, pauses, too many for pauses. The datagrams since a time, in microseconds.
     flow = few :: few | some | many,
@@ -67,15 +67,14 @@ handle_continue(attach, #state{shared = #{table := Table}, shard = Shard} = Stat
 most(undefined) -> 0;
 most(Size) -> Size div ?KERNEL_SIZE div ?PART.
 
-handle_call(_, From, State) ->
-    gen_server:reply(From, {error, unknown_call}),
-    go_on(State).
+handle_call(_, _, State) ->
+    {reply, {error, unknown_call}, State}.
 
 handle_cast(_, State) ->
-    go_on(State).
+    {noreply, State}.
 
-handle_info(timeout, State) ->
-    read(State);
+handle_info({timeout, Timer, ?MODULE}, #state{timer = Timer} = State) ->
+    read(State#state{timer = undefined});
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
 handle_info({?MODULE, attach}, State) ->
@@ -88,27 +87,22 @@ handle_info(Message, #state{socket = Socket, wait = Wait} = State) ->
     end.
 
 %% A message of a closed socket, or one that is no longer awaited.
-other({'$socket', _, _, _}, State) -> go_on(State);
-other(Message, #state{batch = Batch} = State) -> go_on(State#state{batch = hep_listener_batch:info(Message, Batch)}).
+other({'$socket', _, _, _}, State) -> {noreply, State};
+other(Message, #state{batch = Batch} = State) -> {noreply, State#state{batch = hep_listener_batch:info(Message, Batch)}}.
 
 terminate(Reason, #state{batch = Batch}) ->
     hep_listener_batch:stop(Reason, Batch).
 
 %%% When to read
 
-%% Messages are handled before each read, so that a flood of datagrams cannot starve them.
-go_on(#state{next = woken} = State) ->
-    {noreply, State};
-go_on(#state{next = Next} = State) ->
-    {noreply, State, max(0, Next - erlang:monotonic_time(millisecond))}.
-
+%% The timer's message comes behind those in the mailbox, so that a flood of datagrams cannot starve them.
 pause(Milliseconds, State) ->
-    go_on(State#state{next = erlang:monotonic_time(millisecond) + Milliseconds, wait = undefined}).
+    {noreply, State#state{timer = erlang:start_timer(Milliseconds, self(), ?MODULE), wait = undefined}}.
 
 wait(#state{socket = Socket} = State) ->
     case hep_listener_socket:wait(Socket) of
         ready -> pause(0, State);
-        {wait, Wait} -> go_on(State#state{next = woken, wait = Wait});
+        {wait, Wait} -> {noreply, State#state{wait = Wait}};
         {error, Reason} -> failed(Reason, State)
     end.
 
@@ -153,7 +147,7 @@ flows(Flow, New, Now, State) ->
 
 failed(closed, State) ->
     _ = erlang:send_after(?REOPENED, self(), {?MODULE, attach}),
-    go_on(State#state{next = woken, wait = undefined});
+    {noreply, State#state{wait = undefined}};
 failed(Reason, State) when Reason =:= enomem; Reason =:= enobufs ->
     pause(?NO_MEMORY, State);
 failed(Reason, State) ->

@@ -4,7 +4,7 @@
 %% the listener (one_for_one)
 %%  |- budget        how much may be inflated at a time               UDP, TCP, TLS
 %%  |- owner         the sockets, info/1, the places of connections   UDP, TCP, TLS
-%%  |- shards        one_for_one, a process per socket                UDP
+%%  |- shards        simple_one_for_one, a process per socket         UDP
 %%  |- connections   simple_one_for_one, temporary                    TCP, TLS
 %%  |- acceptors     one_for_one                                      TCP, TLS
 %%  '- reporter      events and log lines every 10 seconds            UDP, TCP, TLS
@@ -15,12 +15,13 @@
 %% with rest_for_one it would have to wait for slow handlers of shards and connections. Connections survive it.
 %%
 %% The list shows the order of starting; stopping is in reverse. A TCP listener closes its port before it ends the
-%% connections; a UDP listener ends the shards before it closes their sockets.
+%% connections; a UDP listener ends the shards before it closes their sockets. Shards and connections are
+%% simple_one_for_one, which ends all of them at the same time: busy handlers share the time of `shutdown'.
 -module(hep_listener_sup).
 
 -behaviour(supervisor).
 
--export([start_link/1, start_link/2, stop/1, child/2]).
+-export([start_link/1, start_link/2, start_shards/1, stop/1, child/2]).
 -export([init/1]).
 
 %% The restart intensity and period: far above what single crashes reach, and soon exceeded when a process cannot start
@@ -79,6 +80,26 @@ reason(Reason) -> Reason.
 start_link(Kind, Shared) ->
     supervisor:start_link(?MODULE, {Kind, Shared}).
 
+%% @doc Starts the supervisor of the shards, and the shards.
+-spec start_shards(hep_listener_batch:shared()) -> {ok, pid()} | {error, Reason :: term()}.
+start_shards(#{shards := Shards} = Shared) ->
+    case start_link(shards, Shared) of
+        {ok, Supervisor} -> start_shards(lists:seq(1, Shards), Supervisor);
+        {error, _} = Error -> Error
+    end.
+
+start_shards([], Supervisor) ->
+    {ok, Supervisor};
+start_shards([Shard | Others], Supervisor) ->
+    case supervisor:start_child(Supervisor, [Shard]) of
+        {ok, _} ->
+            start_shards(Others, Supervisor);
+        {error, _} = Error ->
+            unlink(Supervisor),
+            stop(Supervisor),
+            Error
+    end.
+
 %% @doc Stops the listener. For the process that started it.
 -spec stop(pid()) -> ok.
 stop(Supervisor) ->
@@ -97,7 +118,7 @@ child(Listener, Id) ->
     end.
 
 children(#{transport := udp} = Shared) ->
-    [budget(Shared), owner(Shared), supervisor(shards, Shared), reporter(Shared)];
+    [budget(Shared), owner(Shared), shards(Shared), reporter(Shared)];
 children(Shared) ->
     [budget(Shared), supervisor(connections, Shared), owner(Shared), supervisor(acceptors, Shared), reporter(Shared)].
 
@@ -112,18 +133,18 @@ budget(#{inflate_budget := Bytes, table := Table}) ->
 reporter(Shared) ->
     #{id => reporter, start => {hep_listener_reporter, start_link, [Shared]}, shutdown => brutal_kill}.
 
+shards(Shared) ->
+    #{id => shards, start => {?MODULE, start_shards, [Shared]}, type => supervisor}.
+
 supervisor(Kind, Shared) ->
     #{id => Kind, start => {?MODULE, start_link, [Kind, Shared]}, type => supervisor}.
 
 init({top, Caller, Tag}) ->
     Caller ! {Tag, hep_listener_table:new()},
     {ok, {(flags(one_for_one))#{auto_shutdown => any_significant}, []}};
-init({shards, #{shards := Shards, shutdown := Shutdown} = Shared}) ->
-    {ok,
-        {flags(one_for_one), [
-            #{id => Shard, start => {hep_listener_shard, start_link, [Shared, Shard]}, shutdown => Shutdown}
-         || Shard <- lists:seq(1, Shards)
-        ]}};
+init({shards, #{shutdown := Shutdown} = Shared}) ->
+    Shard = #{id => shard, start => {hep_listener_shard, start_link, [Shared]}, shutdown => Shutdown},
+    {ok, {flags(simple_one_for_one), [Shard]}};
 init({connections, #{table := Table, shutdown := Shutdown} = Shared}) ->
     ok = hep_listener_table:put(connections, self(), Table),
     Connection = #{

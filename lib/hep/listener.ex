@@ -128,8 +128,9 @@ defmodule HEP.Listener do
     * `:idle_timeout` - TCP, TLS: a connection that receives nothing for this many milliseconds is
       closed: by default after a day, 86,400,000. SIP senders are never silent for so long
     * `:resync` - TCP, TLS: `true` skips bytes that are not HEP, see `HEP.Stream`. `false` by default
-    * `:max_errors` - TCP, TLS, with `:resync`: a stream with more errors is closed, and counted as
-      `:errors_closed`. 100 by default; `:infinity` allows any number
+    * `:max_errors` - TCP, TLS: a connection is closed, and counted as `:errors_closed`, after more invalid
+      or unauthenticated packets without a valid one between them, and, with `:resync`, after more errors of
+      its stream. 100 by default; `:infinity` allows any number
     * `:proxy_protocol` - TCP: `true` when a load balancer begins each connection with a header of the
       PROXY protocol, version 1 or 2. `:source` is then the address in that header. A connection with a
       malformed header, without one, or with none within `:handshake_timeout` is closed, and counted as

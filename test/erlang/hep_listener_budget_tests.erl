@@ -98,7 +98,8 @@ restarted_test() ->
     ok = hep_listener_budget:give_back(Budget),
     ?assertEqual(5, free(Second)),
     unlink(Second),
-    exit(Second, kill).
+    exit(Second, kill),
+    process_flag(trap_exit, false).
 
 %% A process that takes, and keeps.
 taker(Bytes, Budget) ->

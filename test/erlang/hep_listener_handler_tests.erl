@@ -278,6 +278,38 @@ terminate_test_() ->
      || Transport <- [udp, tcp], {Kind, Wrong} <- wrongs()
     ]).
 
+%% A handler that crashes on every packet, and in `terminate/2', logs ten lines a second; the others are counted.
+logged_test_() ->
+    [{atom_to_list(Where), {timeout, 120, fun() -> logged(Where) end}} || Where <- [handler, transform]].
+
+logged(Where) ->
+    Crash = fun(_, _) -> error(crash) end,
+    Options =
+        case Where of
+            handler -> #{handler => {hep_fun_handler, #{handle_packets => Crash, terminate => Crash}}};
+            transform -> #{view => {transform, [hep_wild_transform]}}
+        end,
+    Packet = wild(<<"error">>),
+    Reports = hep_net:logged(fun() ->
+        listening(Options#{transport => tcp, batch_bytes => 1}, fun(Listener, Port) ->
+            Socket = hep_net:tcp(Port),
+            ok = hep_net:send(Socket, binary:copy(Packet, 1000)),
+            until(fun() -> maps:get(handler_crashes, hep_listener:info(Listener)) =:= 1000 end),
+            %% The next second has lines of its own.
+            until(fun() ->
+                ok = hep_net:send(Socket, Packet),
+                timer:sleep(100),
+                maps:get(handler_crashes, hep_listener:info(Listener)) >= 1015
+            end),
+            hep_net:close(Socket)
+        end)
+    end),
+    Crashes = [hep_handler_crashed, hep_transform_crashed],
+    LeftOut = [Number || #{what := What, left_out := Number} <- Reports, lists:member(What, Crashes)],
+    ?assert(length(LeftOut) >= 10),
+    ?assert(length(LeftOut) < 200),
+    ?assert(lists:sum(LeftOut) > 800).
+
 %% A transform that raises loses its packet, which counts as a handler's crash does, and no other.
 transform_crashes_test_() ->
     hep_net:quietly([

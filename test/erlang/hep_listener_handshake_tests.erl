@@ -14,6 +14,7 @@ sessions_test_() ->
                 {"stateful tickets", fun(S, C) -> tickets(stateful, true, S, C) end},
                 {"no tickets", fun(S, C) -> tickets(disabled, false, S, C) end},
                 {"tickets after the owner's end", fun restarted/2},
+                {"sessions of TLS 1.2", fun sessions/2},
                 {"ALPN", fun alpn/2},
                 {"no protocol in common", fun no_protocol/2}
             ]
@@ -46,6 +47,29 @@ talked(Port, Options) ->
     {error, timeout} = ssl:recv(Socket, 1, 50),
     ok = ssl:close(Socket),
     IsResumed.
+
+%% A resumed session has the id of the first one, soon after that. Not when the server keeps none.
+sessions(Server, Client) ->
+    [
+        listening([{versions, ['tlsv1.2']}, {reuse_sessions, Reuse} | Server], fun(Listener, Port) ->
+            Options = [{versions, ['tlsv1.2']} | Client],
+            First = session(Port, Options),
+            case Reuse of
+                true -> until(fun() -> session(Port, Options) =:= First end);
+                false -> [?assertNotEqual(First, session(Port, Options)) || _ <- lists:seq(1, 5)]
+            end,
+            ?assertMatch(#{handshakes_failed := 0}, hep_listener:info(Listener))
+        end)
+     || Reuse <- [true, false]
+    ].
+
+session(Port, Options) ->
+    {ok, Socket} = hep_net:tls(Port, Options),
+    {ok, [{session_id, Id}]} = ssl:connection_information(Socket, [session_id]),
+    ok = ssl:send(Socket, packet(1)),
+    take(1),
+    ok = ssl:close(Socket),
+    Id.
 
 %% Tickets of the time before are no error.
 restarted(Server, Client) ->

@@ -1,13 +1,15 @@
-%% @doc hep_listener where the system has no descriptors left: in a system process of its own, with a low limit.
+%% @doc hep_listener where no descriptor or no process is left: in a system process of its own, with a low limit.
 -module(hep_listener_limit_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 
--export([main/0]).
+-export([main/0, main_processes/0]).
 
 %% Enough for the runtime system, and for some connections.
 -define(DESCRIPTORS, 60).
 -define(CONNECTIONS, 100).
+%% The lowest limit that the runtime system accepts.
+-define(PROCESSES, 1024).
 
 %% It waits, counts and logs, once, and goes on when there are descriptors again.
 descriptors_test_() ->
@@ -17,17 +19,40 @@ descriptors_test_() ->
     end.
 
 descriptors() ->
-    Erl = filename:join([code:root_dir(), "bin", "erl"]),
-    Paths = [filename:dirname(code:which(Module)) || Module <- [hep_listener, ?MODULE]],
-    Command = "ulimit -n " ++ integer_to_list(?DESCRIPTORS) ++ " && exec \"$0\" \"$@\"",
-    Arguments = ["-c", Command, Erl, "-noinput", "-pa" | Paths] ++ ["-run", atom_to_list(?MODULE), "main"],
-    Program = open_port({spawn_executable, os:find_executable("sh")}, [
-        {args, Arguments}, {line, 1000}, exit_status, binary, hide
-    ]),
+    Program = program("ulimit -n " ++ integer_to_list(?DESCRIPTORS), [], "main"),
     Port = binary_to_integer(line(Program, <<"port ">>)),
     Sockets = [hep_net:tcp(Port) || _ <- lists:seq(1, ?CONNECTIONS)],
     <<"accept_errors">> = line(Program, <<"counted ">>),
     [ok = gen_tcp:close(Socket) || Socket <- Sockets],
+    received(Port, Program).
+
+%% The same where no process can be started: connections are closed, the acceptors go on.
+processes_test_() ->
+    case os:type() of
+        {unix, _} -> {timeout, 120, fun processes/0};
+        _ -> []
+    end.
+
+processes() ->
+    Program = program("true", ["+P", integer_to_list(?PROCESSES)], "main_processes"),
+    Port = binary_to_integer(line(Program, <<"port ">>)),
+    Refused = [hep_net:tcp(Port) || _ <- lists:seq(1, 3)],
+    [?assertEqual({error, closed}, gen_tcp:recv(Socket, 0, 30_000)) || Socket <- Refused],
+    <<"accept_errors">> = line(Program, <<"counted ">>),
+    received(Port, Program).
+
+%% A shell that ends as the runtime system.
+program(Limit, Flags, Main) ->
+    Erl = filename:join([code:root_dir(), "bin", "erl"]),
+    Paths = [filename:dirname(code:which(Module)) || Module <- [hep_listener, ?MODULE]],
+    Arguments =
+        ["-c", Limit ++ " && exec \"$0\" \"$@\"", Erl, "-noinput"] ++ Flags ++ ["-pa" | Paths] ++
+            ["-run", atom_to_list(?MODULE), Main],
+    open_port({spawn_executable, os:find_executable("sh")}, [
+        {args, Arguments}, {line, 1000}, exit_status, binary, hide
+    ]).
+
+received(Port, Program) ->
     Last = hep_net:tcp(Port),
     ok = gen_tcp:send(Last, hep_net:packet(1)),
     ?assertEqual(<<"1">>, line(Program, <<"lines ">>)),
@@ -46,6 +71,28 @@ line(Program, Begin) ->
 
 %% In the other system process.
 main() ->
+    main(fun(Listener) ->
+        hep_net:until(fun() -> maps:get(accept_errors, hep_listener:info(Listener)) > 20 end),
+        io:format("counted accept_errors~n")
+    end).
+
+main_processes() ->
+    main(fun(Listener) ->
+        Idle = all_processes([]),
+        hep_net:until(fun() -> maps:get(accept_errors, hep_listener:info(Listener)) >= 3 end),
+        [exit(Pid, kill) || {Pid, _} <- Idle],
+        [receive {'DOWN', Monitor, process, _, _} -> ok end || {_, Monitor} <- Idle],
+        io:format("counted accept_errors~n")
+    end).
+
+all_processes(Idle) ->
+    try spawn_monitor(fun() -> receive never -> ok end end) of
+        Process -> all_processes([Process | Idle])
+    catch
+        error:system_limit -> Idle
+    end.
+
+main(Test) ->
     load_all(),
     Main = self(),
     Reports = hep_net:logged(fun() ->
@@ -54,10 +101,9 @@ main() ->
         }),
         io:format("port ~b~n", [hep_listener:port(Listener)]),
         Acceptors = hep_net:acceptors(Listener),
-        hep_net:until(fun() -> maps:get(accept_errors, hep_listener:info(Listener)) > 20 end),
+        Test(Listener),
         %% None has ended for it.
         Acceptors = hep_net:acceptors(Listener),
-        io:format("counted accept_errors~n"),
         receive received -> ok end
     end),
     io:format("lines ~b~n", [length([Reason || #{what := hep_listener_accept_failed, reason := Reason} <- Reports])]),

@@ -247,6 +247,30 @@ waited_for(Transport) ->
         quiet(Sender)
     end).
 
+%% All shards are told to end at the same time: whichever is free ends, while the other one is busy.
+parallel_test_() ->
+    hep_net:quietly([{integer_to_list(Nth), fun() -> parallel(Nth) end} || Nth <- [1, 2]]).
+
+parallel(Nth) ->
+    Test = self(),
+    Handle = fun(_, State) -> Test ! {busy, self()}, receive go -> {ok, State} end end,
+    Options = #{shards => 2, handler => {hep_fun_handler, #{handle_info => Handle}}, shutdown => infinity},
+    listening(Options, fun(Listener, _) ->
+        Shards = hep_net:workers(Listener),
+        [Shard ! message || Shard <- Shards],
+        [receive {busy, Shard} -> ok end || Shard <- Shards],
+        unlink(Listener),
+        {_, Stopping} = spawn_monitor(fun() -> ok = hep_listener:stop(Listener) end),
+        First = lists:nth(Nth, Shards),
+        [Other] = Shards -- [First],
+        Monitor = monitor(process, First),
+        First ! go,
+        receive {'DOWN', Monitor, process, First, shutdown} -> ok end,
+        ?assert(is_process_alive(Other)),
+        Other ! go,
+        receive {'DOWN', Stopping, process, _, normal} -> ok end
+    end).
+
 %% When a process cannot be restarted the listener ends, and its supervisor knows.
 gives_up_test_() ->
     hep_net:quietly({timeout, 120, fun() ->

@@ -248,6 +248,8 @@ abandoned(_, _) ->
         Socket = hep_net:tcp(Port),
         {ok, Connection} = supervisor:start_child(hep_net:child(Listener, connections), [Socket]),
         Monitor = monitor(process, Connection),
+        %% A message does not change the timeout.
+        Connection ! stray,
         receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual({shutdown, abandoned}, Reason) end
     end).
 

@@ -132,6 +132,36 @@ max_errors_test() ->
         )
     end).
 
+%% Packets that cannot be decoded, and those without the key, count while no valid one is between them.
+invalid_packets_test_() ->
+    Good = hep_packets:frame([hep_packets:chunk(14, <<"good">>), hep_packets:chunk(15, <<"x">>)]),
+    hep_net:patiently([
+        {lists:flatten(io_lib:format("~p, ~p", [Bad, Resync])), fun() ->
+            Options = #{transport => tcp, resync => Resync, max_errors => 5, auth_keys => [<<"good">>]},
+            listening(Options, fun(Listener, Port) ->
+                Socket = hep_net:tcp(Port),
+                %% Over several batches.
+                [ok = hep_net:send(Socket, Some) || Some <- [Bad, binary:copy(Bad, 4), [Good, binary:copy(Bad, 5)]]],
+                [_] = take(1),
+                until(fun() -> maps:get(received, hep_listener:info(Listener)) =:= 11 end, fun() -> hep_listener:info(Listener) end),
+                ?assertMatch(#{errors_closed := 0, connections := 1}, hep_listener:info(Listener)),
+                ok = hep_net:send(Socket, [Bad, Good]),
+                ?assertEqual({error, closed}, gen_tcp:recv(Socket, 0, 30_000)),
+                ?assertMatch(#{errors_closed := 1, received := 12, decoded := 1}, hep_listener:info(Listener))
+            end)
+        end}
+     || Bad <- [<<"HEP3", 7:16, 0>>, packet(1)], Resync <- [false, true]
+    ]).
+
+invalid_packets_infinity_test() ->
+    listening(#{transport => tcp, max_errors => infinity}, fun(Listener, Port) ->
+        Socket = hep_net:tcp(Port),
+        ok = hep_net:send(Socket, [binary:copy(<<"HEP3", 7:16, 0>>, 500), packet(1)]),
+        [_] = take(1),
+        ?assertMatch(#{errors_closed := 0, connections := 1, received := 501}, hep_listener:info(Listener)),
+        hep_net:close(Socket)
+    end).
+
 %%% The PROXY protocol
 
 -define(V2, "\r\n\r\n\0\r\nQUIT\n").
@@ -176,6 +206,17 @@ proxy_failed_test_() ->
      || Bytes <- [packet(1), <<"PROXY TCP4 x y 1 2\r\n">>, <<?V2, 16#31, 0, 0:16>>, <<"PROXY ">>, <<>>]
     ]).
 
+%% Bytes that arrive one by one do not extend the time.
+slow_proxy_test_() ->
+    hep_net:quietly([fun() ->
+        listening(#{transport => tcp, proxy_protocol => true, handshake_timeout => 200}, fun(Listener, Port) ->
+            Socket = hep_net:tcp(Port),
+            ok = hep_net:send(Socket, <<?V2, 16#20, 0, 16#ffff:16>>),
+            hep_net:until(fun() -> gen_tcp:send(Socket, <<0>>) =/= ok end),
+            ?assertMatch(#{proxy_failed := 1, received := 0, connections := 0}, hep_listener:info(Listener))
+        end)
+    end]).
+
 proxy_is_for_tcp_test() ->
     [
         ?assertEqual({error, {bad_option, {proxy_protocol, Value}}}, hep_listener_options:check(Options#{proxy_protocol => Value}))
@@ -195,7 +236,7 @@ messages_test_() ->
             Funs = #{
                 init => fun() -> {ok, []} end,
                 handle_packets => fun(Packets, Seen) ->
-                    _ = [self() ! Message || Message <- [idle, read, attach, crash]],
+                    _ = [self() ! Message || Message <- messages() ++ [crash]],
                     _ = erlang:send_after(20, self(), {timer, length(Packets)}),
                     {ok, Seen}
                 end,
@@ -210,7 +251,8 @@ messages_test_() ->
             listening(#{transport => Transport, tls => Tls, handler => {hep_fun_handler, Funs}}, fun(Listener, Port) ->
                 Socket = sent(Transport, Port, Client, packet(1)),
                 %% The crash restarts the handler, and no socket is closed.
-                Pid = receive {seen, Worker, [idle, read, attach]} -> Worker end,
+                Messages = messages(),
+                Pid = receive {seen, Worker, Messages} -> Worker end,
                 receive {seen, Pid, [{timer, 1}]} -> ok end,
                 ?assert(is_process_alive(Pid)),
                 ?assertMatch(#{handler_crashes := 1, decoded := 1}, hep_listener:info(Listener)),
@@ -219,6 +261,10 @@ messages_test_() ->
         end}
      || Transport <- [udp, tcp, tls]
     ]).
+
+%% Some are like those of timers and sockets.
+messages() ->
+    [idle, read, attach, timeout, {timeout, none, hep_listener_shard}, {timeout, none, read}].
 
 sent(udp, Port, _, Bytes) ->
     hep_net:udp(Port, [Bytes]),

@@ -20,6 +20,9 @@ use rustler::{
 /// The maximum of one call: well under a millisecond of work.
 const LIMITS: Limits = Limits { datagrams: 256, bytes: 1 << 20 };
 
+/// More buffers would never be filled.
+const _: () = assert!(Receiver::MEMORY <= LIMITS.bytes);
+
 rustler::atoms! {
     ok,
     error,

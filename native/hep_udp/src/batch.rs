@@ -9,7 +9,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmms
 
 use crate::Datagram;
 
-pub(crate) const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 16;
 
 /// One call: reads at most `wanted` datagrams into buffers of `size` bytes, and returns their number.
 pub(crate) fn receive(
