@@ -5,7 +5,7 @@ if [ -t 1 ]; then HEP_TERMINAL=1; else HEP_TERMINAL=; fi;
 if [ -t 2 ]; then HEP_TERMINAL=${HEP_TERMINAL}2; HEP_SIZE=$(stty size <&2 2>/dev/null); fi;
 export HEP_TERMINAL HEP_SIZE;
 trap 'kill -TERM $vm' INT TERM;
-exec 3<&0;
+if (: 3<&0) 2>/dev/null; then exec 3<&0; else exec 3</dev/null; fi;
 escript "$0" "$@" <&3 3<&- & vm=$!;
 exec 3<&-;
 while wait $vm 2>/dev/null; status=$?; kill -0 $vm 2>/dev/null; do :; done;

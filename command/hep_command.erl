@@ -27,6 +27,9 @@ main(Arguments) ->
             %% As `head' does when it has seen enough.
             throw:closed ->
                 0;
+            %% hep_nif has logged why.
+            error:{not_loaded, _} ->
+                ?BAD_INPUT;
             Class:Reason:Stack ->
                 hep_command_output:note(io_lib:format("internal error: ~0tp~n~tp", [{Class, Reason}, Stack])),
                 ?BAD_INPUT
@@ -40,7 +43,7 @@ quiet_logger() ->
     logger:add_handler(default, logger_std_h, #{
         level => error,
         config => #{type => standard_error},
-        formatter => {logger_formatter, #{single_line => true, template => ["hep: ", msg, "\n"]}}
+        formatter => {logger_formatter, #{single_line => true, template => [msg, "\n"]}}
     }).
 
 run([]) ->
@@ -67,6 +70,8 @@ command(Name, Module, Arguments) ->
             ok = hep_command_output:put(unicode:characters_to_binary(help(Spec))),
             0;
         {ok, Values, Rest} ->
+            %% Loads the native library.
+            {error, _} = hep:decode(<<>>),
             ended(Name, Module:run(Values, Rest));
         {error, Text} ->
             wrong(Text, ["hep help ", Name])

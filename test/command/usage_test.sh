@@ -54,6 +54,24 @@ wrong 'expected one FILE' show a b
 wrong 'expected IN and OUT' convert a
 wrong 'out.txt: give the format with --to' convert a out.txt
 
+t='without standard input, and without standard output'
+"$hep" --version <&- >out
+same "$t" out "hep $version
+"
+"$hep" show - <&- >out 2>err || [ $? -eq 1 ] || failed "$t" status
+has "$t" err 'hep: -: the file is empty'
+"$hep" --version >&- 2>err || failed "$t" status
+same "$t" err ''
+ok "$t"
+
+t='a folder for temporary files that is missing'
+status=0
+TMPDIR=$work/nothing "$hep" show "$hep" >out 2>err || status=$?
+[ "$status" -eq 1 ] || failed "$t" "status $status"
+has "$t" err 'Set TMPDIR to a folder that is writable'
+[ "$(wc -l <err)" -eq 1 ] || failed "$t" 'more than a line'
+ok "$t"
+
 t='called by a link, through PATH, from another folder'
 mkdir -p 'a folder' bin
 ln -s "$hep" 'a folder/linked'
