@@ -12,6 +12,8 @@
 
 -define(TOPIC, <<"hep">>).
 -define(CALLS, <<"hep.calls">>).
+%% RabbitMQ 4 drops a message after 20 deliveries by default.
+-define(NO_LIMIT, 1_000_000_000).
 
 -spec exchange() -> binary().
 exchange() -> ?TOPIC.
@@ -40,7 +42,8 @@ queue(Channel, Queue) ->
         durable = true,
         arguments = [
             {<<"x-queue-type">>, longstr, <<"quorum">>},
-            {<<"x-single-active-consumer">>, bool, true}
+            {<<"x-single-active-consumer">>, bool, true},
+            {<<"x-delivery-limit">>, long, ?NO_LIMIT}
         ]
     }),
     %% The routing key is the queue's weight.
