@@ -1,12 +1,14 @@
 %% A call as text: a column for each host, a line with an arrow for each packet.
 -module(hep_command_ladder).
 
--export([draw/4]).
+-export([draw/5]).
 
 %% In characters: time and interval left of the columns, and the least distance between two columns.
 -define(LEFT, 28).
 -define(LEAST, 22).
 -define(MOST, 48).
+%% How many columns there are at most.
+-define(MAX_HOSTS, 40).
 
 -record(style, {
     bar :: binary(),
@@ -20,19 +22,24 @@
     utf8 :: boolean()
 }).
 
--spec draw([hep:hep()], auto | address | port, Utf8 :: boolean(), Columns :: pos_integer()) -> iodata().
-draw(Packets, Hosts, Utf8, Columns) ->
+%% Gives the lines to a function, one at a time.
+-spec draw([hep:hep()], auto | address | port, Utf8 :: boolean(), Columns :: pos_integer(), fun((binary()) -> ok)) -> ok.
+draw(Packets, Hosts, Utf8, Columns, Put) ->
     #{hosts := Known, arrows := Arrows} = hep_flow:ladder(Packets, #{hosts => Hosts}),
-    Labels = [Label || #{label := Label} <- Known],
+    Labels = labels([Label || #{label := Label} <- Known]),
     Places = places(Labels, Columns),
-    Style = style(Utf8),
     Legs = legs(Arrows),
-    unicode:characters_to_binary([
-        [[leg(Call, Legs), hep_command_text:printable(Call, Utf8), $\n] || Call <- ordered(Legs)],
-        $\n,
-        header(Labels, Places),
-        lines(Arrows, undefined, Legs, Places, Style)
-    ]).
+    Line = fun(Text) -> Put(unicode:characters_to_binary([Text, $\n])) end,
+    lists:foreach(fun(Call) -> Line([leg(Call, Legs), hep_command_text:printable(Call, Utf8)]) end, ordered(Legs)),
+    ok = Line([]),
+    ok = Line(header(Labels, Places)),
+    Style = style(Utf8),
+    _ = lists:foldl(fun(Arrow, Before) -> arrow(Arrow, Before, Legs, Places, Style, Line) end, undefined, Arrows),
+    ok.
+
+%% The hosts beyond the most share a column.
+labels(Labels) when length(Labels) =< ?MAX_HOSTS -> Labels;
+labels(Labels) -> lists:sublist(Labels, ?MAX_HOSTS) ++ [<<"others">>].
 
 style(true) ->
     #style{
@@ -67,7 +74,7 @@ places(Labels, Columns) ->
 
 header(Labels, Places) ->
     Texts = [{Place - string:length(Label) div 2, string:to_graphemes(Label)} || {Label, Place} <- lists:zip(Labels, Places)],
-    [row(Texts), $\n].
+    row(Texts).
 
 %% A line of texts, each at its place; later ones cover earlier ones.
 row(Texts) ->
@@ -99,18 +106,15 @@ leg(Call, Legs) ->
         #{} -> "  "
     end.
 
-lines([], _, _, _, _) ->
-    [];
-lines([#{time := Time, call := Call} = Arrow | Arrows], Before, Legs, Places, Style) ->
+%% Gives the time, from which the next interval counts.
+arrow(#{time := Time, call := Call} = Arrow, Before, Legs, Places, Style, Line) ->
     Left = string:to_graphemes([leg(Call, Legs), clock(Time), interval(Before, Time)]),
     Bars = [{Place, [Style#style.bar]} || Place <- Places],
-    Line = row([{0, Left} | Bars] ++ [drawn(Arrow, Places, Style)]),
-    Last =
-        case Time of
-            undefined -> Before;
-            _ -> Time
-        end,
-    [Line, $\n | lines(Arrows, Last, Legs, Places, Style)].
+    ok = Line(row([{0, Left} | Bars] ++ [drawn(Arrow, Places, Style)])),
+    case Time of
+        undefined -> Before;
+        _ -> Time
+    end.
 
 clock(undefined) ->
     "               ";
@@ -122,10 +126,15 @@ interval(Before, Time) when Before =:= undefined; Time =:= undefined -> [];
 interval(Before, Time) -> io_lib:format(" +~.3f", [max(0, Time - Before) / 1000000]).
 
 %% The arrow of a packet: characters from a place on.
-drawn(#{from := Host, to := Host} = Arrow, Places, Style) ->
-    {lists:nth(Host, Places), [Style#style.self, $\s | text(Arrow, ?MOST, Style)]};
 drawn(#{from := From, to := To} = Arrow, Places, Style) ->
-    [Start, Stop] = lists:sort([lists:nth(From, Places), lists:nth(To, Places)]),
+    drawn(place(From, Places), place(To, Places), Arrow, Style).
+
+place(Host, Places) -> lists:nth(min(Host, length(Places)), Places).
+
+drawn(Place, Place, Arrow, Style) ->
+    {Place, [Style#style.self, $\s | text(Arrow, ?MOST, Style)]};
+drawn(From, To, Arrow, Style) ->
+    [Start, Stop] = lists:sort([From, To]),
     Room = Stop - Start - 1,
     Text = text(Arrow, Room - 5, Style),
     Rest = Room - length(Text) - 3,

@@ -115,3 +115,15 @@ script -qec "stty cols 70; '$hep' flow --ascii calls.jsonl three" /dev/null </de
 has "$t" out OPTIONS
 [ "$(widest out)" -le 70 ] || failed "$t" 'wider than the terminal'
 ok "$t"
+
+t='flow, many hosts'
+i=0
+while [ $i -lt 60 ]; do
+    packet 01 "10.0.0.$i" "10.0.1.$i" SIP many "OPTIONS sip:bob@b SIP/2.0$(headers many OPTIONS)\\r\\n"
+    i=$((i + 1))
+done >hosts.jsonl
+run "$t" 0 flow --ascii hosts.jsonl many
+has "$t" out 10.0.1.19 others '+ OPTIONS'
+lacks "$t" out 10.0.0.20
+[ "$(grep -c OPTIONS out)" -eq 60 ] || failed "$t" 'not all packets'
+ok "$t"
