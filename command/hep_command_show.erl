@@ -86,7 +86,8 @@ test("call-id", CallId) ->
         Key =/= undefined andalso hep_command_text:is_shown(Key, CallId)
     end;
 test("method", Text) ->
-    Method = string:uppercase(Text),
+    %% Of ASCII.
+    Method = <<<<(if C >= $a, C =< $z -> C - 32; true -> C end)>> || <<C>> <= Text>>,
     fun(Hep) -> method(Hep) =:= Method end;
 test("host", Text) ->
     case inet:parse_address(binary_to_list(Text)) of
@@ -95,8 +96,7 @@ test("host", Text) ->
     end.
 
 payload_type(Text) ->
-    Lower = string:lowercase(Text),
-    case [Number || Number <- lists:seq(0, 255), lists:member(Lower, names(Number))] of
+    case [Number || Number <- lists:seq(0, 255), lists:member(Text, names(Number))] of
         [Number] -> Number;
         [] -> throw(["--type ", Text, ": unknown payload type"])
     end.

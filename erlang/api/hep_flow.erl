@@ -321,8 +321,11 @@ message_label(#{kind := response, status := Status, reason := <<>>}) -> integer_
 message_label(#{kind := response, status := Status, reason := Reason}) ->
     <<(integer_to_binary(Status))/binary, " ", (text(Reason))/binary>>.
 
-is_sdp(#{content_type := <<Type:15/binary, _/binary>>}) -> string:lowercase(Type) =:= <<"application/sdp">>;
+is_sdp(#{content_type := <<Type:15/binary, _/binary>>}) -> lowercase(Type) =:= <<"application/sdp">>;
 is_sdp(_) -> false.
+
+%% Of ASCII: the bytes may be any.
+lowercase(Bytes) -> <<<<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Bytes>>.
 
 kind(Type) when Type =:= rtcp; Type =:= rtcp_pion -> rtcp;
 kind(Type) when Type =:= rtp; Type =:= mos_full; Type =:= mos_short -> rtp;

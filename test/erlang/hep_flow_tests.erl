@@ -82,6 +82,13 @@ labels_test_() ->
         ]
     ].
 
+%% Nothing in a message need be text.
+bytes_that_are_not_utf8_test() ->
+    Bytes = binary:copy(<<255, 200>>, 20),
+    Hep = packet(?A, ?B, 1, [<<"INFO sip:">>, Bytes, <<" SIP/2.0\r\nf: ">>, Bytes, <<"\r\nc: ">>, Bytes, <<"\r\ni: ">>, Bytes, <<"\r\n\r\n">>]),
+    ?assertMatch([#{label := <<"INFO">>, sdp := false, call := Bytes}], arrows([Hep])),
+    ?assertMatch(#{call_id := Bytes, from := #{}}, hep_flow:summary([Hep])).
+
 %% Addresses that talk to themselves are told apart by port, others are not.
 hosts_test() ->
     Here = {127, 0, 0, 1},
@@ -288,7 +295,7 @@ any_sip() ->
             oneof([1, 1, 1, 5, 100, byte()]),
             list(oneof([binary(), <<"\r\n">>, <<" ">>, <<"INVITE sip:a SIP/2.0\r\n">>, <<"SIP/2.0 200 OK\r\n">>,
                 <<"CSeq: 1 INVITE\r\n">>, <<"f: <sip:a@b>;tag=1\r\n">>, <<"i: a\r\n">>, <<"X-CID: b\r\n">>,
-                <<"v: SIP/2.0/UDP h;branch=z9hG4bK1\r\n">>, <<"BYE sip:a SIP/2.0\r\n">>]))
+                <<"v: SIP/2.0/UDP h;branch=z9hG4bK1\r\n">>, <<"c: ">>, <<"BYE sip:a SIP/2.0\r\n">>]))
         },
         Packet#hep{payload_type = Type, payload = iolist_to_binary(Parts)}
     ).
