@@ -363,7 +363,7 @@ const HINT = 'Select a call: ↑ ↓, then Enter. ? lists the keys.'
 
 const marks = () => {
   const kinds = [
-    ['request', 'request'], ['response', 'response'], ['request again', '↻ retransmission, ⧉ reported again by another agent'],
+    ['request', 'request'], ['response', 'response'], ['request again', '↻ retransmission, ≡ reported again by another agent'],
     ['rtcp', 'RTCP and RTP reports'], ['log', 'log event'], ['other', 'other']
   ]
   $('marks').replaceChildren(...kinds.map(([kind, text]) =>

@@ -21,7 +21,7 @@ const ranked = (series) => {
 // A round number that is not below.
 const ceiling = (value) => {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, value)))
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value)
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value)
 }
 
 const bars = (series, seconds, most) => {

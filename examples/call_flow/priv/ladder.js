@@ -19,7 +19,7 @@ const cut = (text, width) => {
 const arrowLabel = (arrow) => {
   const label = line(arrow.label)
   if (arrow.retransmission) return `↻ ${label}`
-  if (arrow.duplicate) return `⧉ ${label}`
+  if (arrow.duplicate) return `≡ ${label}`
   return arrow.sdp ? `${label} (SDP)` : label
 }
 
@@ -120,12 +120,13 @@ export class Ladder {
 
   times() {
     let before = null
-    const legs = this.call.legs.map((leg) => leg.id)
+    // In the order of their first message.
+    const legs = [...new Set(this.arrows.map((arrow) => arrow.call))]
     return this.arrows.flatMap((arrow, index) => {
       const y = index * ROW
       const passed = before === null || arrow.time === null ? '' : delta(arrow.time - before)
       before = arrow.time ?? before
-      const leg = legs.length > 1 ? String.fromCharCode(65 + Math.max(0, legs.indexOf(arrow.call))) : ''
+      const leg = legs.length > 1 ? String.fromCharCode(65 + legs.indexOf(arrow.call)) : ''
       return [
         svg('text', { x: 8, y: y + 16, class: 'time' }, svg('title', {}, fullTime(arrow.time)), preciseTime(arrow.time)),
         svg('text', { x: 92, y: y + 29, class: 'delta', 'text-anchor': 'end' }, passed),
@@ -148,8 +149,8 @@ export class Ladder {
       class: classes.filter(Boolean).join(' ')
     }, svg('rect', { class: 'field', x: 0, y, width, height: ROW }))
     if (arrow.kind === 'log') {
-      const left = Math.max(4, Math.min(from - 60, width - 220))
-      const room = Math.min(Math.max(220, this.width * 1.5), width - left - 4)
+      const room = Math.min(arrowLabel(arrow).length * CHARACTER + 18, width - 8)
+      const left = Math.max(4, Math.min(from - room / 2, width - room - 4))
       group.append(
         svg('rect', { class: 'note', x: left, y: y + 7, width: room, height: 21, rx: 2 }),
         svg('text', { x: left + 7, y: y + 22, class: 'label' }, cut(arrowLabel(arrow), room - 14))

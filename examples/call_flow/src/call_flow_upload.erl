@@ -17,7 +17,7 @@
     name :: binary(),
     size :: non_neg_integer(),
     received = 0 :: non_neg_integer(),
-    parts = [] :: [binary()],
+    parts = [] :: [binary()] | done,
     calls :: call_flow_calls:calls()
 }).
 

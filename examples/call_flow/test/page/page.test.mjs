@@ -172,7 +172,7 @@ test('keys', async () => {
 
 test('a click shows the message with its HEP fields', async () => {
   await show(page, 'live-1')
-  await page.locator('#step-7 .note').click()
+  await page.locator('#step-7 .label').click()
   await page.locator('#content pre').getByText('NOTICE: the call is up').waitFor()
   const facts = Object.fromEntries(await page.locator('.facts div').evaluateAll((all) => all.map((fact) => [fact.children[0].textContent, fact.children[1].textContent])))
   assert.equal(facts['capture id'], '7')

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Tests the page in headless Chromium. As root on Debian it installs what is missing: chromium, npm, tshark, promtool.
-# `run.sh setup' only does that; it fails when something cannot be had. The driver, playwright-core, comes from npm.
+# The driver, playwright-core, comes from npm. `run.sh setup' only installs; it fails when something cannot be had.
+# `run.sh bench [SECONDS]' measures instead.
 set -eu
 cd "$(dirname "$0")"
 top=$(cd ../../../.. && pwd)
@@ -64,5 +65,9 @@ erlc -pa "$top/ebin" -I "$build/include" -o "$build/call_flow/ebin" ../../src/*.
 cp ../../src/call_flow.app.src "$build/call_flow/ebin/call_flow.app"
 
 unset PORT HTTP_PORT HTTP_IP HTTP_TOKEN
-CHROMIUM=$(find_browser) EBIN=$top/ebin:$build/call_flow/ebin FIXTURES=$top/test/fixtures ERL_CRASH_DUMP_SECONDS=0 \
-    exec node --test --test-reporter=tap page.test.mjs access.test.mjs
+CHROMIUM=$(find_browser)
+export CHROMIUM EBIN="$top/ebin:$build/call_flow/ebin" FIXTURES="$top/test/fixtures" ERL_CRASH_DUMP_SECONDS=0
+if [ "${1-}" = bench ]; then
+    exec node ../../bench/figures.mjs "${2-20}"
+fi
+exec node --test --test-reporter=tap page.test.mjs access.test.mjs

@@ -44,6 +44,7 @@ export const start = async (variables = {}) => {
   return {
     port: Number(port),
     url,
+    pid: child.pid,
     kill: (name) => child.stdin.write(`${name}\n`),
     stop: () => new Promise((resolve) => {
       child.removeAllListeners('exit')
