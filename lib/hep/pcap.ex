@@ -6,8 +6,8 @@ defmodule HEP.Pcap do
       |> Stream.filter(&match?({:ok, %{method: "INVITE"}}, HEP.SIP.summary(&1)))
       |> Enum.each(&IO.inspect/1)
 
-  Reading: pcap and pcapng, micro- and nanoseconds, both byte orders, also in gzip; link types Ethernet (VLAN, QinQ),
-  Linux cooked 1 and 2, loopback, raw IP; IPv4 and IPv6. Fragments are put together, TCP streams are put in order. The
+  Reading: pcap and pcapng, micro- and nanoseconds, both byte orders, also in gzip; link types Ethernet (VLAN, QinQ,
+  PPPoE), Linux cooked 1 and 2, loopback, raw IP; IPv4 and IPv6. Fragments are put together, TCP streams are put in order. The
   file is read in parts, and memory is bounded.
 
   HEP inside comes out decoded. SIP inside without HEP comes out as a packet to send: addresses, ports, protocol and time of
@@ -27,8 +27,11 @@ defmodule HEP.Pcap do
 
   alias HEP.Packet
 
-  @typedoc "A file's name, or its content."
-  @type source :: Path.t() | {:binary, binary()}
+  @typedoc """
+  A file's name, its content, or a function without arguments that returns its next bytes with each call: `{:ok, bytes}`,
+  `:eof` or `{:error, reason}`.
+  """
+  @type source :: Path.t() | {:binary, binary()} | {:read, fun()}
 
   @typedoc "Of the frame: `:inside` (`:hep` or `:sip`), `:time` in nanoseconds, `:protocol`, `:source`, `:destination`."
   @type info :: :hep_pcap.info()
@@ -71,7 +74,7 @@ defmodule HEP.Pcap do
   def fold(source, options, acc, fun) when is_function(fun, 2) do
     {with_info, options} = options(options)
     each = fn record, info, acc -> fun.(packet(record, info, with_info), acc) end
-    :hep_pcap.fold(source(source), options, each, acc)
+    :hep_pcap.fold(source, options, each, acc)
   end
 
   @doc """
@@ -138,7 +141,7 @@ defmodule HEP.Pcap do
   end
 
   defp open!(source, options) do
-    case :hep_pcap.open(source(source), options) do
+    case :hep_pcap.open(source, options) do
       {:ok, reader} -> reader
       {:error, reason} -> raise HEP.Pcap.Error, reason: reason
     end
@@ -154,9 +157,6 @@ defmodule HEP.Pcap do
 
   defp packet(record, info, true), do: {Packet.from_record(record), info}
   defp packet(record, _info, false), do: Packet.from_record(record)
-
-  defp source({:binary, bytes}), do: {:binary, bytes}
-  defp source(path), do: path
 
   defp options(options) do
     options = Keyword.validate!(options, [:ports, :decode, :stats, info: false])
