@@ -97,7 +97,15 @@ terminate(Reason, #state{batch = Batch}) ->
 
 %% The timer's message comes behind those in the mailbox, so that a flood of datagrams cannot starve them.
 pause(Milliseconds, State) ->
-    {noreply, State#state{timer = erlang:start_timer(Milliseconds, self(), ?MODULE), wait = undefined}}.
+    {noreply, State#state{timer = start_timer(Milliseconds), wait = undefined}}.
+
+%% A timer of 0 would take a millisecond.
+start_timer(0) ->
+    Timer = make_ref(),
+    self() ! {timeout, Timer, ?MODULE},
+    Timer;
+start_timer(Milliseconds) ->
+    erlang:start_timer(Milliseconds, self(), ?MODULE).
 
 wait(#state{socket = Socket} = State) ->
     case hep_listener_socket:wait(Socket) of
