@@ -9,23 +9,23 @@
 
 open_test_() ->
     {setup, fun() -> call_flow_fixture:start(#{}) end, fun call_flow_fixture:stop/1, [
-        fun the_page_has_a_policy/0,
-        fun only_the_files_of_the_page_are_served/0,
-        fun other_host_names_are_refused/0,
-        fun errors_of_the_server_have_the_policy/0,
-        fun changes_need_a_header/0,
-        fun calls_appear/0,
-        fun hostile_strings_are_text/0,
-        fun filters/0,
-        fun wrong_requests_are_refused/0,
-        fun a_restarted_store_has_another_epoch/0,
-        fun a_killed_listener_is_back/0
+        {timeout, 60, fun the_page_has_a_policy/0},
+        {timeout, 60, fun only_the_files_of_the_page_are_served/0},
+        {timeout, 60, fun other_host_names_are_refused/0},
+        {timeout, 60, fun errors_of_the_server_have_the_policy/0},
+        {timeout, 60, fun changes_need_a_header/0},
+        {timeout, 60, fun calls_appear/0},
+        {timeout, 60, fun hostile_strings_are_text/0},
+        {timeout, 60, fun filters/0},
+        {timeout, 60, fun wrong_requests_are_refused/0},
+        {timeout, 60, fun a_restarted_store_has_another_epoch/0},
+        {timeout, 60, fun a_killed_listener_is_back/0}
     ]}.
 
 token_test_() ->
     {setup, fun() -> call_flow_fixture:start(#{http => #{port => 0, token => ?TOKEN}}) end, fun call_flow_fixture:stop/1, [
-        fun a_token_is_required/0,
-        fun the_token_is_a_header_or_a_cookie/0
+        {timeout, 60, fun a_token_is_required/0},
+        {timeout, 60, fun the_token_is_a_header_or_a_cookie/0}
     ]}.
 
 the_page_has_a_policy() ->

@@ -8,11 +8,11 @@
 
 upload_test_() ->
     {setup, fun() -> call_flow_fixture:start(#{upload => #{bytes => 1000000, files => 2}}) end, fun call_flow_fixture:stop/1, [
-        fun a_file_has_its_own_calls/0,
-        fun parts_come_in_order/0,
-        fun sizes_are_bounded/0,
-        fun files_are_bounded/0,
-        fun hostile_files_are_errors/0
+        {timeout, 60, fun a_file_has_its_own_calls/0},
+        {timeout, 60, fun parts_come_in_order/0},
+        {timeout, 60, fun sizes_are_bounded/0},
+        {timeout, 60, fun files_are_bounded/0},
+        {timeout, 60, fun hostile_files_are_errors/0}
     ]}.
 
 a_file_has_its_own_calls() ->
