@@ -54,7 +54,7 @@ export const start = async (variables = {}) => {
   }
 }
 
-export const browser = () => chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] })
+export const browser = () => chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] })
 
 // A page that remembers its errors and where it sent requests.
 export const open = async (chrome, url, options = {}) => {
