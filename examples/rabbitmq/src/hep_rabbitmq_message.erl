@@ -7,7 +7,7 @@
 
 -include_lib("amqp_client/include/amqp_client.hrl").
 
--export([new/2, with_id/2, id/1, to_binary/1, from_binary/1]).
+-export([new/2, with_id/2, id/1, call/1, to_binary/1, from_binary/1]).
 
 -export_type([message/0]).
 
@@ -39,6 +39,10 @@ with_id(Id, {Key, #amqp_msg{props = Properties} = Message}) ->
 
 -spec id(message()) -> binary().
 id({_, #amqp_msg{props = #'P_basic'{message_id = Id}}}) -> Id.
+
+%% @doc What the messages of a call have in common.
+-spec call(message()) -> binary() | undefined.
+call({_, #amqp_msg{props = #'P_basic'{correlation_id = Call}}}) -> Call.
 
 %% @doc The message for a file. The format does not depend on the records of amqp_client.
 -spec to_binary(message()) -> binary().

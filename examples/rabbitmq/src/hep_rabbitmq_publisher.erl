@@ -54,7 +54,8 @@
 %%   operations on its files</dd>
 %% <dt>`published_again'</dt><dd>messages that had to be published once more, after a lost connection or a negative
 %%   confirm</dd>
-%% <dt>`nacked'</dt><dd>negative confirms: the message is published again, perhaps after later ones of its call</dd>
+%% <dt>`nacked'</dt><dd>negative confirms: the message is published again; unless the channel was new, perhaps after later
+%%   ones of its call</dd>
 %% <dt>`connects', `blocks', `timeouts'</dt><dd>how often the publisher was connected, was blocked by the broker, and
 %%   connected again due to `confirm_timeout'</dd>
 %% <dt>`connected', `blocked'</dt><dd>whether it is</dd>
@@ -75,6 +76,9 @@
 -define(PAUSE, 200).
 %% How often `confirm_timeout' is checked, in parts of it.
 -define(CHECKS, 5).
+%% A new channel has at most one unconfirmed message of a call until so many messages are confirmed: RabbitMQ may reject
+%% the first message for a queue and accept the next one, while the queue gets a new leader.
+-define(UNPROVEN, 100).
 
 -record(state, {
     options :: options(),
@@ -89,7 +93,10 @@
     %% The position of the next publication, and the unconfirmed messages with the position of their first one.
     position = 1 :: pos_integer(),
     window :: hep_rabbitmq_window:window(entry()),
-    %% Messages to publish again, oldest first. They are older than those in the buffer.
+    %% The number of confirms that the channel still needs, and until then the calls with an unconfirmed message.
+    unproven = ?UNPROVEN :: non_neg_integer(),
+    calls = #{} :: #{binary() | undefined => true},
+    %% Messages to publish next, oldest first, most of them again. They are older than those in the buffer.
     again = [] :: [entry()],
     buffer :: hep_rabbitmq_buffer:buffer(),
     %% The messages that were taken from the disk: the first position, their number, and how many are not confirmed.
@@ -165,7 +172,7 @@ handle_info(Message, State) ->
 
 event(#'basic.ack'{delivery_tag = Number, multiple = Multiple}, #state{window = Window} = State) ->
     {Entries, Others} = hep_rabbitmq_window:take(Number, Multiple, Window),
-    confirmed(Entries, progressed(State#state{window = Others}));
+    confirmed(Entries, progressed(proven(Entries, State#state{window = Others})));
 event(#'basic.nack'{delivery_tag = Number, multiple = Multiple}, #state{window = Window, again = Again} = State) ->
     {Entries, Others} = hep_rabbitmq_window:take(Number, Multiple, Window),
     Next = State#state{window = Others, again = lists:merge(Again, Entries), paused = true},
@@ -179,7 +186,7 @@ event(reconnect, #state{connection = Connection} = State) ->
 event(check_confirms, State) ->
     schedule_check(check_confirms(State));
 event({hep_rabbitmq_connection, {up, Channel}}, State) ->
-    count(connects, 1, progressed(State#state{channel = Channel, blocked = false}));
+    count(connects, 1, progressed(State#state{channel = Channel, blocked = false, unproven = ?UNPROVEN, calls = #{}}));
 event({hep_rabbitmq_connection, {down, _}}, State) ->
     disconnected(State);
 event({hep_rabbitmq_connection, blocked}, State) ->
@@ -232,6 +239,17 @@ put_back(Entries, #state{buffer = Buffer} = State) ->
             State#state{again = [], buffer = hep_rabbitmq_buffer:in_front(Messages, Buffer)};
         _ ->
             State#state{again = Entries}
+    end.
+
+proven(_, #state{unproven = 0} = State) ->
+    State;
+proven(Entries, #state{unproven = Unproven, calls = Calls} = State) ->
+    case max(0, Unproven - length(Entries)) of
+        0 ->
+            State#state{unproven = 0, calls = #{}};
+        Left ->
+            Confirmed = [hep_rabbitmq_message:call(Message) || {_, _, Message} <- Entries],
+            State#state{unproven = Left, calls = maps:without(Confirmed, Calls)}
     end.
 
 confirmed(Entries, #state{returned = Returned, options = Options} = State) ->
@@ -310,7 +328,10 @@ go_on(#state{window = Window, options = #{window := Limit}} = State) ->
     end.
 
 publish_next(_, #state{again = [Entry | Others]} = State) ->
-    go_on(publish_entry(Entry, State#state{again = Others}));
+    case is_call_open(Entry, State) of
+        true -> State;
+        false -> go_on(publish_entry(Entry, State#state{again = Others}))
+    end;
 publish_next(Free, #state{buffer = Buffer, position = First} = State) ->
     case hep_rabbitmq_buffer:out(Free, Buffer) of
         {_, [], Same} ->
@@ -318,18 +339,23 @@ publish_next(Free, #state{buffer = Buffer, position = First} = State) ->
         {Origin, Messages, Others} ->
             Count = length(Messages),
             Taken = case Origin of disk -> {First, Count, Count}; memory -> State#state.taken end,
-            Next = State#state{buffer = Others, position = First + Count, taken = Taken},
             Entries = [{Position, Origin, Message} || {Position, Message} <- lists:enumerate(First, Messages)],
-            go_on(lists:foldl(fun publish_entry/2, Next, Entries))
+            go_on(State#state{buffer = Others, position = First + Count, taken = Taken, again = Entries})
     end.
+
+is_call_open({_, _, invalid}, _) -> false;
+is_call_open({_, _, Message}, #state{calls = Calls}) -> is_map_key(hep_rabbitmq_message:call(Message), Calls).
 
 %% Written by another version of this example.
 publish_entry({_, disk, invalid}, State) ->
     done(1, count(dropped, 1, State));
-publish_entry({_, _, {Key, Content}} = Entry, #state{channel = Channel, window = Window} = State) ->
+publish_entry({_, _, {Key, Content} = Message} = Entry, #state{channel = Channel, window = Window} = State) ->
     Method = #'basic.publish'{exchange = hep_rabbitmq_topology:exchange(), routing_key = Key, mandatory = true},
     ok = amqp_channel:cast(Channel, Method, Content),
-    State#state{window = hep_rabbitmq_window:add(Entry, Window)}.
+    opened(Message, State#state{window = hep_rabbitmq_window:add(Entry, Window)}).
+
+opened(_, #state{unproven = 0} = State) -> State;
+opened(Message, #state{calls = Calls} = State) -> State#state{calls = Calls#{hep_rabbitmq_message:call(Message) => true}}.
 
 %%% Helpers
 

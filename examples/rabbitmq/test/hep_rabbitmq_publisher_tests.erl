@@ -20,6 +20,7 @@ publisher_test_() ->
             {"negative confirms", fun nacked/1},
             {"no queue", fun unroutable/1},
             {"no confirms", fun timeout/1},
+            {"one call", fun one_call/1},
             {"stopped and started", fun restarted/1}
         ]
     ]}.
@@ -110,6 +111,38 @@ unroutable(#{publisher := Publisher} = Context) ->
     end,
     ack(2, true, Context),
     ?assertMatch(#{unroutable := 1, confirmed := 1, unconfirmed := 0}, info(Context)).
+
+%% A new channel gets one message of a call at a time, and the other calls wait behind.
+one_call(Context) ->
+    up(Context),
+    publish([{1, a}, {2, b}, {3, a}, {4, c}], Context),
+    ?assertEqual([1, 2], published(Context)),
+    ack(2, false, Context),
+    ?assertEqual([], published(Context)),
+    ack(1, false, Context),
+    ?assertEqual([3, 4], published(Context)),
+    %% Rejected: nothing of the call overtakes it.
+    publish([{5, a}], Context),
+    nack(3, false, Context),
+    ack(4, false, Context),
+    ?assertEqual([], published(Context)),
+    down(Context),
+    up(Context),
+    ?assertEqual([3], published(Context)),
+    ack(1, false, Context),
+    ?assertEqual([5], published(Context)),
+    ack(2, false, Context),
+    %% After 100 confirms the channel is proven.
+    lists:foreach(
+        fun(Number) ->
+            publish([{Number, a}], Context),
+            ?assertEqual([Number], published(Context)),
+            ack(Number - 3, false, Context)
+        end,
+        lists:seq(6, 103)
+    ),
+    publish([{104, a}, {105, a}], Context),
+    ?assertEqual([104, 105], published(Context)).
 
 %% Only while there is something to confirm, and the broker does not block.
 timeout(Context) ->
@@ -279,10 +312,15 @@ nack(Tag, Multiple, #{publisher := Publisher}) -> Publisher ! #'basic.nack'{deli
 
 info(#{publisher := Publisher}) -> hep_rabbitmq_publisher:info(Publisher).
 
-%% Messages whose body is their number.
-publish(Count, #{publisher := Publisher} = Context) ->
+%% Messages whose body is their number, each of a call of its own or of the given ones.
+publish(Count, Context) when is_integer(Count) ->
     #{received := Received} = info(Context),
-    Messages = [{<<"key">>, #amqp_msg{payload = integer_to_binary(Received + N)}} || N <- lists:seq(1, Count)],
+    publish([{Number, Number} || Number <- lists:seq(Received + 1, Received + Count)], Context);
+publish(Numbers, #{publisher := Publisher}) ->
+    Messages = [
+        {<<"key">>, #amqp_msg{props = #'P_basic'{correlation_id = term_to_binary(Call)}, payload = integer_to_binary(Number)}}
+     || {Number, Call} <- Numbers
+    ],
     ok = hep_rabbitmq_publisher:publish(Messages, Publisher).
 
 published(Context) -> [Number || {Number, _} <- taken(Context)].
