@@ -7,7 +7,7 @@
 
 -behaviour(gen_server).
 
--export([start_link/1, call/2, info/1, enter/2]).
+-export([start_link/1, call/2, info/1, enter/2, nif_unloaded/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %% Attempts to open a port that is in use, and the milliseconds between them: a killed owner may still hold it.
@@ -56,6 +56,12 @@ info(#{table := Table}) ->
 -spec enter(handshake | open, hep_listener_batch:shared()) -> boolean().
 enter(Phase, #{table := Table}) ->
     call(fun() -> pid(owner, Table) end, {enter, Phase}).
+
+%% @doc Ends the listener, since its sockets cannot be read any more. Its supervisor starts it again, with the library
+%% that is loaded then.
+-spec nif_unloaded(hep_listener_batch:shared()) -> ok.
+nif_unloaded(#{table := Table}) ->
+    gen_server:cast(pid(owner, Table), nif_unloaded).
 
 pid(Key, Table) ->
     case hep_listener_table:get(Key, Table) of
@@ -107,6 +113,11 @@ handle_call({enter, Phase}, {Pid, _}, State) ->
 handle_call(_, _, State) ->
     {reply, {error, unknown_call}, State}.
 
+handle_cast(nif_unloaded, #state{shared = #{listener := Listener}} = State) ->
+    logger:error(#{
+        what => hep_listener_nif_unloaded, listener => Listener, reason => "hep_nif was deleted or purged: do not unload it"
+    }),
+    {stop, {shutdown, nif_unloaded}, State};
 handle_cast(_, State) ->
     {noreply, State}.
 

@@ -156,6 +156,9 @@ flows(Flow, New, Now, State) ->
 failed(closed, State) ->
     _ = erlang:send_after(?REOPENED, self(), {?MODULE, attach}),
     {noreply, State#state{wait = undefined}};
+failed(nif_unloaded, #state{shared = Shared} = State) ->
+    ok = hep_listener_owner:nif_unloaded(Shared),
+    {noreply, State#state{wait = undefined}};
 failed(Reason, State) when Reason =:= enomem; Reason =:= enobufs ->
     pause(?NO_MEMORY, State);
 failed(Reason, State) ->

@@ -181,9 +181,18 @@ port(#udp{socket = Socket}) ->
 %% @doc Closes the socket; only for the process that opened it. The port is free afterwards.
 -spec close(socket()) -> ok.
 close(#udp{socket = Socket, reader = Reader}) ->
-    ok = hep_nif:udp_close(Reader),
+    %% The reader of an unloaded library is closed when this process ends.
+    _ = loaded(fun() -> hep_nif:udp_close(Reader) end),
     _ = socket:close(Socket),
     ok.
+
+%% Another copy of the library does not know the reader.
+loaded(Call) ->
+    try
+        Call()
+    catch
+        error:Reason when Reason =:= badarg; Reason =:= undef -> {error, nif_unloaded}
+    end.
 
 %%% Reading
 
@@ -209,7 +218,7 @@ awaited(_, _) -> other.
 -spec read(socket(), Datagrams :: pos_integer(), Bytes :: pos_integer()) ->
     {all | more, [hep_nif:datagram()]} | {error, Reason :: term()}.
 read(#udp{reader = Reader}, Datagrams, Bytes) ->
-    hep_nif:udp_read(Reader, Datagrams, Bytes).
+    loaded(fun() -> hep_nif:udp_read(Reader, Datagrams, Bytes) end).
 
 %%% Statistics of the system
 

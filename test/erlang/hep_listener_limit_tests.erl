@@ -1,9 +1,10 @@
-%% @doc hep_listener where no descriptor or no process is left: in a system process of its own, with a low limit.
+%% @doc hep_listener where no descriptor or no process is left, and where hep_nif is unloaded: in a system process of its
+%% own.
 -module(hep_listener_limit_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 
--export([main/0, main_processes/0]).
+-export([main/0, main_processes/0, main_unloaded/0]).
 
 %% Enough for the runtime system, and for some connections.
 -define(DESCRIPTORS, 60).
@@ -40,6 +41,18 @@ processes() ->
     [?assertEqual({error, closed}, gen_tcp:recv(Socket, 0, 30_000)) || Socket <- Refused],
     <<"accept_errors">> = line(Program, <<"counted ">>),
     received(Port, Program).
+
+%% A listener whose sockets cannot be read any more says so once, and ends: its supervisor starts it again.
+unloaded_test_() ->
+    case os:type() of
+        {unix, _} -> {timeout, 120, fun unloaded/0};
+        _ -> []
+    end.
+
+unloaded() ->
+    Program = program("true", [], "main_unloaded"),
+    ?assertEqual(<<"1">>, line(Program, <<"lines ">>)),
+    receive {Program, {exit_status, Status}} -> ?assertEqual(0, Status) end.
 
 %% A shell that ends as the runtime system.
 program(Limit, Flags, Main) ->
@@ -90,6 +103,32 @@ all_processes(Idle) ->
         Process -> all_processes([Process | Idle])
     catch
         error:system_limit -> Idle
+    end.
+
+main_unloaded() ->
+    Main = self(),
+    Reports = hep_net:logged(fun() ->
+        Spec = hep_listener:child_spec(#{
+            ip => {127, 0, 0, 1}, port => 0, name => {local, ?MODULE}, shards => 2, handler => fun(_) -> Main ! received end
+        }),
+        {ok, _} = hep_supervisor:start_link([Spec]),
+        ok = hep_net:until(fun is_received/0),
+        true = code:delete(hep_nif),
+        _ = code:purge(hep_nif),
+        Before = whereis(?MODULE),
+        ok = hep_net:until(fun() -> _ = is_received(), not lists:member(whereis(?MODULE), [Before, undefined]) end),
+        ok = hep_net:until(fun is_received/0)
+    end),
+    io:format("lines ~b~n", [length([1 || #{what := hep_listener_nif_unloaded} <- Reports])]),
+    halt(0).
+
+is_received() ->
+    try
+        _ = hep_net:udp(hep_listener:port(?MODULE), [hep_net:packet(1)]),
+        receive received -> true after 10 -> false end
+    catch
+        %% The listener is being restarted.
+        exit:_ -> false
     end.
 
 main(Test) ->
