@@ -186,7 +186,7 @@ ladder(Packets) -> ladder(Packets, #{}).
 
 %% @doc The ladder of packets, with options. Raises `badarg' when an option is wrong.
 -spec ladder([hep:hep()], options()) -> ladder().
-ladder(Packets, Options) ->
+ladder(Packets, Options) when length(Packets) >= 0, is_map(Options) ->
     case maps:merge(#{hosts => auto}, Options) of
         #{hosts := By} = All when map_size(All) =:= 1, (By =:= auto orelse By =:= address orelse By =:= port) ->
             Reads = [Read#read{sip = sip(Read#read.hep)} || Read <- sorted(timed(Packets))],
@@ -196,13 +196,16 @@ ladder(Packets, Options) ->
             #{hosts => hosts(Hosts), arrows => Arrows};
         _ ->
             erlang:error(badarg, [Packets, Options])
-    end.
+    end;
+ladder(Packets, Options) ->
+    erlang:error(badarg, [Packets, Options]).
 
 timed(Packets) ->
     [#read{time = time(Hep), index = Index, hep = Hep} || {Index, Hep} <- lists:enumerate(Packets)].
 
 time(#hep{timestamp = undefined}) -> undefined;
-time(#hep{timestamp = {Mega, Seconds, Micros}}) -> (Mega * 1000000 + Seconds) * 1000000 + Micros;
+time(#hep{timestamp = {Mega, Seconds, Micros}}) when is_integer(Mega), is_integer(Seconds), is_integer(Micros) ->
+    (Mega * 1000000 + Seconds) * 1000000 + Micros;
 time(Hep) -> erlang:error(badarg, [Hep]).
 
 %% A packet without a time is sorted by that of the one before it.
@@ -483,8 +486,10 @@ summary(#call{} = Call) ->
     },
     Known = maps:filter(fun(_, Value) -> Value =/= undefined end, Optional),
     lists:foldl(fun maps:merge/2, Always, [Known, Call#call.response, Call#call.first]);
+summary(Packets) when length(Packets) >= 0 ->
+    summary(lists:foldl(fun add/2, new(), [Hep || #read{hep = Hep} <- sorted(timed(Packets))]));
 summary(Packets) ->
-    summary(lists:foldl(fun add/2, new(), [Hep || #read{hep = Hep} <- sorted(timed(Packets))])).
+    erlang:error(badarg, [Packets]).
 
 duration(#call{answer = Answer, bye = Bye}) when is_integer(Answer), is_integer(Bye) -> max(0, Bye - Answer);
 duration(_) -> undefined.

@@ -258,6 +258,10 @@ badarg_test_() ->
             fun() -> hep_flow:links(<<>>) end,
             fun() -> hep_flow:ladder([<<>>]) end,
             fun() -> hep_flow:summary([<<>>]) end,
+            fun() -> hep_flow:ladder([#hep{} | undefined]) end,
+            fun() -> hep_flow:ladder([], undefined) end,
+            fun() -> hep_flow:summary([#hep{} | undefined]) end,
+            fun() -> hep_flow:summary([#hep{timestamp = {a, 0, 0}}]) end,
             fun() -> hep_flow:add(<<>>, hep_flow:new()) end
         ]
     ].
