@@ -60,6 +60,9 @@
     resync => boolean(),
     max_errors => pos_integer() | infinity,
     proxy_protocol => boolean(),
+    dedup =>
+        none
+        | #{window => 1..60_000, max_entries => 2..100_000_000, agent => capture_id | source | any},
     batch_bytes => pos_integer(),
     inflate_budget => pos_integer(),
     tls => [ssl:tls_server_option()] | hep_secret:hidden([ssl:tls_server_option()]),
@@ -113,6 +116,13 @@
 %%   protocol, version 1 or 2. `source' is then the address in that header. A connection with a malformed header,
 %%   without one, or with none within `handshake_timeout' is closed, and counted as `proxy_failed'. `false' by default.
 %%   Not allowed with TLS: the balancer must terminate TLS itself</dd>
+%% <dt>`dedup'</dt><dd>drops packets that another agent has sent already, and counts them as `duplicates': the same
+%%   addresses, ports and payload within `window' milliseconds (500 by default), on any transport and in any view of this
+%%   listener. What one agent sends twice is a retransmission, and stays. Agents are told apart by `agent': `capture_id'
+%%   (default; without one, by the address that sent the packet), `source' (that address) or `any' (repetitions of one
+%%   agent are dropped, too). Packets without addresses, such as keep-alives, always stay. Compressed payloads are
+%%   compared inflated with the view `decode', otherwise as they were sent. At most `max_entries' packets are remembered,
+%%   100,000 by default: more within a window make it shorter. `none' by default</dd>
 %% <dt>`batch_bytes'</dt><dd>a batch goes to the handler when it takes this many bytes of memory, even if more could be
 %%   read: 1 MiB by default. 100 SIP packets take a third of that</dd>
 %% <dt>`inflate_budget'</dt><dd>how many bytes of inflated payloads, of the JSON made of them, and of the terms of packets
@@ -133,6 +143,7 @@
 %%   packet (176 KiB for a gzip member and its unpacked data), and `batch_bytes'</li>
 %% <li>per shard and connection: 64 KiB of inflated payloads not yet garbage collected</li>
 %% <li>`inflate_budget', once</li>
+%% <li>with `dedup', 150 bytes for each of `max_entries'</li>
 %% <li>per dirty scheduler: the payload being inflated, 3 times `max_inflated' of the option `decode', or 24 times
 %%   that with the view `json'</li>
 %% <li>with a process as handler: its queued messages, at most 64 MiB</li>
@@ -147,11 +158,12 @@
 %% In addition to `transport', `ip', `port', `view' and `shards':
 %% <dl>
 %% <dt>`received', `bytes'</dt><dd>datagrams, packets of streams and errors of streams; `received' is the sum of
-%%   `decoded', `unauthenticated' and all of `rejected'</dd>
+%%   `decoded', `duplicates', `unauthenticated' and all of `rejected'</dd>
 %% <dt>`decoded', `versions', `payload_types'</dt><dd>packets passed to the handler: in total, by version, by payload
 %%   type</dd>
 %% <dt>`rejected'</dt><dd>invalid packets, by reason</dd>
 %% <dt>`unauthenticated'</dt><dd>packets without one of the `auth_keys'</dd>
+%% <dt>`duplicates'</dt><dd>packets that another agent had sent, see `dedup'</dd>
 %% <dt>`cut'</dt><dd>incomplete packets that were decoded with the decoding option `lengths => lenient'</dd>
 %% <dt>`keepalives'</dt><dd>keep-alives of heplify, also included in `decoded'</dd>
 %% <dt>`trailing', `trailing_bytes'</dt><dd>datagrams, and gzip members of a stream, with bytes after their last

@@ -25,6 +25,7 @@
     auth_keys := fun(() -> [binary()]),
     batch_bytes := pos_integer(),
     inflate_budget := pos_integer(),
+    dedup := hep_listener_dedup:dedup(),
     handler := hep_handler:handler(),
     adapter := module() | none,
     atom() => term()
@@ -160,7 +161,7 @@ one(Bytes, Size, Source, #batch{shared = Shared} = Batch) ->
             {Terms, Inflated} = hep_listener_view:need(Glance, Shared),
             Ready = unpacked(Terms, unpacking(Terms + Inflated, Batch)),
             Meta = meta(Source, Size, Ready),
-            read(hep_listener_view:read(Bytes, Glance, Shared), Glance, Bytes, Meta, received(Size, Ready));
+            once(hep_listener_view:read(Bytes, Glance, Shared), Glance, Bytes, Meta, received(Size, Ready));
         unauthenticated ->
             one_more(unauthenticated(Bytes, meta(Source, Size, Batch), received(Size, Batch)));
         {error, Reason} ->
@@ -172,6 +173,23 @@ one_more(#batch{invalid = Invalid} = Batch) ->
 
 received(Size, #batch{received = Received, bytes = Sum} = Batch) ->
     Batch#batch{received = Received + 1, bytes = Sum + Size}.
+
+%% Drops the packet if another agent has sent it.
+once(Read, Glance, Bytes, #{source := {Ip, _}} = Meta, #batch{shared = #{dedup := Dedup} = Shared} = Batch) when
+    Dedup =/= none, element(1, Read) =/= error
+->
+    case hep_listener_dedup:is_duplicate(element(2, Read), Bytes, Glance, Ip, Dedup) of
+        true ->
+            hep_listener_counters:add(duplicates, 1, maps:get(counters, Shared)),
+            unpacked(inflated(Read), Batch);
+        false ->
+            read(Read, Glance, Bytes, Meta, Batch)
+    end;
+once(Read, Glance, Bytes, Meta, Batch) ->
+    read(Read, Glance, Bytes, Meta, Batch).
+
+inflated({crashed, _}) -> 0;
+inflated(Read) -> element(3, Read).
 
 read({ok, Packet, Inflated}, Glance, Bytes, Meta, #batch{packets = Packets} = Batch) ->
     Size = ?PACKET + hep_listener_view:terms(Glance) + byte_size(Bytes) + Inflated,

@@ -25,7 +25,8 @@
     | trailing
     | trailing_bytes
     | keepalives
-    | cut.
+    | cut
+    | duplicates.
 
 %% The indexes of the counters, from 1 to 32.
 -define(COUNTERS, #{
@@ -46,7 +47,8 @@
     trailing => 15,
     trailing_bytes => 16,
     keepalives => 17,
-    cut => 18
+    cut => 18,
+    duplicates => 19
 }).
 %% Rejected packets, by the names of hep:reason() and hep_stream:reason(): from 33 to 64.
 -define(REASONS, #{
@@ -103,7 +105,8 @@ all(Counters) ->
     Types = lists:foldl(fun(T, Sums) -> type(T, counters:get(Counters, ?TYPE + T), Sums) end, #{}, lists:seq(0, 255)),
     Decoded = lists:sum(maps:values(Versions)),
     Counts#{
-        received => Decoded + map_get(unauthenticated, Counts) + lists:sum(maps:values(Rejected)),
+        received =>
+            Decoded + map_get(unauthenticated, Counts) + map_get(duplicates, Counts) + lists:sum(maps:values(Rejected)),
         decoded => Decoded,
         versions => Versions,
         payload_types => Types,

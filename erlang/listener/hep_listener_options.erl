@@ -26,6 +26,7 @@
     shutdown => 5000,
     resync => false,
     max_errors => 100,
+    dedup => none,
     proxy_protocol => false,
     batch_bytes => 1024 * 1024,
     inflate_budget => 64 * 1024 * 1024,
@@ -55,6 +56,9 @@
     shutdown => "milliseconds, at least 1, infinity or brutal_kill",
     resync => "true or false",
     max_errors => "a positive integer or infinity",
+    dedup =>
+        "none or a map: window (milliseconds from 1 to 60000), max_entries (an integer from 2 to 100000000), agent "
+        "(capture_id, source or any)",
     proxy_protocol => "true or false, true with transport tcp only",
     batch_bytes => "a positive integer",
     inflate_budget =>
@@ -87,7 +91,7 @@ checked(All, Options) ->
     case {Wrong, maps:is_key(handler, All)} of
         {[{Name, Value} | _], _} -> {error, {bad_option, {Name, maps:get(Name, Options, Value)}}};
         {[], false} -> {error, {bad_option, {handler, missing}}};
-        {[], true} -> {ok, completed(All)}
+        {[], true} -> {ok, completed(with_dedup(All))}
     end.
 
 %% @doc Describes an error of `hep_listener:start_link/1' in a sentence.
@@ -146,6 +150,7 @@ is_right(resync, Resync, _) -> is_boolean(Resync);
 is_right(max_errors, Number, _) -> Number =:= infinity orelse is_positive(Number);
 is_right(proxy_protocol, IsProxied, #{transport := Transport}) ->
     IsProxied =:= false orelse (IsProxied =:= true andalso Transport =:= tcp);
+is_right(dedup, Dedup, _) -> hep_listener_dedup:check(Dedup) =/= error;
 is_right(batch_bytes, Size, _) -> is_positive(Size);
 is_right(inflate_budget, Size, Options) -> is_positive(Size) andalso Size >= needed_bytes(Options);
 is_right(tls, Options, #{transport := tls}) -> is_tls(Options);
@@ -246,6 +251,10 @@ started([Application | Others]) ->
         {ok, _} -> started(Others);
         {error, Reason} -> {error, {cannot_start, Application, Reason}}
     end.
+
+with_dedup(#{dedup := Dedup} = Options) ->
+    {ok, Complete} = hep_listener_dedup:check(Dedup),
+    Options#{dedup := Complete}.
 
 completed(#{transport := udp} = Options) ->
     maps:merge(#{recbuf => ?UDP_RECBUF}, Options);

@@ -36,12 +36,13 @@
 -spec start_link(hep_listener_batch:options()) -> {ok, pid()} | {error, Reason :: term()}.
 start_link(Options) ->
     Tag = make_ref(),
-    case start_top(Options, {top, self(), Tag}) of
+    case start_top(Options, {top, self(), Tag, maps:get(dedup, Options)}) of
         {ok, Listener} ->
-            Table = receive {Tag, Created} -> Created end,
+            {Table, Dedup} = receive {Tag, Created} -> Created end,
             Shared = Options#{
                 listener => Listener,
                 table => Table,
+                dedup => Dedup,
                 counters => hep_listener_counters:new(),
                 limits => hep_listener_log:new()
             },
@@ -139,8 +140,8 @@ shards(Shared) ->
 supervisor(Kind, Shared) ->
     #{id => Kind, start => {?MODULE, start_link, [Kind, Shared]}, type => supervisor}.
 
-init({top, Caller, Tag}) ->
-    Caller ! {Tag, hep_listener_table:new()},
+init({top, Caller, Tag, Dedup}) ->
+    Caller ! {Tag, {hep_listener_table:new(), hep_listener_dedup:new(Dedup)}},
     {ok, {(flags(one_for_one))#{auto_shutdown => any_significant}, []}};
 init({shards, #{shutdown := Shutdown} = Shared}) ->
     Shard = #{id => shard, start => {hep_listener_shard, start_link, [Shared]}, shutdown => Shutdown},

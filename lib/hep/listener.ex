@@ -101,6 +101,9 @@ defmodule HEP.Listener do
     * `:port` - 9060 by default; for 0 the system chooses a port, see `port/1`
     * `:view` - the form of the packets: `:decode` by default
     * `:decode` - the options of `HEP.decode/2`, for the views `:decode` and `:json`
+    * `:dedup` - drops packets that another agent has sent already, and counts them as `:duplicates`: a
+      keyword list of `:window` (500 milliseconds by default), `:max_entries` (100,000) and `:agent`
+      (`:capture_id`, `:source` or `:any`), see `t::hep_listener.options/0`. `:none` by default
     * `:auth_keys` - the valid authenticate keys. Packets without one of them, and all packets of
       versions 1 and 2, are dropped before anything in them is inflated, and counted as
       `:unauthenticated`. By default all packets pass
@@ -159,6 +162,13 @@ defmodule HEP.Listener do
           | {:port, :inet.port_number()}
           | {:view, view()}
           | {:decode, [HEP.option()]}
+          | {:dedup,
+             :none
+             | [
+                 {:window, 1..60_000}
+                 | {:max_entries, 2..100_000_000}
+                 | {:agent, :capture_id | :source | :any}
+               ]}
           | {:auth_keys, [binary()] | :hep_secret.hidden([binary()])}
           | {:shards, 1..1024}
           | {:shared_port, boolean()}
@@ -263,10 +273,11 @@ defmodule HEP.Listener do
   In addition to `:transport`, `:ip`, `:port`, `:view` and `:shards`:
 
     * `:received`, `:bytes` - datagrams, packets of streams and errors of streams; `:received` is the
-      sum of `:decoded`, `:unauthenticated` and all of `:rejected`
+      sum of `:decoded`, `:duplicates`, `:unauthenticated` and all of `:rejected`
     * `:decoded`, `:versions`, `:payload_types` - packets passed to the handler: in total, by version, by
       payload type
     * `:rejected` - invalid packets, by reason
+    * `:duplicates` - packets that another agent had sent, with `:dedup`
     * `:unauthenticated` - packets without one of the `:auth_keys`
     * `:dropped` - UDP: datagrams dropped by the kernel; `:undefined` on systems that do not report them
     * `:recbuf` - UDP: the receive buffer of each socket, in bytes, as reported by the kernel
@@ -294,6 +305,9 @@ defmodule HEP.Listener do
 
   defp erlang({:decode, options}),
     do: {:decode, if(Keyword.keyword?(options), do: Map.new(options), else: :no_keywords)}
+
+  defp erlang({:dedup, options} = option),
+    do: if(Keyword.keyword?(options), do: {:dedup, Map.new(options)}, else: option)
 
   defp erlang({:name, name}) when is_atom(name), do: {:name, {:local, name}}
   defp erlang(option), do: option

@@ -227,7 +227,7 @@ names_test_() ->
     Always = [
         transport, ip, port, view, received, bytes, decoded, versions, payload_types, rejected, unauthenticated, accepted,
         refused, handshakes_failed, idle_closed, accept_errors, resyncs, skipped_bytes, handler_crashes, handler_lost,
-        errors_closed, proxy_failed, trailing, trailing_bytes, keepalives, cut
+        errors_closed, proxy_failed, trailing, trailing_bytes, keepalives, cut, duplicates
     ],
     [
         ?_assertEqual(

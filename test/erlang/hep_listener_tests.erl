@@ -101,7 +101,7 @@ defaults_test() ->
             handler => self(), transport => udp, ip => {0, 0, 0, 0}, port => 9060, view => decode, decode => #{},
             auth_keys => [], shards => 1, recbuf => 4194304, multicast => [], max_delay => 1, batch_packets => 256, active => 5,
             shared_port => false, acceptors => 10, max_connections => 10000, max_handshakes => 1000,
-            handshake_timeout => 10000, idle_timeout => 86400000, shutdown => 5000, resync => false, tls => [],
+            handshake_timeout => 10000, idle_timeout => 86400000, shutdown => 5000, resync => false, tls => [], dedup => none,
             max_errors => 100, proxy_protocol => false, batch_bytes => 1048576, inflate_budget => 67108864
         },
         Options
