@@ -59,6 +59,7 @@
     idle_timeout => pos_integer() | infinity,
     resync => boolean(),
     max_errors => pos_integer() | infinity,
+    filter => none | hep_listener_filter:options(),
     proxy_protocol => boolean(),
     dedup =>
         none
@@ -112,6 +113,14 @@
 %% <dt>`max_errors'</dt><dd>TCP, TLS: a connection is closed, and counted as `errors_closed', after more invalid or
 %%   unauthenticated packets without a valid one between them, and, with `resync', after more errors of its stream. 100
 %%   by default; `infinity' allows any number</dd>
+%% <dt>`filter'</dt><dd>which packets the handler gets: those that meet all criteria of a map; the others are counted as
+%%   `filtered'. `none' by default. A criterion is a list, of which one element must match: `payload_types', by name or
+%%   number; `capture_ids'; `networks' of the captured source or destination, such as `"10.0.0.0/8"', `{{10,0,0,0}, 8}', or an
+%%   address; `methods' of SIP, binaries as in `<<"INVITE">>', for a response that of its CSeq. `methods' filters packets of
+%%   type SIP only: others pass, while SIP without a method, such as keep-alives, does not. `function' gets the decoded packet
+%%   that meets the other criteria, and returns a boolean; when it raises, the packet is lost; this is logged and counts as
+%%   a crash of the handler. In any view a filter decodes packets with the option `decode', and rejects those that are
+%%   invalid; except that `payload_types' is compared first</dd>
 %% <dt>`proxy_protocol'</dt><dd>TCP: `true' when a load balancer begins each connection with a header of the PROXY
 %%   protocol, version 1 or 2. `source' is then the address in that header. A connection with a malformed header,
 %%   without one, or with none within `handshake_timeout' is closed, and counted as `proxy_failed'. `false' by default.
@@ -158,12 +167,13 @@
 %% In addition to `transport', `ip', `port', `view' and `shards':
 %% <dl>
 %% <dt>`received', `bytes'</dt><dd>datagrams, packets of streams and errors of streams; `received' is the sum of
-%%   `decoded', `duplicates', `unauthenticated' and all of `rejected'</dd>
+%%   `decoded', `filtered', `duplicates', `unauthenticated' and all of `rejected'</dd>
 %% <dt>`decoded', `versions', `payload_types'</dt><dd>packets passed to the handler: in total, by version, by payload
 %%   type</dd>
 %% <dt>`rejected'</dt><dd>invalid packets, by reason</dd>
 %% <dt>`unauthenticated'</dt><dd>packets without one of the `auth_keys'</dd>
 %% <dt>`duplicates'</dt><dd>packets that another agent had sent, see `dedup'</dd>
+%% <dt>`filtered'</dt><dd>packets that do not meet the option `filter'</dd>
 %% <dt>`cut'</dt><dd>incomplete packets that were decoded with the decoding option `lengths => lenient'</dd>
 %% <dt>`keepalives'</dt><dd>keep-alives of heplify, also included in `decoded'</dd>
 %% <dt>`trailing', `trailing_bytes'</dt><dd>datagrams, and gzip members of a stream, with bytes after their last
@@ -179,8 +189,8 @@
 %% <dt>`errors_closed', `proxy_failed'</dt><dd>TCP, TLS: connections closed due to `max_errors', and due to a missing or
 %%   malformed header of the PROXY protocol</dd>
 %% <dt>`resyncs', `skipped_bytes'</dt><dd>how often streams were resynchronised, and the bytes skipped by that</dd>
-%% <dt>`handler_crashes', `handler_lost'</dt><dd>crashes of handlers and of modules of
-%%   `{transform, Modules}', and the packets lost by them, which are also included in `decoded'</dd>
+%% <dt>`handler_crashes', `handler_lost'</dt><dd>crashes of handlers, of modules of
+%%   `{transform, Modules}' and of the function of a `filter', and the packets lost by them, which are also included in `decoded'</dd>
 %% </dl>
 
 -type start_error() ::

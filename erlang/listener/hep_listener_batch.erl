@@ -26,6 +26,7 @@
     batch_bytes := pos_integer(),
     inflate_budget := pos_integer(),
     dedup := hep_listener_dedup:dedup(),
+    filter := none | hep_listener_filter:filter(),
     handler := hep_handler:handler(),
     adapter := module() | none,
     atom() => term()
@@ -52,6 +53,7 @@
     errors = [] :: [{hep_handler:reason(), {binary(), hep_handler:meta()}}],
     received = 0 :: non_neg_integer(),
     decoded = 0 :: non_neg_integer(),
+    filtered = 0 :: non_neg_integer(),
     bytes = 0 :: non_neg_integer(),
     %% Its memory.
     size = 0 :: non_neg_integer(),
@@ -161,7 +163,7 @@ one(Bytes, Size, Source, #batch{shared = Shared} = Batch) ->
             {Terms, Inflated} = hep_listener_view:need(Glance, Shared),
             Ready = unpacked(Terms, unpacking(Terms + Inflated, Batch)),
             Meta = meta(Source, Size, Ready),
-            once(hep_listener_view:read(Bytes, Glance, Shared), Glance, Bytes, Meta, received(Size, Ready));
+            passed(hep_listener_view:read(Bytes, Glance, Shared), Glance, Bytes, Meta, received(Size, Ready));
         unauthenticated ->
             one_more(unauthenticated(Bytes, meta(Source, Size, Batch), received(Size, Batch)));
         {error, Reason} ->
@@ -173,6 +175,18 @@ one_more(#batch{invalid = Invalid} = Batch) ->
 
 received(Size, #batch{received = Received, bytes = Sum} = Batch) ->
     Batch#batch{received = Received + 1, bytes = Sum + Size}.
+
+%% Drops the packet if it does not pass the filter.
+passed({filtered, Inflated}, _, _, _, #batch{filtered = Filtered} = Batch) ->
+    unpacked(Inflated, Batch#batch{filtered = Filtered + 1, invalid = 0});
+passed({filter_crashed, Reason, Inflated}, Glance, _, _, #batch{shared = Shared} = Batch) ->
+    crashed(1, Shared),
+    #{listener := Listener, limits := Limits} = Shared,
+    Report = #{what => hep_filter_crashed, listener => Listener, reason => Reason},
+    hep_listener_log:error(handler_crashed, Report, Limits),
+    unpacked(Inflated, decoded(Glance, Batch));
+passed(Read, Glance, Bytes, Meta, Batch) ->
+    once(Read, Glance, Bytes, Meta, Batch).
 
 %% Drops the packet if another agent has sent it.
 once(Read, Glance, Bytes, #{source := {Ip, _}} = Meta, #batch{shared = #{dedup := Dedup} = Shared} = Batch) when
@@ -310,11 +324,13 @@ budget(#batch{shared = #{table := Table}}) ->
 flush(#batch{received = 0, errors = []} = Batch) ->
     released(Batch);
 flush(#batch{shared = #{counters := Counters} = Shared, handler = Handler} = Batch) ->
-    #batch{received = Received, bytes = Bytes, decoded = Decoded, size = Size, alike = {Version, Type, _}} = Batch,
+    #batch{received = Received, bytes = Bytes, decoded = Decoded, filtered = Filtered, size = Size} = Batch,
+    #batch{alike = {Version, Type, _}} = Batch,
     %% Counted before the call, since the handler may end the process.
     count_alike(Batch),
     hep_listener_counters:add(bytes, Bytes, Counters),
-    event(packets, #{received => Received, decoded => Decoded, bytes => Bytes}, #{}, Shared),
+    hep_listener_counters:add(filtered, Filtered, Counters),
+    event(packets, #{received => Received, decoded => Decoded, filtered => Filtered, bytes => Bytes}, #{}, Shared),
     Packets = adapted_packets(Batch),
     After = handled(hep_handler:packets(Packets, Size, Handler), length(Packets), Handler, Shared),
     Last = lists:foldl(
@@ -328,6 +344,7 @@ flush(#batch{shared = #{counters := Counters} = Shared, handler = Handler} = Bat
         errors = [],
         received = 0,
         decoded = 0,
+        filtered = 0,
         bytes = 0,
         size = 0,
         alike = {Version, Type, 0}

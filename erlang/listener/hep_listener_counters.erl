@@ -26,7 +26,8 @@
     | trailing_bytes
     | keepalives
     | cut
-    | duplicates.
+    | duplicates
+    | filtered.
 
 %% The indexes of the counters, from 1 to 32.
 -define(COUNTERS, #{
@@ -48,7 +49,8 @@
     trailing_bytes => 16,
     keepalives => 17,
     cut => 18,
-    duplicates => 19
+    duplicates => 19,
+    filtered => 20
 }).
 %% Rejected packets, by the names of hep:reason() and hep_stream:reason(): from 33 to 64.
 -define(REASONS, #{
@@ -106,7 +108,8 @@ all(Counters) ->
     Decoded = lists:sum(maps:values(Versions)),
     Counts#{
         received =>
-            Decoded + map_get(unauthenticated, Counts) + map_get(duplicates, Counts) + lists:sum(maps:values(Rejected)),
+            Decoded + lists:sum([map_get(Name, Counts) || Name <- [filtered, duplicates, unauthenticated]]) +
+                lists:sum(maps:values(Rejected)),
         decoded => Decoded,
         versions => Versions,
         payload_types => Types,

@@ -27,6 +27,7 @@
     resync => false,
     max_errors => 100,
     dedup => none,
+    filter => none,
     proxy_protocol => false,
     batch_bytes => 1024 * 1024,
     inflate_budget => 64 * 1024 * 1024,
@@ -59,6 +60,9 @@
     dedup =>
         "none or a map: window (milliseconds from 1 to 60000), max_entries (an integer from 2 to 100000000), agent "
         "(capture_id, source or any)",
+    filter =>
+        "none or a map of payload_types (names or numbers to 255), methods (binaries), capture_ids (integers of 32 bits), "
+        "networks (as \"10.0.0.0/8\" or {Address, Prefix}), each a list of at least one, and function (of one argument)",
     proxy_protocol => "true or false, true with transport tcp only",
     batch_bytes => "a positive integer",
     inflate_budget =>
@@ -91,7 +95,7 @@ checked(All, Options) ->
     case {Wrong, maps:is_key(handler, All)} of
         {[{Name, Value} | _], _} -> {error, {bad_option, {Name, maps:get(Name, Options, Value)}}};
         {[], false} -> {error, {bad_option, {handler, missing}}};
-        {[], true} -> {ok, completed(with_dedup(All))}
+        {[], true} -> {ok, completed(with_filter(with_dedup(All)))}
     end.
 
 %% @doc Describes an error of `hep_listener:start_link/1' in a sentence.
@@ -151,6 +155,7 @@ is_right(max_errors, Number, _) -> Number =:= infinity orelse is_positive(Number
 is_right(proxy_protocol, IsProxied, #{transport := Transport}) ->
     IsProxied =:= false orelse (IsProxied =:= true andalso Transport =:= tcp);
 is_right(dedup, Dedup, _) -> hep_listener_dedup:check(Dedup) =/= error;
+is_right(filter, Filter, _) -> hep_listener_filter:check(Filter) =/= error;
 is_right(batch_bytes, Size, _) -> is_positive(Size);
 is_right(inflate_budget, Size, Options) -> is_positive(Size) andalso Size >= needed_bytes(Options);
 is_right(tls, Options, #{transport := tls}) -> is_tls(Options);
@@ -159,9 +164,9 @@ is_right(name, Name, _) -> hep_options:is_name(Name);
 is_right(_, _, _) -> false.
 
 %% Other wrong options are reported by their own check.
-needed_bytes(#{decode := Decode, view := View}) ->
+needed_bytes(#{decode := Decode} = Options) ->
     case is_decode(Decode) of
-        true -> max(16#ffff, hep_listener_view:need(#{view => View, decode => Decode}));
+        true -> max(16#ffff, hep_listener_view:need(maps:with([view, decode, filter], Options)));
         false -> 0
     end.
 
@@ -255,6 +260,10 @@ started([Application | Others]) ->
 with_dedup(#{dedup := Dedup} = Options) ->
     {ok, Complete} = hep_listener_dedup:check(Dedup),
     Options#{dedup := Complete}.
+
+with_filter(#{filter := Given} = Options) ->
+    {ok, Filter} = hep_listener_filter:check(Given),
+    Options#{filter := Filter}.
 
 completed(#{transport := udp} = Options) ->
     maps:merge(#{recbuf => ?UDP_RECBUF}, Options);

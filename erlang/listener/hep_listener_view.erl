@@ -65,7 +65,7 @@ terms(#{chunks := Chunks}) -> ?CHUNK * Chunks.
 %% @doc How many bytes of the budget decoding the packet may take: for its terms, if it has many chunks, and for what
 %% it may inflate, with the terms made of that.
 -spec need(glance(), hep_listener_batch:shared()) -> {Terms :: non_neg_integer(), Inflated :: non_neg_integer()}.
-need(_, #{view := raw}) -> {0, 0};
+need(_, #{view := raw, filter := none}) -> {0, 0};
 need(#{payload := compressed} = Glance, Shared) -> {many(Glance), need(Shared)};
 need(Glance, _) -> {many(Glance), 0}.
 
@@ -73,40 +73,78 @@ need(Glance, _) -> {many(Glance), 0}.
 many(#{chunks := Chunks} = Glance) when Chunks > ?FEW_CHUNKS -> 2 * terms(Glance);
 many(_) -> 0.
 
-%% @doc What any packet may inflate.
--spec need(#{view := term(), decode := hep:options(), atom() => term()}) -> non_neg_integer().
+%% @doc What any packet may inflate. A filter decodes it, whatever the view.
+-spec need(#{view := term(), decode := hep:options(), filter := term(), atom() => term()}) -> non_neg_integer().
 need(#{view := decode, decode := Options}) -> max_inflated(Options);
 need(#{view := json, decode := Options}) -> ?JSON * max_inflated(Options);
-need(_) -> 0.
+need(#{filter := none}) -> 0;
+need(#{decode := Options}) -> max_inflated(Options).
 
 max_inflated(#{max_inflated := Max}) -> Max;
 max_inflated(_) -> hep_registry:max_inflated().
 
 %% @doc Returns the packet in the listener's view, the bytes of it that are not part of the received packet, and the
-%% reason if it was cut.
+%% reason if it was cut; or that it does not pass the filter, or that the filter crashed, with the inflated bytes.
 -spec read(binary(), glance(), hep_listener_batch:shared()) ->
     {ok, hep_handler:packet(), Bytes :: non_neg_integer()}
     | {cut, hep_handler:packet(), Bytes :: non_neg_integer(), hep:reason()}
     | {crashed, Reason :: term()}
+    | {filtered, Bytes :: non_neg_integer()}
+    | {filter_crashed, Reason :: term(), Bytes :: non_neg_integer()}
     | {error, hep:reason()}.
-read(Bytes, Glance, #{view := decode, decode := Options}) ->
-    case decode(Bytes, Options) of
-        {ok, #hep{payload = Payload} = Hep} -> {ok, Hep, inflated(Payload, Glance)};
-        {ok, #hep{payload = Payload} = Hep, Reason} -> {cut, Hep, inflated(Payload, Glance), Reason};
-        {error, _} = Error -> Error
-    end;
-read(Bytes, _, #{view := json, decode := Options}) ->
+read(Bytes, Glance, #{filter := none} = Shared) ->
+    view(Bytes, Glance, Shared);
+read(Bytes, #{type := Type} = Glance, #{filter := Filter} = Shared) ->
+    case hep_listener_filter:by_type(Type, Filter) of
+        true -> view(Bytes, Glance, Shared);
+        false -> {filtered, 0};
+        unknown -> passing(Bytes, Glance, Shared)
+    end.
+
+%% With the view `decode' the packet is decoded once.
+passing(Bytes, Glance, #{view := decode} = Shared) ->
+    Viewed = view(Bytes, Glance, Shared),
+    passed(Viewed, Shared, fun() -> Viewed end);
+passing(Bytes, Glance, #{decode := Options} = Shared) ->
+    Decoded = decoded(Bytes, Glance, Options#{lengths => lengths(Shared)}),
+    passed(Decoded, Shared, fun() -> with_inflated(Decoded, view(Bytes, Glance, Shared)) end).
+
+%% What the filter inflated is garbage, but still takes memory.
+with_inflated(Decoded, {ok, Packet, Bytes}) -> {ok, Packet, Bytes + element(3, Decoded)};
+with_inflated(Decoded, {cut, Packet, Bytes, Reason}) -> {cut, Packet, Bytes + element(3, Decoded), Reason};
+with_inflated(_, View) -> View.
+
+passed({error, _} = Error, _, _) ->
+    Error;
+passed(Decoded, #{filter := Filter, adapter := Adapter}, View) ->
+    Bytes = element(3, Decoded),
+    case hep_listener_filter:passes(element(2, Decoded), Filter, Adapter) of
+        true -> View();
+        false -> {filtered, Bytes};
+        {crashed, Reason} -> {filter_crashed, Reason, Bytes}
+    end.
+
+view(Bytes, Glance, #{view := decode, decode := Options}) ->
+    decoded(Bytes, Glance, Options);
+view(Bytes, _, #{view := json, decode := Options}) ->
     case hep_json:from_packet(Bytes, Options) of
         {ok, Json} -> {ok, Json, byte_size(Json)};
         {ok, Json, Reason} -> {cut, Json, byte_size(Json), Reason};
         {error, _} = Error -> Error
     end;
-read(Bytes, _, #{view := View}) ->
+view(Bytes, _, #{view := View}) ->
     case hep_multi_parser:parse(Bytes) of
         {ok, _} when View =:= raw -> {ok, Bytes, 0};
         {ok, State} -> viewed(View, State);
         %% Decoding returns the reason.
         {error, invalid_packet, _} -> {error, _} = hep:decode(Bytes)
+    end.
+
+decoded(Bytes, Glance, Options) ->
+    case decode(Bytes, Options) of
+        {ok, #hep{payload = Payload} = Hep} -> {ok, Hep, inflated(Payload, Glance)};
+        {ok, #hep{payload = Payload} = Hep, Reason} -> {cut, Hep, inflated(Payload, Glance), Reason};
+        {error, _} = Error -> Error
     end.
 
 decode(Bytes, Options) when map_size(Options) =:= 0 -> hep:decode(Bytes);

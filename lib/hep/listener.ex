@@ -104,6 +104,10 @@ defmodule HEP.Listener do
     * `:dedup` - drops packets that another agent has sent already, and counts them as `:duplicates`: a
       keyword list of `:window` (500 milliseconds by default), `:max_entries` (100,000) and `:agent`
       (`:capture_id`, `:source` or `:any`), see `t::hep_listener.options/0`. `:none` by default
+    * `:filter` - which packets the handler gets: a keyword list of `:payload_types`, `:methods`,
+      `:capture_ids`, `:networks` and `:function`, of which a packet must meet all; the others are counted as
+      `:filtered`. The function gets a `HEP.Packet` and returns a boolean. `:none` by default. See
+      `guides/listener.md` in the repository
     * `:auth_keys` - the valid authenticate keys. Packets without one of them, and all packets of
       versions 1 and 2, are dropped before anything in them is inflated, and counted as
       `:unauthenticated`. By default all packets pass
@@ -168,6 +172,15 @@ defmodule HEP.Listener do
                  {:window, 1..60_000}
                  | {:max_entries, 2..100_000_000}
                  | {:agent, :capture_id | :source | :any}
+               ]}
+          | {:filter,
+             :none
+             | [
+                 {:payload_types, [:hep.payload_type() | 0..255, ...]}
+                 | {:methods, [String.t(), ...]}
+                 | {:capture_ids, [:hep.uint32(), ...]}
+                 | {:networks, [:hep_listener_filter.network(), ...]}
+                 | {:function, (HEP.Packet.t() -> boolean())}
                ]}
           | {:auth_keys, [binary()] | :hep_secret.hidden([binary()])}
           | {:shards, 1..1024}
@@ -273,12 +286,13 @@ defmodule HEP.Listener do
   In addition to `:transport`, `:ip`, `:port`, `:view` and `:shards`:
 
     * `:received`, `:bytes` - datagrams, packets of streams and errors of streams; `:received` is the
-      sum of `:decoded`, `:duplicates`, `:unauthenticated` and all of `:rejected`
+      sum of `:decoded`, `:filtered`, `:duplicates`, `:unauthenticated` and all of `:rejected`
     * `:decoded`, `:versions`, `:payload_types` - packets passed to the handler: in total, by version, by
       payload type
     * `:rejected` - invalid packets, by reason
     * `:duplicates` - packets that another agent had sent, with `:dedup`
     * `:unauthenticated` - packets without one of the `:auth_keys`
+    * `:filtered` - packets that do not meet the option `:filter`
     * `:dropped` - UDP: datagrams dropped by the kernel; `:undefined` on systems that do not report them
     * `:recbuf` - UDP: the receive buffer of each socket, in bytes, as reported by the kernel
     * `:connections`, `:handshakes` - TCP, TLS: open connections, TLS handshakes in progress
@@ -289,8 +303,8 @@ defmodule HEP.Listener do
       failed, connections closed due to `:idle_timeout`, connections that could not be accepted for lack
       of descriptors or memory
     * `:resyncs`, `:skipped_bytes` - how often streams were resynchronised, and the bytes skipped by that
-    * `:handler_crashes`, `:handler_lost` - crashes of handlers and of modules of
-      `{:transform, modules}`, and the packets lost by them, which are also included in `:decoded`
+    * `:handler_crashes`, `:handler_lost` - crashes of handlers, of modules of
+      `{:transform, modules}` and of the function of a `:filter`, and the packets lost by them, which are also included in `:decoded`
   """
   @doc since: "1.0.0"
   @spec info(Supervisor.supervisor()) :: :hep_listener.info()
@@ -308,6 +322,9 @@ defmodule HEP.Listener do
 
   defp erlang({:dedup, options} = option),
     do: if(Keyword.keyword?(options), do: {:dedup, Map.new(options)}, else: option)
+
+  defp erlang({:filter, options} = option),
+    do: if(Keyword.keyword?(options), do: {:filter, Map.new(options)}, else: option)
 
   defp erlang({:name, name}) when is_atom(name), do: {:name, {:local, name}}
   defp erlang(option), do: option

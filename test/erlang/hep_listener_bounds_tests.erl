@@ -201,7 +201,10 @@ budget_option_test_() ->
         ?_assertEqual(Is, element(1, hep_listener_options:check(Options#{handler => self(), inflate_budget => Bytes})))
      || {Options, Least} <- [
             {#{}, ?MAX}, {#{view => json}, 8 * ?MAX}, {#{view => parse}, 65535}, {#{decode => #{max_inflated => 100000}}, 100000},
-            {#{decode => #{max_inflated => 0}}, 65535}
+            {#{decode => #{max_inflated => 0}}, 65535},
+            %% A filter decodes in every view.
+            {#{view => parse, filter => #{capture_ids => [1]}}, ?MAX}, {#{view => raw, filter => #{capture_ids => [1]}}, ?MAX},
+            {#{view => json, filter => #{capture_ids => [1]}}, 8 * ?MAX}
         ],
         {Bytes, Is} <- [{Least, ok}, {Least - 1, error}]
     ].

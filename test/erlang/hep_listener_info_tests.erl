@@ -227,7 +227,7 @@ names_test_() ->
     Always = [
         transport, ip, port, view, received, bytes, decoded, versions, payload_types, rejected, unauthenticated, accepted,
         refused, handshakes_failed, idle_closed, accept_errors, resyncs, skipped_bytes, handler_crashes, handler_lost,
-        errors_closed, proxy_failed, trailing, trailing_bytes, keepalives, cut, duplicates
+        errors_closed, proxy_failed, trailing, trailing_bytes, keepalives, cut, duplicates, filtered
     ],
     [
         ?_assertEqual(
@@ -343,7 +343,7 @@ udp_events() ->
             Right = frame([chunk(14, <<"key">>)]),
             Source = {{127, 0, 0, 1}, hep_net:udp(Port, [Right])},
             Size = byte_size(Right),
-            ?assertEqual({#{received => 1, decoded => 1, bytes => Size}, #{}}, event(packets, Listener, udp)),
+            ?assertEqual({#{received => 1, decoded => 1, filtered => 0, bytes => Size}, #{}}, event(packets, Listener, udp)),
             ?assertEqual({#{lost => 1}, #{}}, event(handler_crashed, Listener, udp)),
             ?assertMatch({_, Port2} when is_integer(Port2), Source),
             Other = {{127, 0, 0, 1}, hep_net:udp(Port, [frame([])])},

@@ -46,6 +46,15 @@ wrong_options_test_() ->
             {#{}, shared_port, [1, yes, undefined]},
             {#{}, idle_timeout, [0, -1, never, 16#100000000]},
             {#{}, resync, [1, yes, undefined]},
+            {#{}, filter, [
+                #{}, [], undefined, #{foo => [1]}, #{payload_types => []}, #{payload_types => sip}, #{payload_types => [256]},
+                #{payload_types => [nothing]}, #{payload_types => [sip | x]}, #{methods => ["INVITE"]}, #{methods => [<<>>]},
+                #{capture_ids => [-1]}, #{capture_ids => [1 bsl 32]}, #{networks => "10.0.0.0/8"}, #{networks => ["10.0.0.0/33"]},
+                #{networks => ["10.0.0.0/"]}, #{networks => ["10.0.0.0/-1"]}, #{networks => ["10.0.0.0/8/9"]}, #{networks => ["10.1/8"]},
+                #{networks => ["::/129"]}, #{networks => ["host"]}, #{networks => [<<255>>]}, #{networks => [{{10, 0, 0, 0}, 33}]},
+                #{networks => [{10, 0, 0, 256}]}, #{networks => [{{10, 0, 0, 0}, x}]}, #{networks => [[x]]},
+                #{function => fun() -> true end}, #{function => true}, #{methods => [<<"BYE">>], function => true}
+            ]},
             {#{}, tls, [[{certfile, "cert.pem"}], undefined]},
             {#{transport => tls}, tls, [
                 [], undefined, [{certfile, Missing}], [{certfile, 5}], [{cert, <<"no">>}], [{cert, nothing}],
@@ -101,7 +110,7 @@ defaults_test() ->
             handler => self(), transport => udp, ip => {0, 0, 0, 0}, port => 9060, view => decode, decode => #{},
             auth_keys => [], shards => 1, recbuf => 4194304, multicast => [], max_delay => 1, batch_packets => 256, active => 5,
             shared_port => false, acceptors => 10, max_connections => 10000, max_handshakes => 1000,
-            handshake_timeout => 10000, idle_timeout => 86400000, shutdown => 5000, resync => false, tls => [], dedup => none,
+            handshake_timeout => 10000, idle_timeout => 86400000, shutdown => 5000, resync => false, tls => [], dedup => none, filter => none,
             max_errors => 100, proxy_protocol => false, batch_bytes => 1048576, inflate_budget => 67108864
         },
         Options

@@ -213,6 +213,37 @@ defmodule HEP.ListenerTest do
     end
   end
 
+  test "a filter", %{options: options} do
+    filter = [
+      payload_types: [:sip],
+      methods: ["BYE"],
+      networks: ["192.0.2.0/24"],
+      function: fn %Packet{capture_id: id} -> id == 7 end
+    ]
+
+    {listener, send} = udp([handler: self(), filter: filter] ++ options)
+    bye = %Packet{src_ip: {192, 0, 2, 1}, capture_id: 7, payload: "BYE sip:b SIP/2.0\r\n\r\n"}
+
+    for packet <- [
+          %{bye | payload_type: :log},
+          %{bye | payload: "ACK sip:b SIP/2.0\r\n\r\n"},
+          %{bye | src_ip: {192, 0, 3, 1}},
+          %{bye | capture_id: 8},
+          bye
+        ],
+        do: send.(HEP.encode!(packet))
+
+    assert_receive {:hep_packets, ^listener,
+                    [{%Packet{capture_id: 7, src_ip: {192, 0, 2, 1}}, _}]}
+
+    assert %{filtered: 4, decoded: 1, received: 5} = Listener.info(listener)
+
+    for wrong <- [[methods: []], [method: ["BYE"]], [7], %{}] do
+      assert Listener.start_link(port: 0, handler: self(), filter: wrong) ==
+               {:error, {:bad_option, {:filter, wrong}}}
+    end
+  end
+
   test "authenticate keys", %{options: options} do
     {listener, send} = udp([handler: self(), auth_keys: ["secret"]] ++ options)
     send.(@v3)
