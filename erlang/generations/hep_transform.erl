@@ -51,7 +51,7 @@ transform(Packet) ->
 %% vendor, or if the module returns `no_call'. If several modules have the same vendor, the first is called. The fields
 %% of a record that you built yourself are not checked. Anything but a packet raises `badarg'.
 -spec transform([module()], hep:state() | hep:hep()) -> transformed().
-transform(Modules, Packet) when is_list(Modules) ->
+transform(Modules, Packet) when length(Modules) >= 0 ->
     nested(Modules, Packet, generic(Packet));
 transform(_, _) ->
     erlang:error(badarg).
@@ -89,7 +89,7 @@ from_packet(Other) ->
     {ok, transformed()} | {error, invalid_packet, term()}.
 from_packet([], Packet) ->
     from_packet(Packet);
-from_packet(Modules, Packet) when is_list(Modules) ->
+from_packet(Modules, Packet) when length(Modules) >= 0 ->
     case hep_multi_parser:parse(Packet) of
         {ok, State} -> {ok, transform(Modules, State)};
         Error -> Error

@@ -120,7 +120,7 @@
 %%   type SIP only: others pass, while SIP without a method, such as keep-alives, does not. `function' gets the decoded packet
 %%   that meets the other criteria, and returns a boolean; when it raises, the packet is lost; this is logged and counts as
 %%   a crash of the handler. In any view a filter decodes packets with the option `decode', and rejects those that are
-%%   invalid; except that `payload_types' is compared first</dd>
+%%   invalid; except that `payload_types' is compared first. `dedup' gets only packets that pass</dd>
 %% <dt>`proxy_protocol'</dt><dd>TCP: `true' when a load balancer begins each connection with a header of the PROXY
 %%   protocol, version 1 or 2. `source' is then the address in that header. A connection with a malformed header,
 %%   without one, or with none within `handshake_timeout' is closed, and counted as `proxy_failed'. `false' by default.

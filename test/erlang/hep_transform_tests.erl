@@ -357,7 +357,7 @@ from_packet_of_other_terms_test() ->
     ],
     [
         ?assertError(badarg, hep_transform:from_packet(Modules, Packet))
-     || Modules <- [undefined, hep_js_transform, #{}], Packet <- [<<>>, frame([])]
+     || Modules <- [undefined, hep_js_transform, #{}, [hep_js_transform | x]], Packet <- [<<>>, frame([])]
     ].
 
 %%% Records
