@@ -6,15 +6,15 @@ defmodule Consumer.MixProject do
       app: :consumer,
       version: "1.0.0",
       deps: [hep()],
-      # An escript carries only what it is told to: the library lies in hep's priv/.
+      # The escript contains only what is listed here: the library is in hep's priv/.
       escript: [main_module: Consumer, include_priv_for: [:hep]]
     ]
   end
 
   defp hep do
     case System.fetch_env("HEP_PATH") do
-      {:ok, path} -> {:hep, path: path}
-      :error -> {:hep, git: System.fetch_env!("HEP_GIT"), branch: "main"}
+      {:ok, path} -> {:hep, "~> 1.0.0-rc", path: path}
+      :error -> {:hep, "~> 1.0.0-rc", git: System.fetch_env!("HEP_GIT"), branch: "main"}
     end
   end
 end
