@@ -124,10 +124,11 @@ shown("hep-js", #{meaning := Meaning}) ->
     %% It makes text of everything.
     maps:filter(fun(_, Value) -> not is_binary(Value) orelse is_list(unicode:characters_to_list(Value)) end, Shown).
 
-%% What the receiver cannot do with such a packet, whoever wrote it: that it refuses it, or which facts it
-%% reads wrong, and why.
--spec limits(string(), hep_interop_packets:packet()) -> [{refused | [atom()], string()}].
-limits("Kamailio", #{version := Version, style := Style, meaning := Meaning} = Packet) ->
+%% The receiver's limits for such a packet, whoever wrote it: a refusal, a crash, or the facts that are read wrong, each
+%% with its cause.
+-spec limits({Name :: string(), Version :: string()}, hep_interop_packets:packet()) ->
+    [{refused | died | [atom()], string()}].
+limits({"Kamailio", _}, #{version := Version, style := Style, meaning := Meaning} = Packet) ->
     #{payload := Payload, payload_type := Type} = Meaning,
     Needed = [protocol, src_ip, dst_ip, src_port, dst_port, time],
     Logged = Version =:= 3 andalso lists:member(Type, [5, 32, 99, 100]),
@@ -141,29 +142,35 @@ limits("Kamailio", #{version := Version, style := Style, meaning := Meaning} = P
             "Kamailio wants addresses, ports, protocol and time"},
         {maps:get(time, Meaning, none) =:= {0, 0}, [time, capture_id], "Kamailio takes a time of 0 s for none"}
     ]);
-limits("sngrep", #{version := Version, style := Style, bytes := Bytes, meaning := Meaning} = Packet) ->
+limits({"sngrep", Sngrep}, #{version := Version, style := Style, bytes := Bytes, meaning := Meaning} = Packet) ->
     Payload = maps:get(payload, Meaning, <<>>),
+    Is19 = is_since([1, 9], Sngrep),
+    NoSip = not is_binary(Payload) orelse byte_size(Payload) > 10240 orelse not is_sip(Payload) orelse is_packed(Packet),
+    IsResponse = Is19 andalso is_response(Payload),
     known([
         {Version =:= 1, refused, "sngrep has no version 1"},
-        {Version =:= 2 andalso binary:at(Bytes, 1) >= 48, refused,
+        {Is19 andalso Version =:= 2 andalso binary:at(Bytes, 1) >= 48, refused,
             "sngrep 1.9 takes version 2's header length for the high byte of the packet's, and refuses 12 KiB"},
-        {not is_binary(Payload) orelse byte_size(Payload) > 10240 orelse not is_sip(Payload) orelse is_packed(Packet), refused,
-            "sngrep 1.9 takes SIP messages of up to 10 KiB only"},
-        {is_response(Payload), refused, "sngrep 1.9 drops a response to a request that it has not seen, or crashes"},
-        {is_response(Payload), died, "sngrep 1.9 drops a response to a request that it has not seen, or crashes"},
+        {Is19 andalso NoSip, refused, "sngrep 1.9 takes SIP messages of up to 10 KiB only"},
+        {IsResponse, refused, "sngrep 1.9 drops a response to a request that it has not seen, or crashes"},
+        {IsResponse, died, "sngrep 1.9 drops a response to a request that it has not seen, or crashes"},
         {Style =:= documented, [time], "sngrep reads version 2's time header in host order, as style c writes it"},
         {Version =:= 2 andalso binary:at(Bytes, 1) * 256 < byte_size(Bytes), [payload],
             "sngrep takes version 2's header length for the high byte of the packet's, and cuts the payload"},
         {byte_size(Bytes) > 20480, [payload], "sngrep reads 20 KiB of a packet"},
         {is_packed(Packet), [payload], "sngrep reads no compressed payload (chunk 0x10)"}
     ]);
-limits("hep-js", #{version := Version, meaning := Meaning} = Packet) ->
+limits({"hep-js", _}, #{version := Version, meaning := Meaning} = Packet) ->
     known([
         {Version < 3, refused, "hep-js has version 3 only"},
         {is_packed(Packet), [payload], "hep-js reads no compressed payload (chunk 0x10)"},
         {maps:get(protocol, Meaning, 0) > 255, [protocol], "hep-js reads one byte of the protocol"},
         {true, vendors_facts(Packet), "hep-js takes a vendor's chunk for the generic one of its number"}
     ]).
+
+%% Whether a version like "1.9.0" is this one or a later one.
+is_since(Since, Version) ->
+    [list_to_integer(Number) || Number <- string:tokens(Version, ".")] >= Since.
 
 is_response(<<"SIP/2.0 ", _/binary>>) -> true;
 is_response(_) -> false.
@@ -181,8 +188,8 @@ is_explained(_, _) ->
 %% Why the verdict is what it is, as far as that is known.
 reasons(_, _, ok) ->
     [];
-reasons(Name, Packet, Verdict) ->
-    Limits = limits(Name, Packet),
+reasons(Receiver, Packet, Verdict) ->
+    Limits = limits(Receiver, Packet),
     Whys = [Why || {What, Why} <- Limits, concerns(What, Verdict)],
     Rules = maps:get(rules, Packet, []) -- ?HARMLESS,
     case is_explained(Verdict, Limits) of
@@ -226,12 +233,14 @@ is_sip(_) ->
 report(_, []) ->
     io:format("Nothing was tested.~n"),
     1;
-report(Receivers, Ran) ->
-    Whys = lists:append([reasons(Name, Packet, Verdict) || {Name, Packet, Verdict} <- Ran]),
+report(Receivers, Unversioned) ->
+    Versions = maps:from_list(Receivers),
+    Ran = [{{Name, maps:get(Name, Versions)}, Packet, Verdict} || {Name, Packet, Verdict} <- Unversioned],
+    Whys = lists:append([reasons(Receiver, Packet, Verdict) || {Receiver, Packet, Verdict} <- Ran]),
     Unique = lists:usort(Whys),
     Notes = lists:zip(Unique, lists:seq($a, $a + length(Unique) - 1)),
     table(Receivers, Ran, Notes),
-    Controls = maps:from_list([{{Name, File}, V} || {Name, #{kind := control, name := File}, V} <- Ran]),
+    Controls = maps:from_list([{{Receiver, File}, V} || {Receiver, #{kind := control, name := File}, V} <- Ran]),
     Failures = [Result || Result <- Ran, is_failure(Result, Controls)],
     lists:foreach(fun failure/1, lists:sublist(Failures, ?SHOWN)),
     _ = [io:format("... and ~b more~n", [length(Failures) - ?SHOWN]) || length(Failures) > ?SHOWN],
@@ -248,12 +257,12 @@ report(Receivers, Ran) ->
 is_failure({_, _, ok}, _) -> false;
 is_failure({_, _, lost}, _) -> true;
 is_failure({_, #{kind := control}, _}, _) -> false;
-is_failure({Name, #{kind := written} = Packet, Verdict}, _) -> not is_explained(Verdict, limits(Name, Packet));
-is_failure({Name, #{kind := again, name := File, style := Style} = Packet, Verdict}, Controls) ->
-    maps:get({Name, File}, Controls) =:= ok andalso
-        (Style =/= documented orelse not is_explained(Verdict, limits(Name, Packet))).
+is_failure({Receiver, #{kind := written} = Packet, Verdict}, _) -> not is_explained(Verdict, limits(Receiver, Packet));
+is_failure({Receiver, #{kind := again, name := File, style := Style} = Packet, Verdict}, Controls) ->
+    maps:get({Receiver, File}, Controls) =:= ok andalso
+        (Style =/= documented orelse not is_explained(Verdict, limits(Receiver, Packet))).
 
-failure({Name, #{kind := Kind, sender := Sender, version := Version, style := Style, name := What}, Verdict}) ->
+failure({{Name, _}, #{kind := Kind, sender := Sender, version := Version, style := Style, name := What}, Verdict}) ->
     io:format("FAILED ~ts: ~ts, version ~b~ts, ~ts~ts: ~ts~n", [
         Name, Sender, Version, style(Style), What, [" written by hep" || Kind =:= again], text(Verdict)
     ]).
@@ -272,8 +281,8 @@ table(Receivers, Ran, Notes) ->
     Lines = [
         [Sender, [integer_to_list(Version), style(Style), as(Kind)]] ++
             [
-                cell(Name, [{P, V} || {N, P, V} <- Ran, N =:= Name, key(P) =:= Key], Notes)
-                || {Name, _} <- Receivers
+                cell(Receiver, [{P, V} || {R, P, V} <- Ran, R =:= Receiver, key(P) =:= Key], Notes)
+                || Receiver <- Receivers
             ]
         || {_, Sender, Version, _, Style, Kind} = Key <- lists:usort([key(Packet) || {_, Packet, _} <- Ran])
     ],
@@ -305,7 +314,7 @@ as(written) -> "";
 as(control) -> " as sent";
 as(again) -> " by hep".
 
-cell(Name, Results, Notes) ->
+cell(Receiver, Results, Notes) ->
     Is = [case V of {wrong, _} -> wrong; _ -> V end || {_, V} <- Results],
     Words = [
         {ok, "ok"}, {refused, "refused"}, {wrong, "wrong"}, {died, "ended it"}, {stuck, "stopped it"}, {lost, "lost"}
@@ -314,6 +323,6 @@ cell(Name, Results, Notes) ->
         [integer_to_list(Count), " ", Word]
         || {What, Word} <- Words, Count <- [length([W || W <- Is, W =:= What])], Count > 0
     ],
-    Whys = lists:append([reasons(Name, Packet, Verdict) || {Packet, Verdict} <- Results]),
+    Whys = lists:append([reasons(Receiver, Packet, Verdict) || {Packet, Verdict} <- Results]),
     Letters = lists:usort([Letter || {Why, Letter} <- Notes, lists:member(Why, Whys)]),
     [lists:join(", ", Counts), [[" (", lists:join(",", [[L] || L <- Letters]), ")"] || Letters =/= []]].
