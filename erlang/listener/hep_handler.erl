@@ -23,20 +23,22 @@
 %% '''
 %%
 %% == Batches ==
-%% Packets are handled in batches, as they arrive: no packet waits for a batch to fill. A handler that raises is logged,
-%% counted, and restarted with `init/1'. The packets of that call are lost (and counted); later ones are not.
+%% Packets are handled in batches, as they arrive: no packet waits for a batch to fill. A handler that raises is
+%% logged, counted, and restarted with `init/1'. The packets of that call are lost (and counted); later ones are not.
 %%
-%% <b>Processes and blocking.</b> The callbacks run in the process that reads the socket. While a callback runs, its
-%% socket is not read. Nothing else is blocked: neither the other shards and connections nor `hep_listener:info/1'. Over
-%% UDP, datagrams wait in the kernel's buffer and are dropped (and counted) when it is full; over TCP and TLS, the
-%% sender is slowed down. Two effects reach further: inflated payloads count against `inflate_budget' until the callback
-%% returns, and `hep_listener:stop/1' waits for it. After a batch with many inflated payloads the process collects its
-%% garbage, so keep a large state in an ETS table or in another process. Payloads are sub-binaries of their datagram; to
-%% keep a small part, copy it (`binary:copy/1').
+%% == Processes and blocking ==
+%% The callbacks run in the process that reads the socket. While a callback runs, its socket is not read. Nothing
+%% else is blocked: neither the other shards and connections nor `hep_listener:info/1'. Over UDP, datagrams wait in
+%% the kernel's buffer and are dropped (and counted) when it is full; over TCP and TLS, the sender is slowed down.
+%% Two effects reach further: inflated payloads count against `inflate_budget' until the callback returns, and
+%% `hep_listener:stop/1' waits for it. After a batch with many inflated payloads the process collects its garbage, so
+%% keep a large state in an ETS table or in another process. Payloads are sub-binaries of their datagram; to keep a
+%% small part, copy it (`binary:copy/1').
 %%
-%% <b>Messages.</b> Other messages to the process (timers, replies, monitors) go to `handle_info/2' if the module
-%% exports it; otherwise they are dropped. An exit signal from a linked process ends the process, since this is how a
-%% listener stops.
+%% == Messages ==
+%% Other messages to the process (timers, replies, monitors) go to `handle_info/2' if the module exports it;
+%% otherwise they are dropped. An exit signal from a linked process ends the process, since this is how a listener
+%% stops.
 -module(hep_handler).
 
 -export([format_error/1]).

@@ -9,26 +9,29 @@
 %% A listener is a supervisor. Start it under one of yours ({@link child_spec/1}); the application `hep' itself starts
 %% nothing. {@link hep_handler} describes handlers.
 %%
-%% <b>UDP.</b> One process per shard reads its socket, many datagrams in one system call, decodes them, calls the
-%% handler, and reads on when the handler returns. The handler gets all packets of a datagram; a datagram may also be a
-%% packet in gzip, as heplify sends it. While the handler is busy, datagrams wait in the kernel's buffer. When it is
-%% full the kernel drops datagrams, which {@link info/1} reports as `dropped'.
+%% == UDP ==
+%% One process per shard reads its socket, many datagrams in one system call, decodes them, calls the handler, and
+%% reads on when the handler returns. The handler gets all packets of a datagram; a datagram may also be a packet in
+%% gzip, as heplify sends it. While the handler is busy, datagrams wait in the kernel's buffer. When it is full the
+%% kernel drops datagrams, which {@link info/1} reports as `dropped'.
 %%
-%% <b>TCP, TLS.</b> One process per connection, with `{active, N}'. {@link hep_stream} splits the stream. Packets of
+%% == TCP and TLS ==
+%% One process per connection, with `{active, N}'. {@link hep_stream} splits the stream. Packets of
 %% versions 1 and 2 cannot be split and end the connection; so do bytes that are not HEP, unless `resync' is set. The
 %% TLS handshake runs in the connection's process, so a stalled handshake delays no other, and does not count towards
 %% `max_connections'. On Linux, TCP's keep-alive probes close a dead connection within two minutes; on other systems
 %% their settings decide.
 %%
-%% <b>Failures.</b> Each process of a listener is restarted when it ends; the others keep running. The port, even one
-%% chosen by the system, and the counters are kept. A crash of the handler closes neither socket nor connection. When
-%% the owner of the sockets is killed, connections stay open, but datagrams in the kernel's buffer are lost. When the
-%% whole listener is killed it frees its port at once, even while a handler is busy, so its restart succeeds. A
-%% listener gives up, and your supervisor decides, when one of its processes has ended more than 1000 times in 10
-%% seconds.
+%% == Failures ==
+%% Each process of a listener is restarted when it ends; the others keep running. The port, even one chosen by the
+%% system, and the counters are kept. A crash of the handler closes neither socket nor connection. When the owner of
+%% the sockets is killed, connections stay open, but datagrams in the kernel's buffer are lost. When the whole
+%% listener is killed it frees its port at once, even while a handler is busy, so its restart succeeds. A listener
+%% gives up, and your supervisor decides, when one of its processes has ended more than 1000 times in 10 seconds.
 %%
-%% <b>Stopping.</b> A busy handler has `shutdown' milliseconds, 5000 by default, to return and to run `terminate/2';
-%% then it is killed. The packets of its call are lost, and not counted as lost.
+%% == Stopping ==
+%% A busy handler has `shutdown' milliseconds, 5000 by default, to return and to run `terminate/2'; then it is
+%% killed. The packets of its call are lost, and not counted as lost.
 -module(hep_listener).
 
 -export([start_link/1, child_spec/1, stop/1, port/1, info/1, format_error/1]).
