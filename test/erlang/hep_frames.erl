@@ -64,24 +64,24 @@ links() ->
 
 %% A frame around an IP packet.
 -spec frame(atom(), iodata()) -> iodata().
-frame(Link, Packet) -> [link(Link, type(iolist_to_binary(Packet))), Packet].
+frame(Link, Packet) -> [link_header(Link, type(iolist_to_binary(Packet))), Packet].
 
 type(<<4:4, _/bitstring>>) -> {16#0800, 2};
 type(<<6:4, _/bitstring>>) -> {16#86dd, 30}.
 
-link(ethernet, {Type, _}) -> <<1:48, 2:48, Type:16>>;
-link(vlan, {Type, _}) -> <<1:48, 2:48, 16#8100:16, 100:16, Type:16>>;
-link(qinq, {Type, _}) -> <<1:48, 2:48, 16#88a8:16, 7:16, 16#8100:16, 100:16, Type:16>>;
-link(pppoe, {Type, _}) ->
+link_header(ethernet, {Type, _}) -> <<1:48, 2:48, Type:16>>;
+link_header(vlan, {Type, _}) -> <<1:48, 2:48, 16#8100:16, 100:16, Type:16>>;
+link_header(qinq, {Type, _}) -> <<1:48, 2:48, 16#88a8:16, 7:16, 16#8100:16, 100:16, Type:16>>;
+link_header(pppoe, {Type, _}) ->
     Protocol = case Type of 16#0800 -> 16#21; 16#86dd -> 16#57 end,
     %% The length counts the protocol and the packet; it is not read.
     <<1:48, 2:48, 16#8864:16, 16#1100:16, 7:16, 0:16, Protocol:16>>;
-link(cooked, {Type, _}) -> <<0:16, 1:16, 6:16, 2:64, Type:16>>;
-link(cooked2, {Type, _}) -> <<Type:16, 0:16, 1:32, 1:16, 0, 6, 2:64>>;
-link(null, {_, Family}) -> <<Family:32/little>>;
-link(null_big, {_, Family}) -> <<Family:32/big>>;
-link(loop, {_, Family}) -> <<Family:32/big>>;
-link(raw, _) -> <<>>.
+link_header(cooked, {Type, _}) -> <<0:16, 1:16, 6:16, 2:64, Type:16>>;
+link_header(cooked2, {Type, _}) -> <<Type:16, 0:16, 1:32, 1:16, 0, 6, 2:64>>;
+link_header(null, {_, Family}) -> <<Family:32/little>>;
+link_header(null_big, {_, Family}) -> <<Family:32/big>>;
+link_header(loop, {_, Family}) -> <<Family:32/big>>;
+link_header(raw, _) -> <<>>.
 
 -spec udp(address(), address(), iodata(), map()) -> iodata().
 udp({_, SrcPort} = Src, {_, DstPort} = Dst, Payload, Options) ->
