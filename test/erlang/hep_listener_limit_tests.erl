@@ -30,11 +30,11 @@ descriptors() ->
 %% The same where no process can be started: connections are closed, the acceptors go on.
 processes_test_() ->
     case os:type() of
-        {unix, _} -> {timeout, 120, fun processes/0};
+        {unix, _} -> {timeout, 120, fun no_processes/0};
         _ -> []
     end.
 
-processes() ->
+no_processes() ->
     Program = program("true", ["+P", integer_to_list(?PROCESSES)], "main_processes"),
     Port = binary_to_integer(line(Program, <<"port ">>)),
     Refused = [hep_net:tcp(Port) || _ <- lists:seq(1, 3)],
