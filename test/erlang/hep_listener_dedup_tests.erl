@@ -129,7 +129,7 @@ agent_test_() ->
     Other = encoded(packet(2, <<"INVITE">>)),
     Without = encoded((packet(1, <<"INVITE">>))#hep{node_id = undefined}),
     [
-        ?_assertEqual(Duplicates, duplicates(#{dedup => ?LONG#{agent => Agent}}, Packets))
+        ?_assertEqual(Duplicates, duplicates(#{dedup => maps:put(agent, Agent, ?LONG)}, Packets))
      || {Agent, Packets, Duplicates} <- [
             {capture_id, [Same, Same, Other], 1},
             %% From one address.

@@ -29,7 +29,7 @@ in_and_out_test() ->
 %% A take is limited by records and bytes, but returns at least one record.
 take_limits_test() ->
     with_dir(fun(Dir) ->
-        Spool = write([binary:copy(<<N>>, 1000) || N <- lists:seq(1, 5)], open(Dir, ?LARGE#{segment_bytes := 8192})),
+        Spool = write([binary:copy(<<N>>, 1000) || N <- lists:seq(1, 5)], open(Dir, maps:put(segment_bytes, 8192, ?LARGE))),
         Count = fun(Records, Bytes) -> length(element(1, hep_spool:take(Records, Bytes, Spool))) end,
         ?assertEqual([1, 1, 2, 3, 5], [
             Count(R, B)
