@@ -206,6 +206,8 @@ answered_or_badarg({Module, Name, Arity}) ->
     end.
 
 is_no_clause(error, function_clause, [{Module, _, _, _} | _], Module) -> true;
+%% An atom that is not a module, in a list of modules for hep_transform.
+is_no_clause(error, undef, [{_, vendor_id, [], _} | _], hep_transform) -> true;
 is_no_clause(_, _, _, _) -> false.
 
 term(0) -> leaf(rand:uniform(9));

@@ -37,6 +37,8 @@ processes_test_() ->
 no_processes() ->
     Program = program("true", ["+P", integer_to_list(?PROCESSES)], "main_processes"),
     Port = binary_to_integer(line(Program, <<"port ">>)),
+    %% A connection before that would be accepted.
+    <<"processes">> = line(Program, <<"no more ">>),
     Refused = [hep_net:tcp(Port) || _ <- lists:seq(1, 3)],
     [?assertEqual({error, closed}, gen_tcp:recv(Socket, 0, 30_000)) || Socket <- Refused],
     <<"accept_errors">> = line(Program, <<"counted ">>),
@@ -92,6 +94,7 @@ main() ->
 main_processes() ->
     main(fun(Listener) ->
         Idle = all_processes([]),
+        io:format("no more processes~n"),
         hep_net:until(fun() -> maps:get(accept_errors, hep_listener:info(Listener)) >= 3 end),
         [exit(Pid, kill) || {Pid, _} <- Idle],
         [receive {'DOWN', Monitor, process, _, _} -> ok end || {_, Monitor} <- Idle],
