@@ -20,7 +20,13 @@ main([Out]) ->
 
 compile(Source, Build) ->
     Options = [report, debug_info, {outdir, Build}, {i, "include"}],
-    {ok, _} = compile:file(Source, Options).
+    case compile:file(Source, Options) of
+        {ok, _} ->
+            ok;
+        error ->
+            io:format(standard_error, "hep: ~ts cannot be compiled, so the command is not built.~n", [Source]),
+            halt(1)
+    end.
 
 beams(Folder) -> filelib:wildcard(filename:join(Folder, "*.beam")).
 

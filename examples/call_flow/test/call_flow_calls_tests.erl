@@ -3,10 +3,11 @@
 -include_lib("eunit/include/eunit.hrl").
 -include_lib("hep/include/hep.hrl").
 
--define(LIMITS, #{calls => 100, messages => 100, bytes => 1000000, age => 60}).
+%% A function: OTP 29 warns of updates of literal maps.
+limits() -> #{calls => 100, messages => 100, bytes => 1000000, age => 60}.
 
 calls_are_bounded_test() ->
-    Calls = add([invite(N) || N <- lists:seq(1, 30)], call_flow_calls:new(?LIMITS#{calls := 10})),
+    Calls = add([invite(N) || N <- lists:seq(1, 30)], call_flow_calls:new((limits())#{calls := 10})),
     ?assertMatch(#{calls := 10, evicted := #{calls := 20, bytes := 0, age := 0}}, call_flow_calls:stats(Calls)),
     %% The oldest have gone, with everything of them.
     Tables = call_flow_calls:tables(Calls),
@@ -16,30 +17,30 @@ calls_are_bounded_test() ->
     ?assertMatch(#{oldest := 21, seq := 30, more := false}, call_flow_calls:changes(0, 100, Tables)).
 
 a_call_with_packets_is_not_the_oldest_test() ->
-    Calls = add([invite(N) || N <- [1, 2, 3, 1, 4]], call_flow_calls:new(?LIMITS#{calls := 3})),
+    Calls = add([invite(N) || N <- [1, 2, 3, 1, 4]], call_flow_calls:new((limits())#{calls := 3})),
     ?assertEqual([1, 3, 4], lists:sort(call_flow_calls:ids(call_flow_calls:tables(Calls)))).
 
 bytes_are_bounded_test() ->
     Large = binary:copy(<<"a">>, 100000),
-    Calls = add([invite(N, Large) || N <- lists:seq(1, 30)], call_flow_calls:new(?LIMITS)),
+    Calls = add([invite(N, Large) || N <- lists:seq(1, 30)], call_flow_calls:new(limits())),
     #{bytes := Bytes, calls := Count, evicted := #{bytes := Evicted}} = call_flow_calls:stats(Calls),
     ?assert(Bytes =< 1000000),
     ?assertEqual(30, Count + Evicted).
 
 bytes_return_to_zero_test() ->
-    Calls = add([invite(N) || N <- [1, 2, 1, 3, 1]], call_flow_calls:new(?LIMITS)),
+    Calls = add([invite(N) || N <- [1, 2, 1, 3, 1]], call_flow_calls:new(limits())),
     ?assertMatch(#{calls := 0, bytes := 0, evicted := #{age := 3}}, call_flow_calls:stats(call_flow_calls:expire(1000, Calls))),
     %% Neither does a table keep anything.
     ?assertEqual([], [Table || Table <- tables(Calls), ets:info(Table, size) > 0]).
 
 age_is_bounded_test() ->
-    Calls = call_flow_calls:add([invite(2)], 50, call_flow_calls:add([invite(1)], 0, call_flow_calls:new(?LIMITS))),
+    Calls = call_flow_calls:add([invite(2)], 50, call_flow_calls:add([invite(1)], 0, call_flow_calls:new(limits()))),
     Expired = call_flow_calls:expire(61, Calls),
     ?assertMatch(#{calls := 1, evicted := #{age := 1}}, call_flow_calls:stats(Expired)),
     ?assertEqual([2], call_flow_calls:ids(call_flow_calls:tables(Expired))).
 
 messages_of_a_call_are_bounded_test() ->
-    Calls = add([invite(1) || _ <- lists:seq(1, 50)], call_flow_calls:new(?LIMITS#{messages := 20})),
+    Calls = add([invite(1) || _ <- lists:seq(1, 50)], call_flow_calls:new((limits())#{messages := 20})),
     Tables = call_flow_calls:tables(Calls),
     ?assertMatch(#{ignored := 30}, call_flow_calls:stats(Calls)),
     ?assertEqual(20, length(call_flow_calls:packets(1, Tables))),
@@ -47,14 +48,14 @@ messages_of_a_call_are_bounded_test() ->
     ?assertMatch(#{messages := 50}, hep_flow:summary(Flow)).
 
 changes_come_in_parts_test() ->
-    Calls = add([invite(N) || N <- [1, 2, 3, 1]], call_flow_calls:new(?LIMITS)),
+    Calls = add([invite(N) || N <- [1, 2, 3, 1]], call_flow_calls:new(limits())),
     Tables = call_flow_calls:tables(Calls),
     ?assertMatch(#{ids := [2, 3], seq := 3, oldest := 2, more := true}, call_flow_calls:changes(0, 2, Tables)),
     ?assertMatch(#{ids := [1], seq := 4, more := false}, call_flow_calls:changes(3, 2, Tables)),
     ?assertMatch(#{ids := [], seq := 4, more := false}, call_flow_calls:changes(4, 2, Tables)).
 
 a_value_is_computed_once_for_a_change_test() ->
-    Calls = add([invite(1)], call_flow_calls:new(?LIMITS)),
+    Calls = add([invite(1)], call_flow_calls:new(limits())),
     Tables = call_flow_calls:tables(Calls),
     Value = fun(Result) -> call_flow_calls:cached(1, fun(_) -> Result end, Tables) end,
     ?assertEqual({ok, first}, Value(first)),
@@ -64,7 +65,7 @@ a_value_is_computed_once_for_a_change_test() ->
 
 legs_are_related_test() ->
     Link = fun(Id, Other) -> entry(call_flow_fixture:invite(Id, #{more => <<"X-Call-ID: ", Other/binary, "\r\n">>})) end,
-    Calls = add([entry(call_flow_fixture:invite(<<"a">>)), Link(<<"b">>, <<"a">>), invite(9), Link(<<"c">>, <<"a">>)], call_flow_calls:new(?LIMITS)),
+    Calls = add([entry(call_flow_fixture:invite(<<"a">>)), Link(<<"b">>, <<"a">>), invite(9), Link(<<"c">>, <<"a">>)], call_flow_calls:new(limits())),
     Tables = call_flow_calls:tables(Calls),
     ?assertEqual([2, 4], call_flow_calls:related(1, Tables)),
     ?assertEqual([1, 4], call_flow_calls:related(2, Tables)),
@@ -73,14 +74,14 @@ legs_are_related_test() ->
 many_calls_that_name_the_same_test_() ->
     {timeout, 30, fun() ->
         Link = fun(N) -> entry(call_flow_fixture:invite(integer_to_binary(N), #{more => <<"X-Call-ID: a\r\n">>})) end,
-        Calls = add([Link(N) || N <- lists:seq(1, 5000)], call_flow_calls:new(?LIMITS#{calls := 5000, bytes := 100000000})),
+        Calls = add([Link(N) || N <- lists:seq(1, 5000)], call_flow_calls:new((limits())#{calls := 5000, bytes := 100000000})),
         Related = call_flow_calls:related(2500, call_flow_calls:tables(Calls)),
         ?assert(length(Related) > 0 andalso length(Related) =< 16)
     end}.
 
 packets_without_a_call_id_go_by_type_and_addresses_test() ->
     Log = fun(Text) -> {call_flow_fixture:hep(log, Text), call_flow_fixture:source()} end,
-    Calls = add([Log(<<"a">>), Log(<<"b">>), {call_flow_fixture:hep(rtcp, <<"{}">>), call_flow_fixture:source()}], call_flow_calls:new(?LIMITS)),
+    Calls = add([Log(<<"a">>), Log(<<"b">>), {call_flow_fixture:hep(rtcp, <<"{}">>), call_flow_fixture:source()}], call_flow_calls:new(limits())),
     ?assertMatch(#{calls := 2}, call_flow_calls:stats(Calls)),
     ?assertMatch({ok, #{key := {100, {192, 0, 2, 1}, {198, 51, 100, 7}}}}, call_flow_calls:call(1, call_flow_calls:tables(Calls))).
 
