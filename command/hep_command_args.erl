@@ -68,7 +68,7 @@ value({integer, Least, Most}, Text) ->
 range(Least, infinity) -> io_lib:format("a number of at least ~b", [Least]);
 range(Least, Most) -> io_lib:format("a number from ~b to ~b", [Least, Most]).
 
-%% The bytes of an argument. The VM reads arguments as UTF-8; what is no UTF-8 is bytes.
+%% The bytes of an argument. The VM reads arguments as UTF-8; invalid UTF-8 stays bytes.
 -spec bytes(string()) -> binary().
 bytes(Text) ->
     case unicode:characters_to_binary(Text) of

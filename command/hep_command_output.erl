@@ -95,7 +95,7 @@ is_terminal(Which) ->
     Digit = maps:get(Which, #{output => $1, error => $2}),
     lists:member(Digit, os:getenv("HEP_TERMINAL", "")).
 
-%% The width of the terminal; 100 where there is none.
+%% The width of the terminal; 100 without a terminal.
 -spec columns() -> pos_integer().
 columns() ->
     case io_lib:fread("~d ~d", os:getenv("HEP_SIZE", "")) of

@@ -221,7 +221,7 @@ sorted(Reads) ->
     ),
     [Read || {_, Read} <- lists:keysort(1, Timed)].
 
-%% Whether the hosts of an address are told apart by port.
+%% Whether an address is split into hosts by port.
 split(address, _) -> fun(_) -> false end;
 split(port, _) -> fun(_) -> true end;
 split(auto, Reads) ->

@@ -130,7 +130,7 @@
 %%   Not allowed with TLS: the balancer must terminate TLS itself</dd>
 %% <dt>`dedup'</dt><dd>drops packets that another agent has sent already, and counts them as `duplicates': the same
 %%   addresses, ports and payload within `window' milliseconds (500 by default), on any transport and in any view of this
-%%   listener. What one agent sends twice is a retransmission, and stays. Agents are told apart by `agent': `capture_id'
+%%   listener. A packet that one agent sends twice is a retransmission, and stays. Agents are distinguished by `agent': `capture_id'
 %%   (default; without one, by the address that sent the packet), `source' (that address) or `any' (repetitions of one
 %%   agent are dropped, too). Packets without addresses, such as keep-alives, always stay. Compressed payloads are
 %%   compared inflated with the view `decode', otherwise as they were sent. At most `max_entries' packets are remembered,

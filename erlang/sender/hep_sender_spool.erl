@@ -5,7 +5,7 @@
 %% Each request is answered by a message `{spool, Pid, Answer, Info}' to the sender, with the spool's counters:
 %% <dl>
 %% <dt>`{written, Count, ok | {error, Reason}}'</dt><dd>so many of the packets are in the spool</dd>
-%% <dt>`{taken, Entries}'</dt><dd>the oldest packets; none if there is none</dd>
+%% <dt>`{taken, Entries}'</dt><dd>the oldest packets, or an empty list</dd>
 %% <dt>`settled'</dt><dd>the taken packets were removed, or are again the oldest</dd>
 %% </dl>
 %% A packet is stored with its number in the queue. Packets of an earlier process get the number 0.

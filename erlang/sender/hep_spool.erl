@@ -471,7 +471,7 @@ failure(Reason, #spool{errors = Errors} = Spool) ->
 %%% Reading
 
 %% @doc Reads the oldest records: at most so many, and in total at most so many bytes, with 8 for each, unless a single one is larger.
-%% An empty list: there is none. Raises `badarg' if records are taken that were neither acknowledged nor rewound.
+%% The list is empty if the spool is. Raises `badarg' if records are taken that were neither acknowledged nor rewound.
 -spec take(MaxRecords :: pos_integer(), MaxBytes :: pos_integer(), spool()) -> {[binary()], spool()}.
 take(MaxRecords, MaxBytes, #spool{taken = undefined} = Spool) when MaxRecords > 0, MaxBytes > 0 ->
     next(MaxRecords, MaxBytes, Spool);

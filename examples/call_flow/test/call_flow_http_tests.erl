@@ -83,7 +83,7 @@ calls_appear() ->
     {200, _, Json} = fetch(Path ++ ".json"),
     ?assertMatch({ok, [_, _]}, hep_json:decode(Json)).
 
-%% What is not UTF-8 does not end the encoder, and an answer is never HTML.
+%% Invalid UTF-8 does not stop the encoder, and an answer is never HTML.
 hostile_strings_are_text() ->
     Bytes = <<255, 192, 0, 8, 226, 128, 174, ?HOSTILE/binary>>,
     CallId = <<"hostile-", ?HOSTILE/binary, 255>>,

@@ -44,7 +44,7 @@ signal(Signal, #{pid := Pid, port := Port, file := File, name := Name}) ->
     after ?STOP -> error({still_running, Name})
     end.
 
-%% @doc The CPU time of a process in milliseconds, from /proc; 0 when there is none.
+%% @doc The CPU time of a process in milliseconds, from /proc; 0 without /proc.
 -spec cpu(process()) -> non_neg_integer().
 cpu(#{pid := Pid}) ->
     case file:read_file(["/proc/", Pid, "/stat"]) of
