@@ -89,7 +89,7 @@ bytes_that_are_not_utf8_test() ->
     ?assertMatch([#{label := <<"INFO">>, sdp := false, call := Bytes}], arrows([Hep])),
     ?assertMatch(#{call_id := Bytes, from := #{}}, hep_flow:summary([Hep])).
 
-%% Addresses that talk to themselves are told apart by port, others are not.
+%% An address that talks to itself is split by port, others are not.
 hosts_test() ->
     Here = {127, 0, 0, 1},
     Packets = [

@@ -247,7 +247,7 @@ waited_for(Transport) ->
         quiet(Sender)
     end).
 
-%% All shards are told to end at the same time: whichever is free ends, while the other one is busy.
+%% All shards get the request to end at the same time: a free shard ends while another one is busy.
 parallel_test_() ->
     hep_net:quietly([{integer_to_list(Nth), fun() -> parallel(Nth) end} || Nth <- [1, 2]]).
 

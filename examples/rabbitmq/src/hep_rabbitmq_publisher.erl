@@ -179,7 +179,7 @@ event(#'basic.nack'{delivery_tag = Number, multiple = Multiple}, #state{window =
     count(nacked, length(Entries), count(published_again, length(Entries), Next));
 event({#'basic.return'{}, #amqp_msg{props = #'P_basic'{message_id = Id}}}, #state{returned = Returned} = State) ->
     State#state{returned = Returned#{Id => true}};
-%% RabbitMQ 3.10: a channel that was opened before a queue had a new leader rejects all messages for ever.
+%% RabbitMQ 3.10: a channel opened before a queue has its new leader rejects all messages until it is closed.
 event(reconnect, #state{connection = Connection} = State) ->
     ok = hep_rabbitmq_connection:reconnect(Connection),
     State;
