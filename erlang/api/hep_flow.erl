@@ -1,5 +1,5 @@
-%% @doc Calls and their ladders: groups decoded packets by call, sums up a call, and lays its packets out as the arrows of
-%% a ladder diagram.
+%% @doc Calls and their ladders: groups decoded packets by call, sums up a call, and lays its packets out as the arrows
+%% of a ladder diagram.
 %%
 %% ```
 %% 1> Calls = maps:groups_from_list(fun hep_flow:key/1, Packets).       % OTP 25
@@ -31,20 +31,28 @@
 %% The Call-ID of SIP, or the correlation id of a packet without one. Compared byte by byte.
 
 -type options() :: #{hosts => auto | address | port}.
-%% What a host of the ladder is: `address', an IP address; `port', an IP address with a port; `auto' (default), an
-%% address, and an address with a port where SIP is sent from an address to itself.
+%% <dl>
+%% <dt>`hosts'</dt><dd>what a host of the ladder is: `address', an IP address; `port', an IP address with a port; `auto'
+%%   (default), an address, and an address with a port where SIP is sent from an address to itself</dd>
+%% </dl>
 
 -type ladder() :: #{hosts := [host()], arrows := [arrow()]}.
-%% Hosts in the order of their first packet; arrows in the order of time. Packets of equal time stay in the order of the
-%% argument. A packet without a time stays behind the one before it.
+%% <dl>
+%% <dt>`hosts'</dt><dd>in the order of their first packet</dd>
+%% <dt>`arrows'</dt><dd>in the order of time. Packets of equal time stay in the order of the argument; a packet without
+%%   a time stays behind the one before it</dd>
+%% </dl>
 
 -type host() :: #{
     address := inet:ip_address() | undefined,
     port := inet:port_number() | undefined,
     label := binary()
 }.
-%% `port' is undefined where the host is an address. The label is text to show: `192.0.2.1', `[2001:db8::1]:5060', or
-%% `?' for packets without addresses.
+%% <dl>
+%% <dt>`address'</dt><dd>`undefined' for packets without addresses</dd>
+%% <dt>`port'</dt><dd>`undefined' where the host is an address</dd>
+%% <dt>`label'</dt><dd>text to show: `192.0.2.1', `[2001:db8::1]:5060', or `?' for packets without addresses</dd>
+%% </dl>
 
 -type kind() :: request | response | rtcp | rtp | log | other.
 %% `request' and `response' are SIP. `rtp' and `rtcp' include the reports about them. `other' is every other payload
@@ -65,22 +73,32 @@
     status => 100..999,
     cseq => hep:uint32()
 }.
-%% `from' and `to' are indices in the hosts, `packet' is the index in the packets. The label is the method, the status with
-%% its reason, the first line of a log, or the name of the payload type: up to 255 bytes of any value. `method' is that of
-%% the CSeq in a response. `sdp': the body is a session description.
-%%
-%% `retransmission': the same capture agent has reported the same message between the same addresses before. `duplicate':
-%% another capture agent has. Two messages are the same when start line, CSeq, topmost Via branch, tags, RSeq and
-%% Content-Length are equal, and, without a branch, all bytes.
+%% <dl>
+%% <dt>`time'</dt><dd>the time of the packet, or `undefined'</dd>
+%% <dt>`from', `to'</dt><dd>indices in the hosts</dd>
+%% <dt>`kind'</dt><dd>see {@link kind()}</dd>
+%% <dt>`label'</dt><dd>the method, the status with its reason, the first line of a log, or the name of the payload type:
+%%   up to 255 bytes of any value</dd>
+%% <dt>`packet'</dt><dd>the index in the packets</dd>
+%% <dt>`call'</dt><dd>the key of the packet's call, see {@link key/1}</dd>
+%% <dt>`sdp'</dt><dd>whether the body is a session description</dd>
+%% <dt>`retransmission'</dt><dd>whether the same capture agent has reported the same message between the same addresses
+%%   before</dd>
+%% <dt>`duplicate'</dt><dd>whether another capture agent has</dd>
+%% <dt>`method', `status', `cseq'</dt><dd>SIP only: the method, in a response that of the CSeq; the status of a
+%%   response; the number of the CSeq</dd>
+%% </dl>
+%% Two messages are the same when start line, CSeq, topmost Via branch, tags, RSeq and Content-Length are equal, and,
+%% without a branch, all bytes.
 
 -type address() :: #{uri => binary(), display => binary(), user => binary(), host => binary(), port => inet:port_number()}.
-%% As in {@link hep_sip:summary/1}. Values are copies of up to 255 bytes.
+%% `uri', `display', `user', `host' and `port' as in {@link hep_sip:summary/1}. Values are copies of up to 255 bytes.
 
 -type state() :: trying | ringing | answered | completed | cancelled | redirected | rejected | failed.
 %% Of a call: `trying', no response but 100 yet; `ringing', another provisional response; `answered', a 2xx to INVITE;
-%% `completed', BYE after that; `cancelled', CANCEL before the answer, or 487; `redirected', 3xx; `rejected', 4xx or 6xx;
-%% `failed', 408 or 5xx. A new INVITE after a negative response, with credentials for example, is `trying' again. Other
-%% methods: `completed' by a 2xx.
+%% `completed', BYE after that; `cancelled', CANCEL before the answer, or 487; `redirected', 3xx; `rejected', 4xx or
+%% 6xx; `failed', 408 or 5xx. A new INVITE after a negative response, with credentials for example, is `trying' again.
+%% Other methods: `completed' by a 2xx.
 
 -type summary() :: #{
     packets := non_neg_integer(),
@@ -99,13 +117,17 @@
     source => {inet:ip_address() | undefined, inet:port_number() | undefined},
     destination => {inet:ip_address() | undefined, inet:port_number() | undefined}
 }.
-%% `packets' counts all, `messages' those of SIP, `methods' requests by method (16 methods; others are counted in
-%% `messages' only). `start' and `stop' are the first and the last time. `duration' is the time from the answer to the BYE,
-%% once there are both.
-%%
-%% The optional keys need SIP. `method' is INVITE if there was one, otherwise that of the first message. `status' and
-%% `reason' are those of the latest response to it that counts for the state. `call_id', `from', `to', `source' and
-%% `destination' are those of the first message.
+%% The optional keys need SIP.
+%% <dl>
+%% <dt>`packets', `messages'</dt><dd>the number of all packets, and of those with SIP</dd>
+%% <dt>`methods'</dt><dd>the number of requests by method, for 16 methods; others are counted in `messages' only</dd>
+%% <dt>`start', `stop'</dt><dd>the first and the last time</dd>
+%% <dt>`duration'</dt><dd>the time from the answer to the BYE, once there are both</dd>
+%% <dt>`method'</dt><dd>INVITE if there was one, otherwise the method of the first message</dd>
+%% <dt>`state'</dt><dd>see {@link state()}</dd>
+%% <dt>`status', `reason'</dt><dd>of the latest response to the method that counts for the state</dd>
+%% <dt>`call_id', `from', `to', `source', `destination'</dt><dd>of the first message</dd>
+%% </dl>
 
 -record(call, {
     packets = 0 :: non_neg_integer(),
@@ -135,8 +157,8 @@
 
 %%% What belongs together
 
-%% @doc What a packet's call is known by: the Call-ID of its SIP message, otherwise its correlation id. `undefined' when it has
-%% neither. A part of the packet: copy what you store.
+%% @doc What a packet's call is known by: the Call-ID of its SIP message, otherwise its correlation id. `undefined' when
+%% it has neither. A part of the packet: copy what you store.
 -spec key(hep:hep()) -> key() | undefined.
 key(Hep) -> key(Hep, sip(Hep)).
 
@@ -148,8 +170,8 @@ key(Hep, _) ->
         Id -> Id
     end.
 
-%% @doc The keys of other calls that the packet names: the legs of one call through a back-to-back user agent. They come from
-%% the headers X-Call-ID and X-CID and, in SIP, from a correlation id that differs from the Call-ID.
+%% @doc The keys of other calls that the packet names: the legs of one call through a back-to-back user agent. They come
+%% from the headers X-Call-ID and X-CID and, in SIP, from a correlation id that differs from the Call-ID.
 -spec links(hep:hep()) -> [key()].
 links(#hep{payload_type = 1, payload = Payload} = Hep) ->
     Named = lists:append([values(Name, Payload) || Name <- [<<"X-Call-ID">>, <<"X-CID">>]]),

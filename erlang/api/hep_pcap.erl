@@ -10,9 +10,9 @@
 %% order.
 %%
 %% <ul>
-%% <li>HEP comes out decoded. On any port it is recognised by the magic of version 3, by the whole header of versions 1 and
-%%   2, or as one of these in gzip; over TCP version 3 only, without gzip. The time of a packet of version 1 is that of its
-%%   frame.</li>
+%% <li>HEP comes out decoded. On any port it is recognised by the magic of version 3, by the whole header of versions 1
+%%   and 2, or as one of these in gzip; over TCP version 3 only, without gzip. The time of a packet of version 1 is that
+%%   of its frame.</li>
 %% <li>SIP without HEP comes out as a packet to send: addresses, ports, protocol and time of its frame, payload type 1.
 %%   Over TCP a message ends where its Content-Length says; a message of which a part is missing is dropped and
 %%   counted.</li>
@@ -66,8 +66,14 @@
     source := {inet:ip_address(), inet:port_number()},
     destination := {inet:ip_address(), inet:port_number()}
 }.
-%% Of the frame: time since the epoch (`undefined' for a simple packet block of pcapng), IP protocol and addresses. For HEP
-%% these are the addresses of the capture agent and the collector, for SIP those of the message.
+%% The frame of a packet.
+%% <dl>
+%% <dt>`inside'</dt><dd>what was found in it</dd>
+%% <dt>`time'</dt><dd>since the epoch; `undefined' for a simple packet block of pcapng</dd>
+%% <dt>`protocol'</dt><dd>the IP protocol: TCP (6) or UDP (17)</dd>
+%% <dt>`source', `destination'</dt><dd>for HEP the addresses of the capture agent and the collector, for SIP those of
+%%   the message</dd>
+%% </dl>
 
 -type stats() :: #{
     frames := non_neg_integer(),
@@ -81,15 +87,24 @@
     tcp_missing := non_neg_integer(),
     tcp_incomplete := non_neg_integer()
 }.
-%% Frames; HEP packets and SIP messages found; HEP packets that do not decode; datagrams with neither; frames
-%% without UDP or TCP over IP; frames of other link types; IP packets of which a fragment was missing or wrong; bytes missing
-%% in TCP streams; messages dropped since a part of them was missing.
+%% <dl>
+%% <dt>`frames'</dt><dd>frames read</dd>
+%% <dt>`hep', `sip'</dt><dd>HEP packets and SIP messages found</dd>
+%% <dt>`invalid'</dt><dd>HEP packets that cannot be decoded</dd>
+%% <dt>`other'</dt><dd>datagrams with neither HEP nor SIP</dd>
+%% <dt>`not_ip'</dt><dd>frames without UDP or TCP over IP</dd>
+%% <dt>`unknown_link'</dt><dd>frames of unknown link types</dd>
+%% <dt>`fragments_dropped'</dt><dd>IP packets with a missing or invalid fragment</dd>
+%% <dt>`tcp_missing'</dt><dd>bytes missing in TCP streams</dd>
+%% <dt>`tcp_incomplete'</dt><dd>messages dropped because a part of them was missing</dd>
+%% </dl>
 
 -type error() ::
     {Offset :: non_neg_integer(), reason()}
     | {file, file:posix() | badarg | terminated | system_limit}
     | {read, term()}.
-%% Where a file is broken, and why; or why it cannot be read or written; or what the function of a source returned. Offsets in a file in gzip count its unpacked bytes.
+%% Where a file is broken, and why; or why it cannot be read or written; or what the function of a source returned. In a
+%% file in gzip, offsets count its unpacked bytes.
 
 -type reason() ::
     not_pcap
@@ -330,8 +345,8 @@ header() -> hep_pcap_packet:header().
 -spec writer() -> writer().
 writer() -> hep_pcap_packet:flows().
 
-%% @doc The bytes of a packet in a file, behind {@link header/0} and the packets before. Without a time in the packet it is
-%% the time of the call. Raises `badarg' when a field has no valid value.
+%% @doc The bytes of a packet in a file, behind {@link header/0} and the packets before. Without a time in the packet it
+%% is the time of the call. Raises `badarg' when a field has no valid value.
 -spec record(hep:hep(), writer()) -> {ok, iodata(), writer()} | {error, record_reason()}.
 record(#hep{} = Hep, Writer) ->
     case hep_pcap_packet:is_valid(Hep, Writer) of

@@ -37,9 +37,15 @@
     content_type => binary(),
     content_length => hep:uint32()
 }.
-%% A request has `method' and `uri'; a response has `status' and `reason', which may be empty. The other keys are
-%% present when the message has the header; the first of several headers counts. `via_branch' is the branch of the
-%% topmost Via. `user_agent' is the User-Agent header, or else the Server header.
+%% <dl>
+%% <dt>`kind'</dt><dd>a request or a response</dd>
+%% <dt>`method', `uri'</dt><dd>requests only</dd>
+%% <dt>`status', `reason'</dt><dd>responses only; the reason may be empty</dd>
+%% <dt>`via_branch'</dt><dd>the branch of the topmost Via</dd>
+%% <dt>`user_agent'</dt><dd>the header User-Agent, or else Server</dd>
+%% <dt>`call_id', `cseq', `from', `to', `content_type', `content_length'</dt><dd>present when the message has the
+%%   header; the first of several headers counts</dd>
+%% </dl>
 
 -type address() :: #{
     uri := binary(),
@@ -49,8 +55,13 @@
     port => inet:port_number(),
     tag => binary()
 }.
-%% `user' is also the number of a `tel' URI. `host' is as written; an IPv6 address keeps its brackets. `display' is
-%% without quotation marks; escapes in it stay.
+%% <dl>
+%% <dt>`uri'</dt><dd>the whole URI</dd>
+%% <dt>`display'</dt><dd>the display name, without quotation marks; escapes in it stay</dd>
+%% <dt>`user'</dt><dd>the user of the URI, or the number of a `tel' URI</dd>
+%% <dt>`host', `port'</dt><dd>of the URI; the host is as written, so an IPv6 address keeps its brackets</dd>
+%% <dt>`tag'</dt><dd>the tag of From or To</dd>
+%% </dl>
 
 -type reason() :: empty | not_sip | truncated.
 %% `empty': only line breaks, which some endpoints send as a keep-alive. `not_sip': the first line is neither a

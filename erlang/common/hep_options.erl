@@ -1,4 +1,5 @@
-%% @private Checks and error messages shared by the options of `hep', `hep_listener', `hep_sender', `hep_port' and `hep_pcap'.
+%% @private Checks and error messages shared by the options of `hep', `hep_listener', `hep_sender', `hep_port' and
+%% `hep_pcap'.
 -module(hep_options).
 
 -export([is_name/1, is_tls_versions/1, tls_versions/0, all/2]).

@@ -14,6 +14,15 @@
 %%
 %% {@link hep_generic_transform} transforms the generic chunks. Your modules with this behaviour transform the chunks of
 %% a vendor or, with vendor id 0, generic chunks with an unknown id. They are called for packets of version 3 only.
+%%
+%% == Callbacks ==
+%% All are required.
+%% <dl>
+%% <dt>`vendor_id() -> hep:vendor_id()'</dt><dd>the vendor whose chunks the module transforms</dd>
+%% <dt>`namespace() -> binary()'</dt><dd>the name of the property list of these chunks</dd>
+%% <dt>`transform(ChunkId, Value) -> {ok, Name, Term} | no_call'</dt><dd>a chunk's name and value, or `no_call' to leave
+%%   it out</dd>
+%% </dl>
 -module(hep_transform).
 
 -include("hep.hrl").

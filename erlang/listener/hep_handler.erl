@@ -11,16 +11,17 @@
 %% </ul>
 %%
 %% == Callbacks ==
-%% `init(Args)' and `handle_packets(Packets, State)' are required. `handle_error(Reason, {Bytes, Meta}, State)',
-%% `handle_info(Message, State)' and `terminate(Reason, State)' are optional. In the shell, `hcb(hep_handler)' lists
-%% them.
-%% ```
-%% init(Args) -> {ok, State} | {error, Reason}
-%% handle_packets([{Packet, Meta}], State) -> {ok, State}
-%% handle_error(Reason, {Bytes, Meta}, State) -> {ok, State}
-%% handle_info(Message, State) -> {ok, State}
-%% terminate(Reason, State) -> any
-%% '''
+%% The first two are required. In the shell, `hcb(hep_handler)' lists them.
+%% <dl>
+%% <dt>`init(Args) -> {ok, State} | {error, Reason}'</dt><dd>is called in each receiving process before its first
+%%   packet, and after a crash of the handler</dd>
+%% <dt>`handle_packets([{Packet, Meta}], State) -> {ok, State}'</dt><dd>handles a batch of packets</dd>
+%% <dt>`handle_error(Reason, {Bytes, Meta}, State) -> {ok, State}'</dt><dd>handles an invalid or unauthenticated packet,
+%%   or an error of a stream</dd>
+%% <dt>`handle_info(Message, State) -> {ok, State}'</dt><dd>handles all other messages to the process</dd>
+%% <dt>`terminate(Reason, State) -> term()'</dt><dd>is called before the process ends, and before the handler is
+%%   restarted after a crash</dd>
+%% </dl>
 %%
 %% == Batches ==
 %% Packets are handled in batches, as they arrive: no packet waits for a batch to fill. A handler that raises is
@@ -97,8 +98,8 @@
 
 -optional_callbacks([handle_error/3, handle_info/2, terminate/2]).
 
-%% Limits of a process as handler: queued messages, and the bytes that they may hold if all are as large as the next one.
-%% The interval of the check in milliseconds, and the number of checks between two looks for an exit signal.
+%% Limits of a process as handler: queued messages, and the bytes that they may hold if all are as large as the next
+%% one. The interval of the check in milliseconds, and the number of checks between two looks for an exit signal.
 -define(WAITING, 1000).
 -define(WAITING_BYTES, 8 * 1024 * 1024).
 -define(PAUSE, 1).

@@ -118,28 +118,30 @@
 %%   by default; `infinity' allows any number</dd>
 %% <dt>`filter'</dt><dd>which packets the handler gets: those that meet all criteria of a map; the others are counted as
 %%   `filtered'. `none' by default. A criterion is a list, of which one element must match: `payload_types', by name or
-%%   number; `capture_ids'; `networks' of the captured source or destination, such as `"10.0.0.0/8"', `{{10,0,0,0}, 8}', or an
-%%   address; `methods' of SIP, binaries as in `<<"INVITE">>', for a response that of its CSeq. `methods' filters packets of
-%%   type SIP only: others pass, while SIP without a method, such as keep-alives, does not. `function' gets the decoded packet
-%%   that meets the other criteria, and returns a boolean; when it raises, the packet is lost; this is logged and counts as
-%%   a crash of the handler. In any view a filter decodes packets with the option `decode', and rejects those that are
-%%   invalid; except that `payload_types' is compared first. `dedup' gets only packets that pass</dd>
+%%   number; `capture_ids'; `networks' of the captured source or destination, such as `"10.0.0.0/8"', `{{10,0,0,0}, 8}',
+%%   or an address; `methods' of SIP, binaries as in `<<"INVITE">>', for a response that of its CSeq. `methods' filters
+%%   packets of type SIP only: others pass, while SIP without a method, such as keep-alives, does not. `function' gets
+%%   the decoded packet that meets the other criteria, and returns a boolean; when it raises, the packet is lost; this
+%%   is logged and counts as a crash of the handler. In any view a filter decodes packets with the option `decode', and
+%%   rejects those that are invalid; except that `payload_types' is compared first. `dedup' gets only packets that
+%%   pass</dd>
 %% <dt>`proxy_protocol'</dt><dd>TCP: `true' when a load balancer begins each connection with a header of the PROXY
 %%   protocol, version 1 or 2. `source' is then the address in that header. A connection with a malformed header,
 %%   without one, or with none within `handshake_timeout' is closed, and counted as `proxy_failed'. `false' by default.
 %%   Not allowed with TLS: the balancer must terminate TLS itself</dd>
 %% <dt>`dedup'</dt><dd>drops packets that another agent has sent already, and counts them as `duplicates': the same
-%%   addresses, ports and payload within `window' milliseconds (500 by default), on any transport and in any view of this
-%%   listener. A packet that one agent sends twice is a retransmission, and stays. Agents are distinguished by `agent': `capture_id'
-%%   (default; without one, by the address that sent the packet), `source' (that address) or `any' (repetitions of one
-%%   agent are dropped, too). Packets without addresses, such as keep-alives, always stay. Compressed payloads are
-%%   compared inflated with the view `decode', otherwise as they were sent. At most `max_entries' packets are remembered,
-%%   100,000 by default: more within a window make it shorter. `none' by default</dd>
+%%   addresses, ports and payload within `window' milliseconds (500 by default), on any transport and in any view of
+%%   this listener. A packet that one agent sends twice is a retransmission, and stays. Agents are distinguished by
+%%   `agent': `capture_id' (default; without one, by the address that sent the packet), `source' (that address) or `any'
+%%   (repetitions of one agent are dropped, too). Packets without addresses, such as keep-alives, always stay.
+%%   Compressed payloads are compared inflated with the view `decode', otherwise as they were sent. At most
+%%   `max_entries' packets are remembered, 100,000 by default: more within a window make it shorter. `none' by
+%%   default</dd>
 %% <dt>`batch_bytes'</dt><dd>a batch goes to the handler when it takes this many bytes of memory, even if more could be
 %%   read: 1 MiB by default. 100 SIP packets take a third of that</dd>
-%% <dt>`inflate_budget'</dt><dd>how many bytes of inflated payloads, of the JSON made of them, and of the terms of packets
-%%   with more than 256 chunks the listener may hold at a time, in all connections and shards together: 64 MiB by
-%%   default. A process that needs more passes its batch to the handler, then waits without reading its socket</dd>
+%% <dt>`inflate_budget'</dt><dd>how many bytes of inflated payloads, of the JSON made of them, and of the terms of
+%%   packets with more than 256 chunks the listener may hold at a time, in all connections and shards together: 64 MiB
+%%   by default. A process that needs more passes its batch to the handler, then waits without reading its socket</dd>
 %% <dt>`tls'</dt><dd>TLS: the options of `ssl:listen/2' for a server, including a certificate; session tickets and ALPN
 %%   are possible. By default TLS 1.2 and 1.3, and `{log_level, none}': the listener itself logs failed handshakes, with
 %%   one line each and at most 10 lines per second</dd>
@@ -161,7 +163,8 @@
 %% <li>with a process as handler: its queued messages, at most 64 MiB</li>
 %% </ul>
 %% and the data that handlers keep. With the defaults this is 66 MiB for UDP; for TCP, 64 MiB and up to 3 MiB per
-%% connection, since a garbage collection copies a batch: lower `active', `batch_bytes' or `max_connections' if untrusted hosts can connect.
+%% connection, since a garbage collection copies a batch: lower `active', `batch_bytes' or `max_connections' if
+%% untrusted hosts can connect.
 
 -type listener() :: gen_server:server_ref().
 %% The listener's pid or registered name.
@@ -193,7 +196,8 @@
 %%   malformed header of the PROXY protocol</dd>
 %% <dt>`resyncs', `skipped_bytes'</dt><dd>how often streams were resynchronised, and the bytes skipped by that</dd>
 %% <dt>`handler_crashes', `handler_lost'</dt><dd>crashes of handlers, of modules of
-%%   `{transform, Modules}' and of the function of a `filter', and the packets lost by them, which are also included in `decoded'</dd>
+%%   `{transform, Modules}' and of the function of a `filter', and the packets lost by them, which are also included in
+%%   `decoded'</dd>
 %% </dl>
 
 -type start_error() ::

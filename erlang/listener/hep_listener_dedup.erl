@@ -1,13 +1,13 @@
-%% @private Recognises packets that two capture agents saw, for the option `dedup' of {@link hep_listener}. All processes
-%% of a listener share its two tables, which belong to the listener's supervisor.
+%% @private Recognises packets that two capture agents saw, for the option `dedup' of {@link hep_listener}. All
+%% processes of a listener share its two tables, which belong to the listener's supervisor.
 %%
 %% A packet is known by a hash of its source, destination and payload. The agent that sends it first owns it for the
 %% window: what others send of it is a duplicate, what the owner sends again is a retransmission.
 %%
 %% New packets go into one table, the current one; both are searched. When the window is over, or the current table has
 %% half of `max_entries', the other one is emptied and becomes the current one. So the memory is bounded, and a flood
-%% of new packets makes the window shorter, but nothing slower. There is no lock: several processes may empty the table at
-%% that moment, and a duplicate of a packet that was just entered may then pass.
+%% of new packets makes the window shorter, but nothing slower. There is no lock: several processes may empty the table
+%% at that moment, and a duplicate of a packet that was just entered may then pass.
 -module(hep_listener_dedup).
 
 -include("hep.hrl").

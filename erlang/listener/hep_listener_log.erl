@@ -1,5 +1,5 @@
-%% @private Rate-limits log lines that a sender, a lack of resources or a broken handler can cause repeatedly. The first line after a
-%% pause states how many were suppressed.
+%% @private Rate-limits log lines that a sender, a lack of resources or a broken handler can cause repeatedly. The first
+%% line after a pause states how many were suppressed.
 -module(hep_listener_log).
 
 -export([new/0, notice/3, warning/3, error/3]).

@@ -21,8 +21,8 @@
 %% after it has worked in between. An event whose formatter crashes is sent with the text `FORMATTER CRASH' and its
 %% message. The text of an event that is too large for a packet is cut to 60,000 bytes.
 %%
-%% The handler does not send what its own sender, the sender's connections and their telemetry handlers log, nor what its
-%% formatter logs: these events would cause others without end. They are counted as `own'.
+%% The handler does not send what its own sender, the sender's connections and their telemetry handlers log, nor what
+%% its formatter logs: these events would cause others without end. They are counted as `own'.
 -module(hep_logger).
 
 -include("hep.hrl").
@@ -55,9 +55,14 @@
     formatter_crashes := non_neg_integer(),
     own := non_neg_integer()
 }.
-%% Events passed to the sender; events lost because the sender was overloaded, was not running, or rejected them for
-%% another reason; of the sent events, those with a cut text and those whose formatter crashed; events not sent since
-%% they come from the sender or the handler itself.
+%% <dl>
+%% <dt>`sent'</dt><dd>events passed to the sender</dd>
+%% <dt>`overloaded', `not_running', `rejected'</dt><dd>events lost because the sender was overloaded, was not running,
+%%   or rejected them for another reason</dd>
+%% <dt>`shortened', `formatter_crashes'</dt><dd>of the sent events, those with a cut text, and those whose formatter
+%%   crashed</dd>
+%% <dt>`own'</dt><dd>events of the sender or of the handler itself, which are not sent</dd>
+%% </dl>
 
 -type error() :: {bad_option, {atom(), term()} | term()}.
 %% An option of `config' is wrong, unknown or missing.

@@ -22,10 +22,10 @@
 %% own size counts for `queue_bytes': copy such payloads (`binary:copy/1').
 %%
 %% == Spool ==
-%% With the option `spool', a queue goes to disk while its target is not up, and when it is half full; what arrives after
-%% that goes behind, until the spool is empty. So a target gets its packets in order. Each queue has a folder in `dir',
-%% named after its target, or `failover'. A sender that starts again, with the same targets, sends what it finds there
-%% first.
+%% With the option `spool', a queue goes to disk while its target is not up, and when it is half full; what arrives
+%% after that goes behind, until the spool is empty. So a target gets its packets in order. Each queue has a folder in
+%% `dir', named after its target, or `failover'. A sender that starts again, with the same targets, sends what it finds
+%% there first.
 %%
 %% {@link stop/1} writes the queues to the spool. A killed VM loses what was in memory: less than half a queue while the
 %% target is up; while it is down, the packets that arrived during the last write. Packets may come twice: at most the
@@ -45,7 +45,8 @@
 %% <dt>`[hep, sender, dropped]'</dt><dd>packets were lost: `#{count, bytes}', `#{sender, targets, transport, reason}';
 %%   `reason' is `queue_full', at most once a second, or `emsgsize', for a datagram that the system
 %%   rejects</dd>
-%% <dt>`[hep, sender, spool_dropped]'</dt><dd>packets were lost in a spool: `#{count}', `#{sender, targets, transport}'</dd>
+%% <dt>`[hep, sender, spool_dropped]'</dt><dd>packets were lost in a spool: `#{count}', `#{sender, targets,
+%%   transport}'</dd>
 %% <dt>`[hep, sender, spool_error]'</dt><dd>operations on files of a spool have failed: `#{count}', `#{sender, targets,
 %%   transport, reason}'</dd>
 %% </dl>
@@ -115,10 +116,10 @@
 %%   their Call-ID as one, unless that makes the packet too large</dd>
 %% <dt>`encode'</dt><dd>`v2_style' and `compress' of `hep:encode/2'</dd>
 %% <dt>`sndbuf'</dt><dd>the size of the socket's send buffer, in bytes</dd>
-%% <dt>`spool'</dt><dd>packets that cannot be sent go to disk: the options of {@link hep_spool:open/1}, for each queue, with a
-%%   `max_bytes' of at least 1 MiB. See <a href="#Spool">Spool</a></dd>
-%% <dt>`spool_rate'</dt><dd>with `spool', how fast a spool becomes shorter when its target is up again, in packets per second:
-%%   10000 by default, or `infinity'. The target gets as many more as arrive meanwhile</dd>
+%% <dt>`spool'</dt><dd>packets that cannot be sent go to disk: the options of {@link hep_spool:open/1}, for each queue,
+%%   with a `max_bytes' of at least 1 MiB. See <a href="#Spool">Spool</a></dd>
+%% <dt>`spool_rate'</dt><dd>with `spool', how fast a spool becomes shorter when its target is up again, in packets per
+%%   second: 10000 by default, or `infinity'. The target gets as many more as arrive meanwhile</dd>
 %% <dt>`tls'</dt><dd>options of `ssl:connect/4', with `tls' only. By default the collector needs a certificate for its
 %%   host name or address that is signed by one of the system's CA certificates (`cacerts' or `cacertfile' replace
 %%   them), and the protocol is TLS 1.2 or 1.3</dd>
@@ -154,7 +155,13 @@
     unframed_version := non_neg_integer(),
     invalid := non_neg_integer()
 }.
-%% The packets that {@link send/2} rejected: because of the sender's load, their size, their version, other reasons.
+%% The packets that {@link send/2} rejected, see {@link reason()}.
+%% <dl>
+%% <dt>`overloaded'</dt><dd>callers are faster than the sender's process</dd>
+%% <dt>`too_large'</dt><dd>the packet is larger than a packet of HEP or a datagram may be</dd>
+%% <dt>`unframed_version'</dt><dd>packets of versions 1 and 2 for a stream</dd>
+%% <dt>`invalid'</dt><dd>all other reasons</dd>
+%% </dl>
 
 -type info() :: #{
     transport := udp | tcp | tls,
@@ -172,10 +179,19 @@
     dropped := non_neg_integer(),
     refused := refusals()
 }.
-%% The totals of all targets. `queued' packets are waiting in memory or being written; `dropped' packets are lost. With
-%% the option `spool', `spooled' packets are on disk, where they take `spool_bytes'; `spool_recovered' packets were there at
-%% the start; `spool_dropped' packets, which are included in `dropped', were lost there; `spool_errors' operations on files
-%% have failed.
+%% The totals of all targets. Without the option `spool', the counters of the spool are 0.
+%% <dl>
+%% <dt>`transport', `strategy'</dt><dd>as in the options</dd>
+%% <dt>`targets'</dt><dd>the counters of each target, in the order of the options</dd>
+%% <dt>`queued', `queued_bytes'</dt><dd>packets that wait in memory or are being written</dd>
+%% <dt>`spooled', `spool_bytes'</dt><dd>packets on disk, and the size of the spool's files</dd>
+%% <dt>`spool_recovered'</dt><dd>packets that were on disk at the start</dd>
+%% <dt>`spool_dropped'</dt><dd>packets lost on disk, also included in `dropped'</dd>
+%% <dt>`spool_errors'</dt><dd>failed operations on files</dd>
+%% <dt>`sent', `sent_bytes'</dt><dd>packets written to sockets</dd>
+%% <dt>`dropped'</dt><dd>lost packets</dd>
+%% <dt>`refused'</dt><dd>packets that {@link send/2} rejected</dd>
+%% </dl>
 
 -type target_info() :: #{
     target := target(),
@@ -189,8 +205,14 @@
     last_error := undefined | term()
 }.
 %% The counters of a target. With `failover', packets that wait in the shared queue or were dropped from it count in
-%% the totals only. `reconnects' counts the connections after the first; `last_error' is the reason why the last
-%% connection failed or ended.
+%% the totals only.
+%% <dl>
+%% <dt>`target'</dt><dd>as in the options</dd>
+%% <dt>`state'</dt><dd>`up', `connecting', or `down' until the next attempt</dd>
+%% <dt>`queued', `queued_bytes', `sent', `sent_bytes', `dropped'</dt><dd>as in {@link info()}</dd>
+%% <dt>`reconnects'</dt><dd>the connections after the first one</dd>
+%% <dt>`last_error'</dt><dd>the reason why the last connection failed or ended; `undefined' if there was none</dd>
+%% </dl>
 
 %% The maximum number of packets taken out of the mailbox together.
 -define(BURST, 256).
@@ -243,8 +265,8 @@ child_spec(Options) ->
         end,
     #{id => Id, start => {?MODULE, start_link, [hep_secret:hide(hep_sender_options:secrets(), Options)]}}.
 
-%% @doc Stops the sender. Packets in its queues are lost, see {@link flush/2}, or written to the spool. Data already written is still sent, which
-%% takes up to two seconds when a collector does not read.
+%% @doc Stops the sender. Packets in its queues are lost, see {@link flush/2}, or written to the spool. Data already
+%% written is still sent, which takes up to two seconds when a collector does not read.
 -spec stop(sender()) -> ok.
 stop(Sender) ->
     gen_server:stop(Sender).

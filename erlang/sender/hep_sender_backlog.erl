@@ -2,8 +2,8 @@
 %% What a queue of `hep_sender' knows about its spool: the write and the take that are under way, the counters, and how
 %% many spooled packets may be sent now. Runs in the sender's process.
 %%
-%% The packets of a queue are, from the oldest: those that a target is writing, those that a target gave back while there
-%% were younger ones in the spool, the spool, the write under way, and the queue in memory.
+%% The packets of a queue are, from the oldest: those that a target is writing, those that a target gave back while
+%% there were younger ones in the spool, the spool, the write under way, and the queue in memory.
 -module(hep_sender_backlog).
 
 -export([open/1, owner/1, info/1, is_empty/1]).
@@ -173,8 +173,8 @@ has_passed(Position, #backlog{info = #{records := Records}, last = Last, take = 
 
 %%% The end
 
-%% Writes all packets in memory into the spool, in order: those of a target, those that are here, and those of the queue.
-%% Closes the spool.
+%% Writes all packets in memory into the spool, in order: those of a target, those that are here, and those of the
+%% queue. Closes the spool.
 -spec close([entry()], [entry()], Timeout :: non_neg_integer(), backlog()) -> ok.
 close(UnderWay, Queue, Timeout, #backlog{process = Pid, writing = Writing, returned = Returned}) ->
     Left =

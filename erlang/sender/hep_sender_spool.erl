@@ -1,6 +1,6 @@
 %% @private
-%% The process that owns the spool of one queue of `hep_sender'. A slow disk delays this process only: the queue passes one
-%% write at a time to it, and goes on without waiting.
+%% The process that owns the spool of one queue of `hep_sender'. A slow disk delays this process only: the queue passes
+%% one write at a time to it, and goes on without waiting.
 %%
 %% Each request is answered by a message `{spool, Pid, Answer, Info}' to the sender, with the spool's counters:
 %% <dl>

@@ -16,31 +16,31 @@
 %% == Guarantees ==
 %% <ul>
 %% <li><em>At least once.</em> Records taken but not acknowledged when the VM ends come again: at most those of one
-%%   `take/3'. If the machine itself fails, acknowledged records may come again, too: the position of the reader is written
-%%   with each acknowledgement, but not synchronised.</li>
+%%   `take/3'. If the machine itself fails, acknowledged records may come again, too: the position of the reader is
+%%   written with each acknowledgement, but not synchronised.</li>
 %% <li><em>A killed VM</em> (`kill -9') loses no record for which {@link write/2} has returned `ok': it is with the
 %%   operating system. A machine without power loses what the system had not written to the disk, on Linux usually up to
 %%   30 seconds; with `sync => true', nothing for which `write/2' has returned, as far as the file system keeps new
 %%   files by itself.</li>
-%% <li><em>Bounded.</em> Beyond `max_bytes' the oldest records are deleted, a file at a time, and counted. In memory there
-%%   is a list of the files, and during a call at most what `take/3' may return or what `write/2' was given.</li>
+%% <li><em>Bounded.</em> Beyond `max_bytes' the oldest records are deleted, a file at a time, and counted. In memory
+%%   there is a list of the files, and during a call at most what `take/3' may return or what `write/2' was given.</li>
 %% <li><em>A write that fails</em> (disk full, directory not writable) is an error with the number of records that were
 %%   written; the caller keeps the others and may try again. Both are counted.</li>
 %% <li><em>Invalid bytes.</em> At an invalid record, reading goes on with the next file, and the records between are
 %%   counted as dropped. A cut record at the end of the last file counts as one, although its write never returned
 %%   `ok'.</li>
-%% <li><em>One owner.</em> A lock of the operating system on the file `lock' excludes a second spool, also of another VM.
-%%   It ends with the process, however that ends.</li>
+%% <li><em>One owner.</em> A lock of the operating system on the file `lock' excludes a second spool, also of another
+%%   VM. It ends with the process, however that ends.</li>
 %% </ul>
 %%
 %% == Files ==
-%% A segment, `NUMBER.spool', is named after the number of its first record, so the number of records in all segments but
-%% the last is known without reading them. A record is a CRC-32 and a length, each of 32 bits and big-endian, and the
-%% bytes; the CRC covers length and bytes. `position' holds the number of the oldest record that is not acknowledged. Each
-%% start begins a new segment.
+%% A segment, `NUMBER.spool', is named after the number of its first record, so the number of records in all segments
+%% but the last is known without reading them. A record is a CRC-32 and a length, each of 32 bits and big-endian, and
+%% the bytes; the CRC covers length and bytes. `position' holds the number of the oldest record that is not
+%% acknowledged. Each start begins a new segment.
 %%
-%% OTP's `disk_log' is not used: its wrap logs have no position of a reader, overwrite unread records without a count, and
-%% cannot be read behind an invalid record.
+%% OTP's `disk_log' is not used: its wrap logs have no position of a reader, overwrite unread records without a count,
+%% and cannot be read behind an invalid record.
 -module(hep_spool).
 
 -export([open/1, write/2, take/3, ack/2, rewind/1, close/1]).
@@ -68,8 +68,8 @@
 %% <dt>`dir'</dt><dd>the directory, for this spool alone; it is created if it does not exist</dd>
 %% <dt>`max_bytes'</dt><dd>the maximum total size of the files: 1 GiB by default, at least 65536. A record takes 8 bytes
 %%   more than its size</dd>
-%% <dt>`segment_bytes'</dt><dd>the size of a file, unless a single record is larger: a sixteenth of `max_bytes' by default, at
-%%   least 4096 and at most 16 MiB; at most a quarter of `max_bytes'</dd>
+%% <dt>`segment_bytes'</dt><dd>the size of a file, unless a single record is larger: a sixteenth of `max_bytes' by
+%%   default, at least 4096 and at most 16 MiB; at most a quarter of `max_bytes'</dd>
 %% <dt>`sync'</dt><dd>whether each `write/2' waits until the data is on the disk: `false' by default</dd>
 %% </dl>
 
@@ -470,8 +470,9 @@ failure(Reason, #spool{errors = Errors} = Spool) ->
 
 %%% Reading
 
-%% @doc Reads the oldest records: at most so many, and in total at most so many bytes, with 8 for each, unless a single one is larger.
-%% The list is empty if the spool is. Raises `badarg' if records are taken that were neither acknowledged nor rewound.
+%% @doc Reads the oldest records: at most so many, and in total at most so many bytes, with 8 for each, unless a single
+%% one is larger. The list is empty if the spool is. Raises `badarg' if records are taken that were neither acknowledged
+%% nor rewound.
 -spec take(MaxRecords :: pos_integer(), MaxBytes :: pos_integer(), spool()) -> {[binary()], spool()}.
 take(MaxRecords, MaxBytes, #spool{taken = undefined} = Spool) when MaxRecords > 0, MaxBytes > 0 ->
     next(MaxRecords, MaxBytes, Spool);
@@ -565,7 +566,8 @@ ack(0, #spool{taken = undefined} = Spool) ->
 ack(Count, Spool) ->
     erlang:error(badarg, [Count, Spool]).
 
-%% @doc Makes the taken records the next ones to be taken. Those whose file was deleted meanwhile are counted as dropped.
+%% @doc Makes the taken records the next ones to be taken. Those whose file was deleted meanwhile are counted as
+%% dropped.
 -spec rewind(spool()) -> spool().
 rewind(#spool{taken = undefined} = Spool) ->
     Spool;
