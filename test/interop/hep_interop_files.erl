@@ -1,14 +1,26 @@
-%% @doc What other tools read of the files that hep_pcap writes: tshark and sngrep, where they are installed.
--module(hep_pcap_interop_tests).
+%% @doc What other tools read of the capture files that hep_pcap writes. Called by run.sh.
+-module(hep_interop_files).
 
 -include_lib("eunit/include/eunit.hrl").
--include_lib("hep/include/hep.hrl").
+-include("hep.hrl").
 
-tools_test_() ->
-    [
-        {Tool, {timeout, 60, in_folder(Test)}}
-     || {Tool, Test} <- [{"tshark", fun tshark/1}, {"sngrep", fun sngrep/1}], os:find_executable(Tool) =/= false
-    ].
+-export([main/1]).
+
+%% @doc `[Directory | Tools]'. Halts: with 0 when each tool reads every message right.
+-spec main([string()]) -> no_return().
+main([Directory | Tools]) ->
+    lists:foreach(
+        fun(Tool) ->
+            Folder = filename:join(Directory, Tool),
+            ok = filelib:ensure_path(Folder),
+            io:format("~ts, messages in capture files written by hep: ~b read right~n", [Tool, read(Tool, Folder)])
+        end,
+        Tools
+    ),
+    halt().
+
+read("tshark", Folder) -> tshark(Folder);
+read("sngrep", Folder) -> sngrep(Folder).
 
 %% Each message is one of SIP to tshark, with its Call-ID, and no checksum is wrong.
 tshark(Folder) ->
@@ -20,7 +32,8 @@ tshark(Folder) ->
     ?assertEqual([Id ++ "\t" ++ seconds(Hep) || Hep <- Packets, Id <- [call_id(Hep)]], Lines),
     Wrong = "ip.checksum.status==0||udp.checksum.status==0||tcp.checksum.status==0||tcp.analysis.retransmission"
         "||tcp.analysis.lost_segment",
-    ?assertEqual([], lines("tshark -r " ++ File ++ Checks ++ "-Y '" ++ Wrong ++ "' 2>/dev/null")).
+    ?assertEqual([], lines("tshark -r " ++ File ++ Checks ++ "-Y '" ++ Wrong ++ "' 2>/dev/null")),
+    length(Lines).
 
 %% sngrep writes the calls that it found into a file of its own.
 sngrep(Folder) ->
@@ -30,7 +43,8 @@ sngrep(Folder) ->
     {ok, []} = hep_pcap:write(File, Packets),
     _ = os:cmd("sngrep -N -I " ++ File ++ " -O " ++ Copy ++ " </dev/null"),
     {ok, Read} = hep_pcap:fold(Copy, #{}, fun(Hep, Acc) -> [call_id(Hep) | Acc] end, []),
-    ?assertEqual(lists:sort([call_id(Hep) || Hep <- Packets]), lists:sort(Read)).
+    ?assertEqual(lists:sort([call_id(Hep) || Hep <- Packets]), lists:sort(Read)),
+    length(Read).
 
 %% Requests and answers over UDP, TCP, TLS and WebSocket.
 packets() ->
@@ -60,14 +74,3 @@ seconds(#hep{timestamp = {Mega, Seconds, Microseconds}}) ->
     lists:flatten(io_lib:format("~b.~6..0b000", [Mega * 1000000 + Seconds, Microseconds])).
 
 lines(Command) -> string:lexemes(os:cmd(Command), "\n").
-
-in_folder(Test) ->
-    fun() ->
-        Folder = filename:join([hep_fixtures:top(), "_build", "pcap-interop-" ++ os:getpid()]),
-        ok = filelib:ensure_path(Folder),
-        try
-            Test(Folder)
-        after
-            file:del_dir_r(Folder)
-        end
-    end.

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Gives packets written by hep to real receivers of HEP, Kamailio's sipcapture, sngrep and hep-js, on loopback, and
-# compares what they read with what was written: `make interop`. As root on Debian it installs the receivers that
-# are missing (hep-js below _build); those that cannot be had are skipped, but one must be there.
+# capture files written by hep to tshark and sngrep; compares what they read with what was written: `make interop`.
+# As root on Debian it installs what is missing (hep-js below _build). Tools that cannot be installed are skipped, but
+# one receiver is required.
 # Usage: run.sh [PORT]    the UDP port of 127.0.0.1 that the receivers listen on, one after the other
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -82,6 +83,10 @@ has_sngrep() {
     command -v sngrep >/dev/null 2>&1
 }
 
+has_tshark() {
+    command -v tshark >/dev/null 2>&1
+}
+
 has_hep_js() {
     command -v node >/dev/null 2>&1 && [ -e "$work/npm/node_modules/hep-js/package.json" ]
 }
@@ -92,6 +97,10 @@ install_kamailio() {
 
 install_sngrep() {
     install sngrep
+}
+
+install_tshark() {
+    install tshark
 }
 
 install_hep_js() {
@@ -105,20 +114,25 @@ install_hep_js() {
     }
 }
 
+# available NAME: whether it is installed, or could be.
+available() {
+    if has_$1 || { install_$1 && has_$1; }; then return 0; fi
+    echo "skipped: $1 is missing and cannot be installed"
+    return 1
+}
+
 set --
 for receiver in kamailio sngrep hep_js; do
-    if has_$receiver || { install_$receiver && has_$receiver; }; then
+    if available $receiver; then
         case $receiver in
             kamailio) set -- "$@" "Kamailio=$(kamailio -v | sed -n '1s/^version: kamailio \([^ ]*\).*/\1/p')" ;;
             sngrep) set -- "$@" "sngrep=$(sngrep -V | sed -n '1s/.* \([0-9.]*\)$/\1/p')" ;;
             hep_js) set -- "$@" "hep-js=$hep_js" ;;
         esac
-    else
-        echo "skipped: $receiver is not there and cannot be installed"
     fi
 done
 if [ $# = 0 ]; then
-    echo "hep: no receiver is there, nothing was tested" >&2
+    echo "hep: no receiver is available, nothing was tested" >&2
     exit 1
 fi
 
@@ -126,14 +140,27 @@ erlc +debug_info -I "$top/include" -o "$work/ebin" "$top/test/erlang/hep_fixture
 cd "$work/run"
 ulimit -c 0
 export NODE_PATH="$work/npm/node_modules" ERL_CRASH_DUMP_SECONDS=0 TERM="${TERM:-dumb}"
-erl -noinput -pa "$top/ebin" -pa "$work/ebin" -eval '
-    try hep_interop:main(init:get_plain_arguments())
-    catch Class:Reason:Stack ->
-        io:format("~p: ~p~n~p~n", [Class, Reason, Stack]),
-        halt(1)
-    end.' -extra "$work/run" "$port" "$@" &
-erl=$!
-status=0
-wait "$erl" || status=$?
-erl=
-exit "$status"
+
+# main MODULE ARGUMENT...: calls its main/1.
+main() {
+    erl -noinput -pa "$top/ebin" -pa "$work/ebin" -eval '
+        [Module | Arguments] = init:get_plain_arguments(),
+        try apply(list_to_atom(Module), main, [Arguments])
+        catch Class:Reason:Stack ->
+            io:format("~p: ~p~n~p~n", [Class, Reason, Stack]),
+            halt(1)
+        end.' -extra "$@" &
+    erl=$!
+    status=0
+    wait "$erl" || status=$?
+    erl=
+    [ "$status" = 0 ] || exit "$status"
+}
+
+main hep_interop "$work/run" "$port" "$@"
+
+set --
+for tool in tshark sngrep; do
+    if available "$tool" >/dev/null; then set -- "$@" "$tool"; else echo "skipped: capture files in $tool"; fi
+done
+main hep_interop_files "$work/run/files" "$@"
