@@ -9,7 +9,7 @@ fail() {
     exit 1
 }
 
-cat _build/TEST-*.xml 2>/dev/null | grep -q '<testcase ' || fail "No test was run."
+grep -qs '<testcase ' _build/TEST-*.xml || fail "No test was run."
 
 # There is a report of the whole folder when no suite was asked for by name.
 for report in _build/TEST-directory_*.xml; do
