@@ -21,11 +21,30 @@
 %% Packets are queued without copying. A payload that is a sub-binary keeps the larger binary in memory, but only its
 %% own size counts for `queue_bytes': copy such payloads (`binary:copy/1').
 %%
+%% == Balance ==
+%% With `strategy => balance' the packets of a call go to the same target. The key of a packet is its correlation id, or
+%% else the Call-ID of a SIP payload, or else the pair of addresses and ports, the same in both directions. A packet with
+%% none of these, or with the same address and port at both ends (as those of {@link hep_logger}), goes by its payload,
+%% so that copies from two agents go to the same target. Encoded packets are decoded for this; bytes that cannot be
+%% decoded are their own key.
+%%
+%% The target of a key is found by rendezvous hashing over the hosts and ports in the options. All senders with the same
+%% targets, in any order, agree, if they write the hosts in the same way: a name and its address are different targets.
+%% When a target is added or removed, only the calls that it gets or had move. The hash is `erlang:phash2/2', whose
+%% results are the same in all releases of OTP.
+%%
+%% While a target is down, its packets in memory and new packets of its calls go to the next choice among the targets
+%% that are up; when it is up again, new packets go to it. If no target is up, packets wait in the queue of their first
+%% choice. So the packets of a call stay in order while the same targets are up; after a change, they may arrive at two
+%% targets, some of them twice. At the start, packets wait for the first attempt to connect to their target: as long as
+%% `connect_timeout' for each of its addresses.
+%%
 %% == Spool ==
 %% With the option `spool', a queue goes to disk while its target is not up, and when it is half full; what arrives
 %% after that goes behind, until the spool is empty. So a target gets its packets in order. Each queue has a folder in
 %% `dir', named after its target, or `failover'. A sender that starts again, with the same targets, sends what it finds
-%% there first.
+%% there first. With `balance', packets go to disk only while no target is up, or when a queue is half
+%% full; what is on disk waits for its own target.
 %%
 %% {@link stop/1} writes the queues to the spool. A killed VM loses what was in memory: less than half a queue while the
 %% target is up; while it is down, the packets that arrived during the last write. Packets may come twice: at most the
@@ -66,7 +85,7 @@
     name => {local, atom()} | {global, term()} | {via, module(), term()},
     transport => udp | tcp | tls,
     targets := [target(), ...],
-    strategy => all | failover,
+    strategy => all | failover | balance,
     queue => pos_integer(),
     queue_bytes => pos_integer(),
     batch_bytes => pos_integer(),
@@ -93,7 +112,8 @@
 %% <dt>`strategy'</dt><dd>`all' (default): each packet goes to every target, and each target has its own queue.
 %%   `failover': each packet goes to one target, the first one in the list that is up, from a single queue. All
 %%   targets stay connected, so packets go to the next target at once, and back to an earlier one as soon as it is up
-%%   again</dd>
+%%   again. `balance': each packet goes to one target, the packets of a call to the same one, see
+%%   <a href="#Balance">Balance</a>; each target has its own queue</dd>
 %% <dt>`queue'</dt><dd>the maximum number of packets in a queue: 10000 by default</dd>
 %% <dt>`queue_bytes'</dt><dd>the maximum total size of these packets: 64 MiB by default, at least 65535. The packets on
 %%   the way from the callers to the queue have the same two limits</dd>
@@ -165,7 +185,7 @@
 
 -type info() :: #{
     transport := udp | tcp | tls,
-    strategy := all | failover,
+    strategy := all | failover | balance,
     targets := [target_info()],
     queued := non_neg_integer(),
     queued_bytes := non_neg_integer(),
@@ -205,7 +225,7 @@
     last_error := undefined | term()
 }.
 %% The counters of a target. With `failover', packets that wait in the shared queue or were dropped from it count in
-%% the totals only.
+%% the totals only. With `balance', a packet counts for the target whose queue it is in.
 %% <dl>
 %% <dt>`target'</dt><dd>as in the options</dd>
 %% <dt>`state'</dt><dd>`up', `connecting', or `down' until the next attempt</dd>
@@ -221,7 +241,9 @@
 
 -record(state, {
     transport :: udp | tcp | tls,
-    strategy :: all | failover,
+    strategy :: all | failover | balance,
+    %% With `balance'.
+    names :: hep_sender_balance:names(),
     inbox :: hep_sender_inbox:inbox(),
     routes :: [hep_sender_route:route()],
     %% Callers of flush/2, each with its timer and the packet number to reach in each route.
@@ -282,7 +304,7 @@ send(Sender, Packet) ->
 
 send(Pid, Packet, Shared) ->
     case hep_sender_frame:new(Packet, hep_sender_inbox:settings(Shared)) of
-        {ok, Frame, Size} -> hep_sender_inbox:put(Pid, Frame, Size, Shared);
+        {ok, Frame, Size, Place} -> hep_sender_inbox:put(Pid, Frame, Size, Place, Shared);
         {error, Reason} -> hep_sender_inbox:refused(Reason, Shared)
     end.
 
@@ -296,7 +318,8 @@ find({via, Module, Name}) -> Module:whereis_name(Name).
 %% @doc Waits until all packets sent before this call, by any process, were written or dropped. Does not wait for
 %% packets sent later.
 %%
-%% With the strategy `all', waits for each target: if one is down, the call lasts until the timeout.
+%% With the strategy `all', waits for each target: if one is down, the call lasts until the timeout. With `balance',
+%% the call does so if all are down, or if a target that is down has packets in its spool.
 -spec flush(sender(), timeout()) -> ok | {error, timeout}.
 flush(Sender, Timeout) when Timeout =:= infinity; is_integer(Timeout), Timeout >= 0 ->
     gen_server:call(Sender, {flush, Timeout}, infinity).
@@ -337,13 +360,20 @@ text(Format, Arguments) ->
 %%% Callbacks
 
 %% @private
-init(#{transport := Transport, strategy := Strategy} = Options) ->
+init(#{transport := Transport, strategy := Strategy, targets := Targets} = Options) ->
     process_flag(trap_exit, true),
     Inbox = hep_sender_inbox:new(Options),
     ok = start_correcting(),
     case hep_sender_route:routes(Options) of
         {ok, Routes} ->
-            {ok, #state{transport = Transport, strategy = Strategy, inbox = Inbox, routes = Routes}};
+            State = #state{
+                transport = Transport,
+                strategy = Strategy,
+                names = hep_sender_balance:names(Targets),
+                inbox = Inbox,
+                routes = Routes
+            },
+            {ok, State};
         {error, Reason} ->
             _ = hep_sender_inbox:delete(),
             {stop, Reason}
@@ -370,24 +400,23 @@ handle_cast(_, State) ->
     {noreply, State}.
 
 %% @private
-handle_info({packet, Frame, Size}, #state{inbox = Inbox} = State) ->
-    Entries = [{Size, Frame} | more(?BURST)],
+handle_info({packet, Frame, Size, Place}, #state{inbox = Inbox} = State) ->
+    Packets = [{Size, Frame, Place} | more(?BURST)],
     Which =
-        case length(Entries) of
+        case length(Packets) of
             Burst when Burst > ?BURST -> some;
             _ -> all
         end,
-    Received = State#state{inbox = hep_sender_inbox:received(Entries, Which, Inbox)},
+    Received = State#state{inbox = hep_sender_inbox:received(Packets, Which, Inbox)},
     %% Dropped packets need not be waited for.
-    {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:in(Entries, Route) end, Received))};
+    {noreply, changed(in(Packets, Received))};
 handle_info({connection, Pid, Event}, State) ->
-    {noreply, reply_flushed(each(fun(Route) -> hep_sender_route:connection_event(Pid, Event, Route) end, State))};
+    {noreply, changed(each(fun(Route) -> hep_sender_route:connection_event(Pid, Event, Route) end, State))};
 handle_info({spool, Pid, Answer, Info}, State) ->
-    Change = fun(Route) -> hep_sender_route:spool_event(Pid, Answer, Info, Route) end,
-    {noreply, reply_flushed(each(Change, State))};
+    {noreply, changed(each(fun(Route) -> hep_sender_route:spool_event(Pid, Answer, Info, Route) end, State))};
 handle_info({'EXIT', Pid, Reason}, #state{routes = Routes} = State) ->
     case lists:any(fun(Route) -> hep_sender_route:has_connection(Pid, Route) end, Routes) of
-        true -> {noreply, reply_flushed(ended(Pid, Reason, State))};
+        true -> {noreply, changed(ended(Pid, Reason, State))};
         %% An exit of any other linked process ends this process, as usual.
         false when Reason =:= normal -> {noreply, State};
         false -> {stop, Reason, State}
@@ -398,7 +427,7 @@ handle_info({timeout, _, correct}, #state{inbox = Inbox} = State) ->
 handle_info({timeout, Timer, flush}, State) ->
     {noreply, late(Timer, State)};
 handle_info({timeout, Timer, What}, State) ->
-    {noreply, each(fun(Route) -> hep_sender_route:timeout(Timer, What, Route) end, State)};
+    {noreply, changed(each(fun(Route) -> hep_sender_route:timeout(Timer, What, Route) end, State))};
 handle_info(_, State) ->
     {noreply, State}.
 
@@ -412,12 +441,30 @@ more(0) ->
     [];
 more(Most) ->
     receive
-        {packet, Frame, Size} -> [{Size, Frame} | more(Most - 1)]
+        {packet, Frame, Size, Place} -> [{Size, Frame, Place} | more(Most - 1)]
     after 0 -> []
     end.
 
 ended(Pid, Reason, State) ->
     each(fun(Route) -> hep_sender_route:connection_ended(Pid, Reason, Route) end, State).
+
+in(Packets, #state{strategy = balance, routes = Routes} = State) ->
+    State#state{routes = hep_sender_balance:in(Packets, Routes)};
+in(Packets, State) ->
+    each(fun(Route) -> hep_sender_route:in(Packets, Route) end, State).
+
+changed(State) ->
+    reply_flushed(balanced(State)).
+
+%% Packets may move to another target, and those of the callers of flush/2 with them.
+balanced(#state{strategy = balance, names = Names, routes = Routes, flushes = Flushes} = State) ->
+    {Moved, Positions} = hep_sender_balance:move(Names, Routes, [Each || {_, _, Each} <- Flushes]),
+    State#state{
+        routes = Moved,
+        flushes = [{From, Timer, Each} || {{From, Timer, _}, Each} <- lists:zip(Flushes, Positions)]
+    };
+balanced(State) ->
+    State.
 
 each(Change, #state{routes = Routes} = State) ->
     State#state{routes = [Change(Route) || Route <- Routes]}.

@@ -13,8 +13,6 @@
 
 -export_type([backlog/0]).
 
--type entry() :: {Size :: non_neg_integer(), {Number :: non_neg_integer(), Frame :: iodata()}}.
-
 %% The delay before the next write after an error, and the interval in which the rate is kept, in milliseconds.
 -define(RETRY, 1000).
 -define(INTERVAL, 100).
@@ -22,9 +20,9 @@
 -record(backlog, {
     process :: pid(),
     info :: hep_spool:info(),
-    writing = [] :: [entry()],
+    writing = [] :: [hep_sender_route:entry()],
     %% Older than the spool.
-    returned = [] :: [entry()],
+    returned = [] :: [hep_sender_route:entry()],
     %% A take: `waiting' for the spool's answer, or `taken' by a target.
     take = none :: none | waiting | taken,
     retry :: reference() | undefined,
@@ -70,13 +68,13 @@ update(Info, Backlog) -> Backlog#backlog{info = Info}.
 is_ready(#backlog{writing = [], retry = undefined}) -> true;
 is_ready(#backlog{}) -> false.
 
--spec write([entry()], backlog()) -> backlog().
+-spec write([hep_sender_route:entry()], backlog()) -> backlog().
 write(Entries, #backlog{process = Pid, writing = []} = Backlog) ->
     ok = hep_sender_spool:write(Pid, Entries),
     Backlog#backlog{writing = Entries}.
 
 %% Returns the packets that were not written. After an error, the next write is delayed.
--spec written(non_neg_integer(), ok | {error, term()}, backlog()) -> {[entry()], backlog()}.
+-spec written(non_neg_integer(), ok | {error, term()}, backlog()) -> {[hep_sender_route:entry()], backlog()}.
 written(_, ok, Backlog) ->
     {[], Backlog#backlog{writing = []}};
 written(Count, {error, _}, #backlog{writing = Entries} = Backlog) ->
@@ -84,11 +82,11 @@ written(Count, {error, _}, #backlog{writing = Entries} = Backlog) ->
     {lists:nthtail(Count, Entries), Backlog#backlog{writing = [], retry = Timer}}.
 
 %% Keeps packets that a target gave back and that are older than the spool. Two targets may do so, in any order.
--spec put_back([entry()], backlog()) -> backlog().
+-spec put_back([hep_sender_route:entry()], backlog()) -> backlog().
 put_back(Entries, #backlog{returned = Returned} = Backlog) ->
     Backlog#backlog{returned = lists:keymerge(2, Entries, Returned)}.
 
--spec returned(backlog()) -> {[entry()], backlog()}.
+-spec returned(backlog()) -> {[hep_sender_route:entry()], backlog()}.
 returned(#backlog{returned = Returned} = Backlog) -> {Returned, Backlog#backlog{returned = []}}.
 
 %%% Reading
@@ -134,12 +132,12 @@ taken(Count, #backlog{credit = Credit} = Backlog) ->
     Backlog#backlog{take = taken, credit = Credit - Count}.
 
 %% So many of the taken packets are done. `Last' is the number of the last one.
--spec ack([entry()], last | more, backlog()) -> backlog().
+-spec ack([hep_sender_route:entry()], last | more, backlog()) -> backlog().
 ack([], more, Backlog) ->
     Backlog;
 ack(Entries, Which, #backlog{process = Pid, last = Before} = Backlog) ->
     ok = hep_sender_spool:ack(Pid, length(Entries), Which),
-    Last = lists:foldl(fun({_, {Number, _}}, _) -> Number end, Before, Entries),
+    Last = lists:foldl(fun({_, {Number, _, _}}, _) -> Number end, Before, Entries),
     Backlog#backlog{
         last = max(Before, if Last =:= 0 -> -1; true -> Last end),
         take = if Which =:= last -> waiting; true -> taken end
@@ -162,20 +160,20 @@ timeout(_, Backlog) -> Backlog.
 %%% Counting
 
 %% The packets in memory.
--spec waiting(backlog()) -> [entry()].
+-spec waiting(backlog()) -> [hep_sender_route:entry()].
 waiting(#backlog{writing = Writing, returned = Returned}) -> Returned ++ Writing.
 
 %% Whether the packets up to this number are neither here nor in the spool.
 -spec has_passed(non_neg_integer(), backlog()) -> boolean().
 has_passed(Position, #backlog{info = #{records := Records}, last = Last, take = Take} = Backlog) ->
-    lists:all(fun({_, {Number, _}}) -> Number > Position end, waiting(Backlog)) andalso
+    lists:all(fun({_, {Number, _, _}}) -> Number > Position end, waiting(Backlog)) andalso
         (Last >= Position orelse (Records =:= 0 andalso Take =:= none)).
 
 %%% The end
 
 %% Writes all packets in memory into the spool, in order: those of a target, those that are here, and those of the
 %% queue. Closes the spool.
--spec close([entry()], [entry()], Timeout :: non_neg_integer(), backlog()) -> ok.
+-spec close([hep_sender_route:entry()], [hep_sender_route:entry()], Timeout :: non_neg_integer(), backlog()) -> ok.
 close(UnderWay, Queue, Timeout, #backlog{process = Pid, writing = Writing, returned = Returned}) ->
     Left =
         case Writing of

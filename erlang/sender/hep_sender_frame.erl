@@ -20,7 +20,9 @@
     %% In a function, to keep it out of logs and tables.
     auth_key :: fun(() -> binary()) | undefined,
     correlation :: none | sip_call_id,
-    encode :: hep:encode_options()
+    encode :: hep:encode_options(),
+    %% With the strategy `balance'.
+    names :: hep_sender_balance:names() | undefined
 }).
 
 -opaque settings() :: #settings{}.
@@ -34,21 +36,22 @@
 %% Why a packet is not sent.
 
 -spec settings(map()) -> settings().
-settings(#{transport := Transport, encode := Encode} = Options) ->
+settings(#{transport := Transport, encode := Encode, strategy := Strategy, targets := Targets} = Options) ->
     #settings{
         stream = Transport =/= udp,
         capture_id = maps:get(capture_id, Options, undefined),
         node_name = maps:get(node_name, Options, undefined),
         auth_key = hidden(Options),
         correlation = maps:get(correlation, Options),
-        encode = Encode
+        encode = Encode,
+        names = if Strategy =:= balance -> hep_sender_balance:names(Targets); true -> undefined end
     }.
 
 hidden(#{auth_key := Key}) -> hep_secret:hide(Key);
 hidden(_) -> undefined.
 
 -spec new(hep:hep() | iodata() | term(), settings()) ->
-    {ok, iodata(), Size :: non_neg_integer()} | {error, reason()}.
+    {ok, iodata(), Size :: non_neg_integer(), hep_sender_balance:place() | none} | {error, reason()}.
 new(#hep{} = Hep, Settings) ->
     record(hep:numbered(Hep), Settings);
 new(Bytes, Settings) when is_binary(Bytes); is_list(Bytes) ->
@@ -77,7 +80,7 @@ correlated(Result, _, _) ->
 
 framed(Hep, Settings) ->
     case encode(Hep, options(Settings)) of
-        {ok, Frame} -> sized(Frame, iolist_size(Frame), Settings);
+        {ok, Frame} -> sized(Frame, iolist_size(Frame), Hep, Settings);
         {error, _} = Error -> Error
     end.
 
@@ -117,17 +120,21 @@ with_correlation(#hep{version = 3, payload_type = ?SIP, chunks = Chunks} = Hep, 
 with_correlation(Hep, _) ->
     Hep.
 
-sized(_, Size, #settings{stream = false}) when Size > ?UDP_PAYLOAD -> {error, {datagram_too_large, Size}};
-sized(Frame, Size, _) -> {ok, Frame, Size}.
+sized(_, Size, _, #settings{stream = false}) when Size > ?UDP_PAYLOAD -> {error, {datagram_too_large, Size}};
+sized(Frame, Size, Packet, Settings) -> accepted(Frame, Size, Packet, Settings).
+
+accepted(Frame, Size, _, #settings{names = undefined}) -> {ok, Frame, Size, none};
+accepted(Frame, Size, Packet, #settings{names = Names}) ->
+    {ok, Frame, Size, hep_sender_balance:place(Packet, Names)}.
 
 %% On a stream, one wrong length makes all following packets unreadable.
-encoded(Bytes, Size, #settings{stream = true}) ->
+encoded(Bytes, Size, #settings{stream = true} = Settings) ->
     case start(Bytes) of
         <<Version, _/binary>> when Version =:= 1; Version =:= 2 ->
             {error, {unframed_version, Version}};
         <<Magic:4/binary, Total:16, _/binary>> ->
             case lists:member(Magic, hep_registry:magics()) of
-                true when Total =:= Size -> {ok, Bytes, Size};
+                true when Total =:= Size -> accepted(Bytes, Size, Bytes, Settings);
                 true -> {error, {wrong_total_length, Total, Size}};
                 false -> {error, not_hep}
             end;
@@ -135,7 +142,7 @@ encoded(Bytes, Size, #settings{stream = true}) ->
             {error, not_hep}
     end;
 encoded(Bytes, Size, Settings) ->
-    sized(Bytes, Size, Settings).
+    sized(Bytes, Size, Bytes, Settings).
 
 %% The first bytes. Copies only if the first piece is shorter than a header.
 start(Bytes) when is_binary(Bytes) -> Bytes;

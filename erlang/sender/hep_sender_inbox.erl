@@ -10,7 +10,7 @@
 -module(hep_sender_inbox).
 
 -export([new/1, delete/0, correct/1, received/3]).
--export([find/1, settings/1, put/4, refused/2, refusals/1]).
+-export([find/1, settings/1, put/5, refused/2, refusals/1]).
 
 -export_type([inbox/0, shared/0]).
 
@@ -65,9 +65,9 @@ delete() ->
     persistent_term:erase({?MODULE, self()}).
 
 %% Records packets taken out of the mailbox: all that it held, or the maximum handled together.
--spec received([{Size :: non_neg_integer(), Frame :: iodata()}], all | some, inbox()) -> inbox().
+-spec received([hep_sender_route:packet()], all | some, inbox()) -> inbox().
 received(Entries, Which, #inbox{counters = Counters} = Inbox) ->
-    subtract(length(Entries), lists:sum([Size || {Size, _} <- Entries]), Counters),
+    subtract(length(Entries), lists:sum([Size || {Size, _, _} <- Entries]), Counters),
     case Which of
         all -> emptied(Inbox);
         some -> Inbox
@@ -127,13 +127,13 @@ read(Table) ->
 settings(#shared{settings = Settings}) -> Settings.
 
 %% Sends the packet to the sender's process, unless too many are on the way.
--spec put(pid(), iodata(), non_neg_integer(), shared()) -> ok | {error, overloaded}.
-put(Pid, Frame, Size, #shared{counters = Counters} = Shared) ->
+-spec put(pid(), iodata(), non_neg_integer(), hep_sender_balance:place() | none, shared()) -> ok | {error, overloaded}.
+put(Pid, Frame, Size, Place, #shared{counters = Counters} = Shared) ->
     Packets = atomics:add_get(Counters, ?PACKETS, 1),
     Bytes = atomics:add_get(Counters, ?BYTES, Size),
     case Packets =< Shared#shared.max_packets andalso Bytes =< Shared#shared.max_bytes of
         true ->
-            Pid ! {packet, Frame, Size},
+            Pid ! {packet, Frame, Size, Place},
             ok;
         false ->
             subtract(1, Size, Counters),

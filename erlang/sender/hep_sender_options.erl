@@ -15,8 +15,8 @@
 -define(WANTED, #{
     name => "{local, Atom}, {global, Term} or {via, Module, Term}",
     transport => "udp, tcp or tls",
-    targets => "a list of {Host, Port}, at least one: the host as a name or an address",
-    strategy => "all or failover",
+    targets => "a list of {Host, Port}, at least one: the host as a name or an address; with balance, each one once",
+    strategy => "all, failover or balance",
     queue => "an integer from 1 to 2147483647, in packets",
     queue_bytes => "an integer of at least 65535",
     batch_bytes => "an integer from 1 to 2147483647",
@@ -92,7 +92,7 @@ defaults() ->
 is_valid(name, Name) -> hep_options:is_name(Name);
 is_valid(transport, Transport) -> lists:member(Transport, [udp, tcp, tls]);
 is_valid(targets, [_ | _] = Targets) -> hep_options:all(fun is_target/1, Targets);
-is_valid(strategy, Strategy) -> lists:member(Strategy, [all, failover]);
+is_valid(strategy, Strategy) -> lists:member(Strategy, [all, failover, balance]);
 is_valid(queue_bytes, Bytes) -> is_integer(Bytes) andalso Bytes >= ?LARGEST;
 is_valid(Number, Value) when
     Number =:= queue; Number =:= batch_bytes; Number =:= connect_timeout; Number =:= send_timeout; Number =:= sndbuf
@@ -147,10 +147,20 @@ check_spool(_, #{spool_rate := Rate}) ->
 check_spool(All, _) ->
     check_transport(All).
 
-check_transport(#{targets := undefined}) -> bad({targets, undefined});
-check_transport(#{transport := tls} = Options) -> check_tls(maps:merge(#{tls => []}, Options));
-check_transport(#{tls := Tls}) -> bad({tls, Tls});
-check_transport(Options) -> {ok, Options}.
+check_transport(#{targets := undefined}) ->
+    bad({targets, undefined});
+check_transport(#{strategy := balance, targets := Targets} = Options) ->
+    Names = hep_sender_balance:names(Targets),
+    case length(lists:usort(Names)) =:= length(Names) of
+        true -> check_tls_transport(Options);
+        false -> bad({targets, Targets})
+    end;
+check_transport(Options) ->
+    check_tls_transport(Options).
+
+check_tls_transport(#{transport := tls} = Options) -> check_tls(maps:merge(#{tls => []}, Options));
+check_tls_transport(#{tls := Tls}) -> bad({tls, Tls});
+check_tls_transport(Options) -> {ok, Options}.
 
 check_tls(#{tls := Tls, targets := [{Host, _} | _]} = Options) ->
     case application:ensure_all_started(ssl) of

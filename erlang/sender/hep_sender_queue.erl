@@ -2,7 +2,7 @@
 %% The packets that wait for a collector. Limited in packets and bytes; the oldest are dropped first.
 -module(hep_sender_queue).
 
--export([new/2, in/2, put_back/2, batch/2, oldest/1, packets/1, bytes/1, is_half_full/1]).
+-export([new/2, in/2, put_back/2, batch/2, batch/3, oldest/1, packets/1, bytes/1, is_half_full/1, half/1]).
 
 -export_type([queue/0, entry/0, dropped/0]).
 
@@ -53,18 +53,23 @@ trim(Queue, Dropped) ->
 
 %% Takes the oldest packets up to a total size, at least one.
 -spec batch(MaxBytes :: pos_integer(), queue()) -> {[entry()], queue()}.
-batch(_, #queue{packets = 0} = Queue) ->
-    {[], Queue};
-batch(MaxBytes, Queue) ->
-    {{Size, _} = First, Rest} = out(Queue),
-    batch(MaxBytes - Size, Rest, [First]).
+batch(MaxBytes, #queue{packets = Packets} = Queue) ->
+    batch(Packets, MaxBytes, Queue).
 
-batch(Left, #queue{packets = Packets} = Queue, Batch) when Packets > 0, Left > 0 ->
+%% Takes at most so many.
+-spec batch(MaxPackets :: non_neg_integer(), MaxBytes :: pos_integer(), queue()) -> {[entry()], queue()}.
+batch(MaxPackets, _, #queue{packets = Packets} = Queue) when Packets =:= 0; MaxPackets =:= 0 ->
+    {[], Queue};
+batch(MaxPackets, MaxBytes, Queue) ->
+    {{Size, _} = First, Rest} = out(Queue),
+    batch(MaxPackets - 1, MaxBytes - Size, Rest, [First]).
+
+batch(Most, Left, #queue{packets = Packets} = Queue, Batch) when Packets > 0, Most > 0, Left > 0 ->
     case out(Queue) of
-        {{Size, _} = Entry, Rest} when Size =< Left -> batch(Left - Size, Rest, [Entry | Batch]);
+        {{Size, _} = Entry, Rest} when Size =< Left -> batch(Most - 1, Left - Size, Rest, [Entry | Batch]);
         _ -> {lists:reverse(Batch), Queue}
     end;
-batch(_, Queue, Batch) ->
+batch(_, _, Queue, Batch) ->
     {lists:reverse(Batch), Queue}.
 
 out(#queue{entries = Entries, packets = Packets, bytes = Bytes} = Queue) ->
@@ -83,3 +88,7 @@ bytes(#queue{bytes = Bytes}) -> Bytes.
 -spec is_half_full(queue()) -> boolean().
 is_half_full(#queue{packets = Packets, bytes = Bytes, max_packets = MaxPackets, max_bytes = MaxBytes}) ->
     2 * Packets >= MaxPackets orelse 2 * Bytes >= MaxBytes.
+
+%% The number of packets that may be added to a queue that is not half full.
+-spec half(queue()) -> pos_integer().
+half(#queue{max_packets = MaxPackets}) -> max(1, MaxPackets div 2).

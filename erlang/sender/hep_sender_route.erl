@@ -1,5 +1,5 @@
 %% @private
-%% A queue of `hep_sender' and the targets that take from it: one target, or with failover all of them. Runs in the
+%% A queue of `hep_sender' and the targets that take from it: one target, or with `failover' all of them. Runs in the
 %% sender's process, which passes on the messages of connections and timers.
 -module(hep_sender_route).
 
@@ -7,8 +7,10 @@
 %% For the tests.
 -export([delay/2, give_back/2]).
 -export([position/1, has_passed/2, totals/1, targets/1]).
+%% For the strategy `balance'.
+-export([is_up/1, has_target/1, has_room/1, others_up/2, release/1]).
 
--export_type([route/0]).
+-export_type([route/0, packet/0, entry/0]).
 
 %% The interval for reporting dropped packets, and the timeout for connections to end, in milliseconds.
 -define(REPORT, 1000).
@@ -25,7 +27,7 @@
     %% Runs while the target is down.
     timer :: reference() | undefined,
     %% Packets passed to the connection but not yet written.
-    under_way = [] :: [hep_sender_queue:entry()],
+    under_way = [] :: [entry()],
     source = queue :: queue | spool,
     %% Attempts since the last stable connection, and the start of the current one.
     attempts = 0 :: non_neg_integer(),
@@ -38,7 +40,6 @@
 }).
 
 -record(route, {
-    %% The entries are `{Number, Frame}'.
     queue :: hep_sender_queue:queue(),
     %% The packets added so far; also the number of the last one.
     last = 0 :: non_neg_integer(),
@@ -50,6 +51,8 @@
     connection_options :: map(),
     %% With the option `spool'.
     backlog :: hep_sender_backlog:backlog() | undefined,
+    %% Whether targets of other routes take the packets while this one has none.
+    others_up = false :: boolean(),
     dropped = 0 :: non_neg_integer(),
     %% Dropped packets not yet reported, and the timer of the report.
     unreported = {0, 0} :: hep_sender_queue:dropped(),
@@ -57,6 +60,11 @@
 }).
 
 -opaque route() :: #route{}.
+
+-type packet() :: {Size :: non_neg_integer(), Frame :: iodata(), hep_sender_balance:place() | none}.
+-type entry() ::
+    {Size :: non_neg_integer(), {Number :: non_neg_integer(), Frame :: iodata(), hep_sender_balance:place() | none}}.
+%% A packet in a queue.
 
 %% Creates the routes of the options for the calling process, and starts to connect.
 -spec routes(map()) -> {ok, [route()]} | {error, hep_spool:reason()}.
@@ -67,8 +75,8 @@ routes(#{targets := Addresses, strategy := Strategy} = Options) ->
     ],
     Shared =
         case Strategy of
-            all -> [[Target] || Target <- Targets];
-            failover -> [Targets]
+            failover -> [Targets];
+            _ -> [[Target] || Target <- Targets]
         end,
     case backlogs(Shared, Options) of
         {ok, Backlogs} -> {ok, [new(Some, Backlog, Options) || {Some, Backlog} <- lists:zip(Shared, Backlogs)]};
@@ -116,13 +124,13 @@ connection_options(Options) ->
 %%% Packets
 
 %% Adds packets to the queue, and passes a batch on if a target is ready.
--spec in([{Size :: non_neg_integer(), Frame :: iodata()}], route()) -> route().
-in(Frames, #route{queue = Queue, last = Before} = Route) ->
+-spec in([packet()], route()) -> route().
+in(Packets, #route{queue = Queue, last = Before} = Route) ->
     {Entries, Last} = lists:mapfoldl(
-        fun({Size, Frame}, Number) -> {{Size, {Number + 1, Frame}}, Number + 1} end, Before, Frames
+        fun({Size, Frame, Place}, Number) -> {{Size, {Number + 1, Frame, Place}}, Number + 1} end, Before, Packets
     ),
     {Dropped, Longer} = hep_sender_queue:in(Entries, Queue),
-    pump(arrived(length(Frames), dropped(Dropped, Route#route{queue = Longer, last = Last}))).
+    pump(arrived(length(Packets), dropped(Dropped, Route#route{queue = Longer, last = Last}))).
 
 arrived(Count, #route{backlog = Backlog, targets = Targets} = Route) when Backlog =/= undefined ->
     case lists:keymember(up, #target.state, Targets) of
@@ -159,14 +167,14 @@ next(Target, #route{queue = Queue, batch_bytes = Bytes} = Route) ->
     end.
 
 pass(Batch, Source, #target{connection = Connection} = Target, Route) ->
-    ok = hep_sender_connection:batch(Connection, [Frame || {_, {_, Frame}} <- Batch]),
+    ok = hep_sender_connection:batch(Connection, [Frame || {_, {_, Frame, _}} <- Batch]),
     change(Target#target{under_way = Batch, source = Source}, Route).
 
 %% Writes packets to the spool if they cannot be sent soon, or not before others.
 spill(#route{backlog = undefined} = Route) ->
     Route;
 spill(#route{backlog = Backlog, queue = Queue} = Route) ->
-    IsNeeded = not hep_sender_backlog:is_empty(Backlog) orelse not has_target(Route) orelse hep_sender_queue:is_half_full(Queue),
+    IsNeeded = hep_sender_queue:is_half_full(Queue) orelse is_waiting(has_target(Route), Route),
     case IsNeeded andalso hep_sender_backlog:is_ready(Backlog) andalso hep_sender_queue:batch(?SPOOL_WRITE, Queue) of
         {[_ | _] = Entries, Rest} ->
             Route#route{queue = Rest, backlog = hep_sender_backlog:write(Entries, Backlog)};
@@ -174,7 +182,12 @@ spill(#route{backlog = Backlog, queue = Queue} = Route) ->
             Route
     end.
 
+%% Whether new packets have to wait for older ones, or for a target. With `balance' they rather go to another one.
+is_waiting(true, #route{backlog = Backlog}) -> not hep_sender_backlog:is_empty(Backlog);
+is_waiting(false, #route{others_up = OthersUp}) -> not OthersUp.
+
 %% Whether a target is up, or may be so at once.
+-spec has_target(route()) -> boolean().
 has_target(#route{targets = Targets}) ->
     lists:any(
         fun
@@ -196,7 +209,7 @@ dropped({Packets, Bytes}, #route{dropped = Before, unreported = {Count, Sum}} = 
 
 %% Handles an answer of a spool. Ignores those of other routes.
 -spec spool_event(pid(), Answer, hep_spool:info(), route()) -> route() when
-    Answer :: {written, non_neg_integer(), ok | {error, term()}} | {taken, [hep_sender_queue:entry()]} | settled.
+    Answer :: {written, non_neg_integer(), ok | {error, term()}} | {taken, [entry()]} | settled.
 spool_event(Pid, Answer, Info, #route{backlog = Backlog} = Route) when Backlog =/= undefined ->
     case hep_sender_backlog:owner(Backlog) of
         Pid ->
@@ -323,21 +336,54 @@ given_back(#target{under_way = UnderWay}, #route{backlog = Backlog, queue = Queu
     end.
 
 %% Keeps the order: another target may have given back an older batch before.
--spec give_back([hep_sender_queue:entry()], hep_sender_queue:queue()) ->
+-spec give_back([entry()], hep_sender_queue:queue()) ->
     {hep_sender_queue:dropped(), hep_sender_queue:queue()}.
 give_back(Batch, Queue) ->
     give_back(Batch, [], Queue).
 
 give_back([], _, Queue) ->
     {{0, 0}, Queue};
-give_back([{_, {Number, _}} | _] = Batch, Older, Queue) ->
+give_back([{_, {Number, _, _}} | _] = Batch, Older, Queue) ->
     case hep_sender_queue:oldest(Queue) of
-        {value, {_, {Before, _}}} when Before < Number ->
+        {value, {_, {Before, _, _}}} when Before < Number ->
             {Some, Rest} = hep_sender_queue:batch(1, Queue),
             give_back(Batch, Older ++ Some, Rest);
         _ ->
             hep_sender_queue:put_back(Older ++ Batch, Queue)
     end.
+
+%%% The strategy `balance'
+
+-spec is_up(route()) -> boolean().
+is_up(#route{targets = Targets}) ->
+    lists:keymember(up, #target.state, Targets).
+
+%% Whether the queue takes more from others, so that it drops nothing.
+-spec has_room(route()) -> boolean().
+has_room(#route{queue = Queue}) ->
+    not hep_sender_queue:is_half_full(Queue).
+
+%% Records whether targets of other routes are up.
+-spec others_up(boolean(), route()) -> route().
+others_up(Is, #route{others_up = Is} = Route) -> Route;
+others_up(Is, Route) -> pump(Route#route{others_up = Is}).
+
+%% Takes the oldest packets in memory, but those that are being written.
+-spec release(route()) -> {[entry()], route()}.
+release(#route{backlog = undefined} = Route) ->
+    from_queue(Route);
+release(#route{backlog = Backlog, queue = Queue} = Route) ->
+    case hep_sender_backlog:returned(Backlog) of
+        {[], _} ->
+            from_queue(Route);
+        {Returned, Other} ->
+            {Some, Others} = lists:split(min(length(Returned), hep_sender_queue:half(Queue)), Returned),
+            {Some, Route#route{backlog = hep_sender_backlog:put_back(Others, Other)}}
+    end.
+
+from_queue(#route{queue = Queue, batch_bytes = Bytes} = Route) ->
+    {Entries, Rest} = hep_sender_queue:batch(hep_sender_queue:half(Queue), Bytes, Queue),
+    {Entries, Route#route{queue = Rest}}.
 
 reason({shutdown, Reason}) -> Reason;
 reason(Reason) -> Reason.
@@ -444,13 +490,13 @@ position(#route{last = Last}) -> Last.
 %% Whether all packets up to this number were sent or dropped.
 -spec has_passed(Position :: non_neg_integer(), route()) -> boolean().
 has_passed(Position, #route{backlog = Backlog, targets = Targets} = Route) ->
-    Waiting = [Number || #target{under_way = [{_, {Number, _}} | _]} <- Targets],
+    Waiting = [Number || #target{under_way = [{_, {Number, _, _}} | _]} <- Targets],
     has_passed(Position, Waiting, Route) andalso
         (Backlog =:= undefined orelse hep_sender_backlog:has_passed(Position, Backlog)).
 
 has_passed(Position, Waiting, #route{queue = Queue}) ->
     case hep_sender_queue:oldest(Queue) of
-        {value, {_, {Number, _}}} -> lists:min([Number | Waiting]) > Position;
+        {value, {_, {Number, _, _}}} -> lists:min([Number | Waiting]) > Position;
         empty -> Waiting =:= [] orelse lists:min(Waiting) > Position
     end.
 

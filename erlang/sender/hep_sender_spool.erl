@@ -23,8 +23,6 @@
     mark :: binary()
 }).
 
--type entry() :: {Size :: non_neg_integer(), {Number :: non_neg_integer(), Frame :: iodata()}}.
-
 %% Opens the spool for the calling process.
 -spec start_link(hep_spool:options()) -> {ok, pid(), hep_spool:info()} | {error, hep_spool:reason()}.
 start_link(Options) ->
@@ -37,7 +35,7 @@ start_link(Options) ->
             Error
     end.
 
--spec write(pid(), [entry()]) -> ok.
+-spec write(pid(), [hep_sender_route:entry()]) -> ok.
 write(Pid, Entries) -> gen_server:cast(Pid, {write, Entries}).
 
 -spec take(pid(), MaxPackets :: pos_integer(), MaxBytes :: pos_integer()) -> ok.
@@ -51,7 +49,7 @@ ack(Pid, Count, Which) -> gen_server:cast(Pid, {ack, Count, Which}).
 rewind(Pid) -> gen_server:cast(Pid, rewind).
 
 %% Writes the last packets and closes the spool. Gives up after the timeout.
--spec close(pid(), [entry()], timeout()) -> ok.
+-spec close(pid(), [hep_sender_route:entry()], timeout()) -> ok.
 close(Pid, Entries, Timeout) ->
     try
         gen_server:call(Pid, {close, Entries}, Timeout)
@@ -100,7 +98,7 @@ answer(Answer, Spool, #state{sender = Sender} = State) ->
     {noreply, State#state{spool = Spool}}.
 
 records(Entries, #state{mark = Mark}) ->
-    [[Mark, <<Number:64>>, Frame] || {_, {Number, Frame}} <- Entries].
+    [[Mark, <<Number:64>>, Frame] || {_, {Number, Frame, _}} <- Entries].
 
-entry(<<Mark:4/binary, Number:64, Frame/binary>>, Mark) -> {byte_size(Frame), {Number, Frame}};
-entry(<<_:12/binary, Frame/binary>>, _) -> {byte_size(Frame), {0, Frame}}.
+entry(<<Mark:4/binary, Number:64, Frame/binary>>, Mark) -> {byte_size(Frame), {Number, Frame, none}};
+entry(<<_:12/binary, Frame/binary>>, _) -> {byte_size(Frame), {0, Frame, none}}.

@@ -24,7 +24,8 @@ defmodule HEP.Sender do
     * `:targets` - the collectors, required: `[{host, port}]`; a host is an address as a tuple, or a
       name or an address as text
     * `:strategy` - `:all` (default), each packet goes to every target; `:failover`, to the first one
-      that is up
+      that is up; `:balance`, to one target, the packets of a call to the same one (by correlation id,
+      Call-ID, or addresses and ports), and to the next choice while that target is down
     * `:queue`, `:queue_bytes` - the limits of a queue in packets and bytes: 10,000 and 64 MiB by default
     * `:batch_bytes` - the maximum size of one write: 64 KiB by default
     * `:backoff` - the shortest and the longest pause before a reconnect, in milliseconds:
@@ -73,7 +74,7 @@ defmodule HEP.Sender do
           {:name, atom() | {:local, atom()} | {:global, term()} | {:via, module(), term()}}
           | {:transport, :udp | :tcp | :tls}
           | {:targets, [:hep_sender.target(), ...]}
-          | {:strategy, :all | :failover}
+          | {:strategy, :all | :failover | :balance}
           | {:queue, pos_integer()}
           | {:queue_bytes, pos_integer()}
           | {:batch_bytes, pos_integer()}
@@ -190,6 +191,7 @@ defmodule HEP.Sender do
   for packets sent later.
 
   With the strategy `:all`, waits for each target: if one is down, the call lasts until the timeout.
+  With `:balance`, the call does so if all are down, or if a target that is down has packets in its spool.
   """
   @doc since: "1.0.0"
   @spec flush(sender(), timeout()) :: :ok | {:error, :timeout}

@@ -1,4 +1,4 @@
-%% @doc The boundaries of the protocol's rules, with the values next to them.
+%% @doc The boundaries of the protocol's rules, each with the values beside it.
 -module(hep_boundary_tests).
 
 -include("hep.hrl").
@@ -65,7 +65,7 @@ chunk_length_test_() ->
         ]
     ].
 
-%% A chunk must not extend into the bytes after the total length.
+%% A chunk must not reach into the bytes behind the total length.
 chunk_beyond_the_total_length_test() ->
     ?assertEqual(
         {error, {invalid_chunk_length, 6, 8}}, decoded(frame(13, <<0:16, 15:16, 8:16, "xy">>))
@@ -82,7 +82,7 @@ both_magics_test() ->
 
 %%% Widths of version 3's chunks
 
-%% Every chunk of the registry with an integer or an address: its width, and the decoded field.
+%% Every chunk of the registry that is an integer or an address: its width, and the fact it becomes.
 widths() ->
     [
         {protocol_family, 1, fun(<<10>>, H) -> 10 = H#hep.protocol_family end, <<10>>},
@@ -152,8 +152,7 @@ wrong_width_test_() ->
         Wrong =/= Width
     ].
 
-%% Empty chunks are absent; chunks without a field have any width; Q4: a protocol of two bytes; Q6: a port in place of
-%% an IPv6 address.
+%% Empty is absent; what has no field of its own has any width; Q4 the protocol in two bytes; Q6 a port where an IPv6 address should be.
 wrong_width(_, 0, _, _) -> ok;
 wrong_width(protocol, 2, _, _) -> ok;
 wrong_width(ipv6_source, 2, _, _) -> ok;
@@ -161,7 +160,7 @@ wrong_width(ipv6_destination, 2, _, _) -> ok;
 wrong_width(_, _, _, Id) when Id > 12 -> ok;
 wrong_width(_, Wrong, Value, Id) -> {error, {invalid_chunk, 0, Id, Wrong, Value}}.
 
-%% Chunks of a vendor with the same ids have any width.
+%% The same ids of a vendor have any width.
 vendors_chunks_have_any_width_test() ->
     Ids = [hep_registry:chunk_id(Name) || {Name, _, _, _} <- widths()],
     Chunks = [{Id, binary:copy(<<9>>, W)} || Id <- [16 | Ids], W <- [0, 1, 2, 3, 4, 5, 8, 16, 17]],
@@ -180,7 +179,7 @@ empty_chunk_is_absent_test_() ->
      || Name <- [compressed_payload | octets()] ++ [Name || {Name, _, _, _} <- widths()]
     ].
 
-%% An empty chunk does not remove the value of an earlier one.
+%% An empty chunk does not take away what another said.
 empty_chunk_after_another_test_() ->
     [
         {atom_to_list(Name), fun() ->
@@ -251,7 +250,7 @@ family_follows_the_addresses_test_() ->
         Chunks <- [[chunk(1, <<Number>>), Addresses], [Addresses, chunk(1, <<Number>>)], Addresses]
     ].
 
-%% Q5: of the 16-byte values, IPv4-mapped addresses only.
+%% Q5: only the IPv4-mapped ones of the 16-byte values.
 mapped_address_test_() ->
     [
         {lists:flatten(io_lib:format("~b ~p", [Id, Value])),
@@ -273,7 +272,7 @@ mapped_address_test_() ->
 
 %%% Times
 
-%% Q7: swapped if the microseconds are then less than a second, otherwise unchanged.
+%% Q7: swapped back where that makes the microseconds less than a second, and only there.
 timestamp_of_version_3_test_() ->
     [
         {lists:flatten(io_lib:format("~.16b", [Micros])), fun() ->
@@ -290,7 +289,7 @@ timestamp_of_version_3_test_() ->
             {swap(1000000), {1383, 60353, swap(1000000)}},
             {swap(0), {1383, 60353, 0}},
             {swap(1), swapped(1)},
-            %% Both readings are less than a second: unchanged.
+            %% Both readings are less than a second: as it came.
             {swap(256), {1383, 60353, swap(256)}},
             {16#ffffffff, {1383, 60353, 16#ffffffff}}
         ]
@@ -305,10 +304,10 @@ half_a_timestamp_test() ->
     ?assertMatch({ok, #hep{timestamp = {0, 0, 7}}}, hep_answers:check(frame(chunk(10, <<7:32>>)))),
     ?assertMatch({ok, #hep{timestamp = undefined}}, hep_answers:check(frame([]))).
 
-%% The same bytes in both orders: the clock does not decide.
+%% Its bytes are the same in both orders: the clock cannot tell one from the other.
 -define(SECONDS, 16#65535365).
 
-%% Q2: the reading with less than a second of microseconds; otherwise the header decides.
+%% Q2: the reading whose microseconds are less than a second; otherwise the header's form decides.
 order_of_version_2_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~b ~.16b", [Family, Length, Micros])), fun() ->
@@ -329,14 +328,14 @@ order_of_version_2_test_() ->
             {swap(1000000), Form},
             {0, Form},
             {16#ffffffff, Form},
-            %% Less than a second in both readings.
+            %% Less than a second both ways.
             {16#00010100, Form},
             {1, big},
             {swap(1), little}
         ]
     ].
 
-%% Q2: with less than a second of microseconds in both readings, the seconds nearer to the clock decide.
+%% Q2: where the microseconds are less than a second both ways, the seconds nearer to the clock.
 clock_of_version_2_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~b ~s ~b", [Family, Length, Order, Micros])), fun() ->
@@ -389,7 +388,7 @@ header_length_test_() ->
      || {Version, Family, Accepted} <- [
             {1, ipv4, [16]},
             {1, ipv6, [40]},
-            %% 0 is the high byte of the length, as sngrep writes it.
+            %% 0 is the high byte of the whole length: as sngrep writes it.
             {2, ipv4, [0, 16, 28]},
             {2, ipv6, [0, 40, 52]}
         ]
@@ -398,7 +397,7 @@ header_length_test_() ->
 fixed(1, Family, Length) -> v1(Family, Length);
 fixed(2, Family, Length) -> v2(Family, Length, <<0:96>>).
 
-%% sngrep writes the high byte of the datagram's length.
+%% sngrep stores the high byte of the datagram's length.
 sngreps_header_length_test_() ->
     [
         {lists:flatten(io_lib:format("~s, ~b bytes", [Family, Size])), fun() ->
@@ -431,7 +430,7 @@ header_size_test_() ->
      || {Version, Family, Size} <- [{1, ipv4, 16}, {1, ipv6, 40}, {2, ipv4, 28}, {2, ipv6, 52}]
     ].
 
-%% Q3: the numbers of other systems, only with the header lengths of IPv6.
+%% Q3: other systems' numbers, and only with the header lengths of IPv6.
 family_of_a_header_test_() ->
     [
         {lists:flatten(io_lib:format("version ~b, length ~b", [Version, Length])), fun() ->
@@ -461,7 +460,7 @@ of_header(Number, Reason) ->
         _ -> {error, {unknown_protocol_family, Number}}
     end.
 
-%% Q10: 8 or 32 NUL bytes after a text, or alone.
+%% Q10: 8 or 32 NUL bytes behind a text, or nothing else.
 padding_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~p", [Family, Payload])), fun() ->
@@ -545,7 +544,7 @@ default_max_inflated_test_() ->
      || {Name, Compress} <- compressions()
     ].
 
-%% All limits of the type hep:options() are valid.
+%% Any limit of the type that hep:options() names will do.
 largest_max_inflated_test_() ->
     Bytes = frame(chunk(16, zlib:compress(<<"hello">>))),
     [
@@ -556,7 +555,7 @@ largest_max_inflated_test_() ->
      || Max <- [1 bsl 32, 1 bsl 63, (1 bsl 64) - 2, (1 bsl 64) - 1]
     ].
 
-%% The last one of the chunks 0x0f and 0x10 is the payload.
+%% Of 0x0f and 0x10 the one that comes last is the payload.
 last_payload_wins_test() ->
     Plain = chunk(15, <<"plain">>),
     Compressed = chunk(16, zlib:compress(<<"compressed">>)),
@@ -571,7 +570,7 @@ compressions() ->
 
 %%% Helpers
 
-%% Returns `ok' or the error.
+%% `ok' or the error.
 decoded(Bytes) ->
     case hep_answers:check(Bytes) of
         {ok, _} -> ok;

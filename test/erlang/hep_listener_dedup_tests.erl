@@ -1,4 +1,4 @@
-%% @doc Packets of two agents: passed once, within a window, with limited memory, in every view.
+%% @doc Packets that two agents saw: given once, within a window and within bounded memory, in every view.
 -module(hep_listener_dedup_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -37,8 +37,7 @@ connect(udp, _) ->
 connect(tcp, Port) ->
     {tcp, hep_net:tcp(Port)}.
 
-%% Sends, and waits until this number of packets was received: so packets of two connections arrive in order of the
-%% calls.
+%% Sends, and waits until so many packets were received: so the order of two connections is that of the calls.
 give(Connection, Agent, Payload, Listener, Count) ->
     give_bytes(Connection, encoded(packet(Agent, Payload)), Listener, Count).
 
@@ -72,7 +71,7 @@ packet(Agent, Payload) ->
         payload = Payload
     }.
 
-%% Each packet is a new one or a copy: the difference, and the listener's count.
+%% Each packet is another one, or a copy: what differs, and what the listener counts.
 facts_test_() ->
     Hep = packet(1, <<"INVITE">>),
     Other = Hep#hep{node_id = 2},
@@ -124,7 +123,7 @@ other_views_test_() ->
      || View <- [parse, transform, json, raw]
     ].
 
-%% How agents are distinguished.
+%% What tells agents apart.
 agent_test_() ->
     Same = encoded(packet(1, <<"INVITE">>)),
     Other = encoded(packet(2, <<"INVITE">>)),
@@ -140,7 +139,7 @@ agent_test_() ->
         ]
     ].
 
-%% Reports of several agents are equal and stay: those without addresses, and the keep-alives of heplify.
+%% Reports of agents are alike, and stay: those without addresses, and the keep-alives of heplify.
 reports_test_() ->
     Report = fun(Agent) -> encoded(#hep{version = 3, node_id = Agent, timestamp = {1700, 1, 1}, payload_type = 100, payload = <<"up">>}) end,
     KeepAlive = fun(Agent) -> encoded((packet(Agent, <<"HEP3", 3, 10>>))#hep{payload_type = 0}) end,
@@ -149,7 +148,7 @@ reports_test_() ->
      || View <- [decode, parse, json]
     ].
 
-%% Packets that the handler does not get are not remembered.
+%% A packet that is not given to the handler is not remembered.
 rejected_test() ->
     listening(#{dedup => ?LONG, auth_keys => [<<"key">>]}, fun(Listener, Port) ->
         Connection = connect(udp, Port),
@@ -161,7 +160,7 @@ rejected_test() ->
         close(Connection)
     end).
 
-%% After the window, the packet of the other agent is a new one.
+%% Behind the window, the other agent's packet is a new one.
 window_test() ->
     listening(#{dedup => #{window => 20}}, fun(Listener, Port) ->
         Connection = connect(udp, Port),
@@ -172,7 +171,7 @@ window_test() ->
         close(Connection)
     end).
 
-%% Two agents over several shards: each packet passes once.
+%% Two agents over several shards: each packet once, whoever was first.
 shards_test_() ->
     {timeout, 60, fun() ->
         listening(#{dedup => ?LONG, shards => 4}, fun(Listener, Port) ->
@@ -211,7 +210,7 @@ options_test_() ->
 
 -define(GLANCE, #{version => 3, type => 1, payload => plain, chunks => 9}).
 
-%% A flood of new packets from several processes: the tables and their memory stay within the limit.
+%% A flood of new packets from several processes: the tables stay within the limit, and so does their memory.
 flood_test_() ->
     {timeout, 60, fun() ->
         Before = ets:all(),
@@ -235,12 +234,12 @@ flood_test_() ->
         [receive {Flooder, Size} -> ?assert(Size =< 510) end || Flooder <- Flooders],
         Bytes = erlang:system_info(wordsize) * lists:sum([ets:info(Table, memory) || Table <- Tables]),
         ?assert(Bytes < 1000 * 150 + 200_000),
-        %% The latest packets are still remembered.
+        %% The last packets are still known.
         ?assertNot(is_duplicate(1, <<"new">>, Dedup)),
         ?assert(is_duplicate(2, <<"new">>, Dedup))
     end}.
 
-%% Packets in either table are found: all of the last third of the entries.
+%% Packets that are remembered in either table are found: each of the last third of the entries.
 generations_test() ->
     Dedup = dedup(#{window => 60_000, max_entries => 300}),
     [

@@ -1,4 +1,4 @@
-%% @doc The options of the sender, and TLS.
+%% @doc The sender's options, one by one, and TLS.
 -module(hep_sender_options_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -47,14 +47,14 @@ tls(Host, Tls, Expected) ->
         end)
     end).
 
-%% OTP's alert for a certificate with another name.
+%% What OTP says of a certificate for another name.
 wrong_name_alert() ->
     case list_to_integer(erlang:system_info(otp_release)) of
         Release when Release >= 27 -> bad_certificate;
         _ -> handshake_failure
     end.
 
-%% The system's CAs do not include the collector's. A system may have none.
+%% They do not know the collector's. A system may have none.
 system_authorities_test() ->
     Options = #{transport => tls, targets => [{"localhost", free_port(tcp)}]},
     try public_key:cacerts_get() of
@@ -63,13 +63,13 @@ system_authorities_test() ->
         _:_ -> ?assertEqual({error, no_cacerts}, hep_sender:start_link(Options))
     end.
 
-%% Accepts and handshakes with any client.
+%% Shakes hands with whoever comes.
 refuse({tls, Listener} = Collector) ->
     {ok, Socket} = ssl:transport_accept(Listener),
     _ = ssl:handshake(Socket, ?PATIENCE),
     refuse(Collector).
 
-%% Logs contain no secrets.
+%% No log shows what is secret.
 secrets_test() ->
     Options = #{
         transport => tls,
@@ -181,7 +181,7 @@ format_error_test_() ->
      || {Error, Text} <- [
             {{bad_option, {transport, sctp}}, "the option transport is sctp: expected udp, tcp or tls"},
             {{bad_option, {targets, undefined}},
-                "the option targets is missing: a list of {Host, Port}, at least one: the host as a name or an address"},
+                "the option targets is missing: a list of {Host, Port}, at least one: the host as a name or an address; with balance, each one once"},
             {{bad_option, {auth_key, "secret"}}, "the option auth_key is wrong: expected a binary that is not empty"},
             {{bad_option, {no_such, 1}}, "unknown option no_such"},
             {{bad_option, []}, "the options are []: expected a map (in Elixir, a keyword list)"},
