@@ -1,4 +1,4 @@
-%% @doc The getters and setters of the module hep, and its view on parsed packets.
+%% @doc The getters and setters of the module hep, and its functions for parsed packets.
 -module(hep_accessor_tests).
 
 -include("hep.hrl").
@@ -20,7 +20,7 @@ new_test() ->
     ],
     [?assertEqual({Getter, undefined}, {Getter, hep:Getter(hep:new())}) || Getter <- Getters].
 
-%% {Field, value set, value got}; each must leave the other fields alone.
+%% {Field, value set, value returned}. A setter must not change other fields.
 fields() ->
     [
         {protocol_family, ipv4, ipv4},
@@ -98,7 +98,7 @@ unknown_name_is_a_badarg_test_() ->
 iax_by_either_number_test() ->
     ?assertEqual([iax, iax], [hep:payload_type(hep:payload_type(N, hep:new())) || N <- [10, 16]]).
 
-%% What one packet's getters give, another's setters take.
+%% The values that one packet's getters return are valid for another packet's setters.
 copied_test_() ->
     Fields = lists:usort([F || {F, _, _} <- fields()]),
     Copy = fun(Hep) ->
@@ -122,7 +122,7 @@ copied_test_() ->
         ]
     ].
 
-%% Versions 1 and 2 have no vendor: vendor/1 gives `undefined', which must not become a vendor id.
+%% Versions 1 and 2 have no vendor: vendor/1 returns `undefined', which must not become a vendor id.
 vendor_of_versions_1_and_2_test_() ->
     [
         {atom_to_list(Version), fun() ->
@@ -218,7 +218,7 @@ chunks_that_setters_write_test_() ->
         ]
     ].
 
-%% Every width up to 8 bytes, where it fits; made by hand or decoded.
+%% Widths of up to 8 bytes, if the value fits; built by hand or decoded.
 vlan_id_of_any_width_test_() ->
     [
         {lists:flatten(io_lib:format("~p", [Value])), fun() ->

@@ -7,8 +7,8 @@
 
 -export([check/1, is_hep/1, is_reason/1]).
 
-%% Passes the bytes to the decoding functions of all generations; fails unless their results are
-%% documented and agree. Returns the result of hep:decode/1.
+%% Passes the bytes to the decoding functions of all generations. Fails unless the results are
+%% documented and consistent. Returns the result of hep:decode/1.
 -spec check(binary()) -> {ok, hep:hep()} | {error, hep:reason()}.
 check(Bytes) ->
     Decoded = hep:decode(Bytes),
@@ -34,7 +34,7 @@ check_parsed({ok, {hep, Version, Chunks}}, _Bytes) ->
 check_parsed(Error, Bytes) ->
     ?assertEqual({error, invalid_packet, Bytes}, Error).
 
-%% In a packet that parses, only the value of a chunk can be wrong.
+%% In a packet that can be parsed, only the value of a chunk can be invalid.
 check_agreement({ok, #hep{version = Version}}, {ok, {hep, ParsedVersion, _}}) ->
     ?assertEqual(Version, ParsedVersion);
 check_agreement({error, Reason}, {ok, {hep, Version, Chunks}}) ->
@@ -44,14 +44,14 @@ check_agreement({error, Reason}, {ok, {hep, Version, Chunks}}) ->
 check_agreement(Decoded, Error) ->
     ?assertMatch({{error, _}, {error, invalid_packet, _}}, {Decoded, Error}).
 
-%% Version 1 carries the time of decoding.
+%% Packets of version 1 get the time of decoding.
 without_now(#hep{version = 1} = Hep) -> Hep#hep{timestamp = undefined};
 without_now(Hep) -> Hep.
 
 is_parsed_chunk({<<_Vendor:16, _Id:16>>, Value}) -> is_binary(Value);
 is_parsed_chunk(_) -> false.
 
-%% Whether the term is a decoded packet with every field of its documented type.
+%% Whether the term is a decoded packet with fields of the documented types.
 -spec is_hep(term()) -> boolean().
 is_hep(#hep{version = Version} = Hep) ->
     lists:member(Version, [1, 2, 3]) andalso
@@ -92,7 +92,7 @@ is_chunk({{Vendor, Id}, {Length, Value}}) ->
 is_chunk(_) ->
     false.
 
-%% Whether the term is a hep:reason(), and has a sentence.
+%% Whether the term is a hep:reason() with a description.
 -spec is_reason(term()) -> boolean().
 is_reason(Reason) ->
     is_documented(Reason) andalso io_lib:printable_latin1_list(hep:format_error(Reason)).

@@ -1,6 +1,6 @@
 %% @doc Attacks the API with mutated packets and random terms, in many processes that are killed, with forced garbage
 %% collections and reloaded modules. Every result must be documented, and the memory must return to its initial size.
-%% `make attack' runs it at length, {@link hep_attack_tests} briefly.
+%% `make attack' runs it for a long time, {@link hep_attack_tests} briefly.
 -module(hep_attack).
 
 -include("hep.hrl").
@@ -34,7 +34,7 @@ main() ->
 
 %%% Mutated packets
 
-%% How many processes were killed, and the memory before and after.
+%% Returns the number of killed processes, and the memory before and after.
 -spec packets(pos_integer()) -> {non_neg_integer(), non_neg_integer(), non_neg_integer()}.
 packets(Number) ->
     Corpus = list_to_tuple([hep_fixtures:bytes(File) || File <- hep_fixtures:files(), filelib:is_regular(path(File))]),
@@ -49,7 +49,7 @@ packets(Number) ->
 
 path(File) -> filename:join([hep_fixtures:top(), "test", "fixtures", File]).
 
-%% Now and then kills one of them, and loads the modules again.
+%% Sometimes kills one of them, or reloads the modules.
 supervise([], _Attack, _Number, _Done, Killed) ->
     Killed;
 supervise(Workers, Attack, Number, Done, Killed) ->
@@ -68,7 +68,7 @@ supervise(Workers, Attack, Number, Done, Killed) ->
         supervise(Workers, Attack, Number, Done, Killed)
     end.
 
-%% Not while a process runs the code that would be purged.
+%% Not while a process runs old code: a purge would kill it.
 reload(Module) ->
     _ = code:soft_purge(Module) andalso code:load_file(Module).
 
@@ -92,7 +92,7 @@ answered(Bytes) ->
         Class:Reason:Stack -> exit({Bytes, {Class, Reason, Stack}})
     end.
 
-%% What was decoded can be encoded, and JSON brings it back.
+%% A decoded packet can be encoded, and its JSON can be read back.
 kept({ok, Hep}, Bytes) ->
     {ok, Json} = hep_json:from_packet(Bytes),
     {ok, _} = hep_json:decode(Json),
@@ -101,8 +101,8 @@ kept({ok, Hep}, Bytes) ->
 kept({error, Reason}, Bytes) ->
     {error, Reason} = hep_json:from_packet(Bytes).
 
-%% The port program gives the NIF's answers. Packets of version 1, which may be compressed, are left out: they get the
-%% time of decoding.
+%% The port program returns the same results as the NIF. Packets of version 1, which may be compressed, are left out:
+%% they get the time of decoding.
 compared(Port, Batch) ->
     Pairs = lists:append([pairs(Bytes, hep:decode(Bytes)) || Bytes <- Batch]),
     {Requests, Expected} = lists:unzip(Pairs),
@@ -111,7 +111,7 @@ compared(Port, Batch) ->
         Other -> exit({port, [Pair || {_, A, B} = Pair <- lists:zip3(Requests, Expected, Other), A =/= B]})
     end.
 
-%% Requests to the program, and what the NIF answers.
+%% Requests to the program, with the NIF's results.
 pairs(_, {ok, #hep{version = 1}}) ->
     [];
 pairs(Bytes, Decoded) ->
@@ -141,7 +141,7 @@ mutate(6, Bytes, Corpus) ->
     Other = element(rand:uniform(tuple_size(Corpus)), Corpus),
     at(Bytes, fun(Before, _) -> [Before, part(Other)] end);
 mutate(7, Bytes, _) -> at(Bytes, fun(Before, After) -> [Before, length_like(After)] end);
-%% The total length is made right, so that the chunks are read.
+%% The total length is corrected, so that the chunks are read.
 mutate(8, <<Magic:4/binary, _:16, Rest/binary>>, _) when byte_size(Rest) < 65530 ->
     <<Magic/binary, (byte_size(Rest) + 6):16, Rest/binary>>;
 mutate(8, Bytes, _) -> <<Bytes/binary, Bytes/binary>>.
@@ -162,22 +162,22 @@ length_like(Bytes) ->
 
 %%% Random terms
 
-%% Gives random terms to every documented function that only computes, and to the NIFs themselves. Answers how many
-%% functions there are.
+%% Passes random terms to every documented pure function, and to the NIFs. Returns the number of
+%% functions.
 -spec terms(pos_integer()) -> pos_integer().
 terms(Number) ->
     Functions = [{M, F, A} || M <- modules(), {F, A} <- functions(M), A > 0],
     lists:foreach(fun(Function) -> called(Function, Number) end, Functions),
     length(Functions).
 
-%% But for those that start processes.
+%% Except those that start processes.
 modules() ->
     Beams = filelib:wildcard(filename:join(filename:dirname(code:which(hep)), "*.beam")),
     [list_to_atom(filename:basename(Beam, ".beam")) || Beam <- Beams] -- [hep_listener, hep_port, hep_sender].
 
 functions(hep_nif) ->
     hep_nif:module_info(exports) -- [{module_info, 1}];
-%% Random terms would name files to write.
+%% A random term could name a file to write.
 functions(hep_pcap) ->
     documented(hep_pcap) -- [{write, 2}];
 functions(Module) ->
@@ -195,7 +195,7 @@ documented(Module) ->
 called(Function, Number) ->
     lists:foreach(fun(_) -> answered_or_badarg(Function) end, lists:seq(1, Number)).
 
-%% Wrong arguments raise `badarg', or match no clause of the function.
+%% Wrong arguments raise `badarg', or `function_clause' in the called function.
 answered_or_badarg({Module, Name, Arity}) ->
     Arguments = [term(3) || _ <- lists:seq(1, Arity)],
     try
@@ -240,7 +240,7 @@ terms(Depth, Number) -> [term(Depth) || _ <- lists:seq(1, Number)].
 
 %%% Memory
 
-%% 0 in a VM that does not count, because its allocators are off: `make asan' does that.
+%% 0 in a VM that does not count, with its allocators off, as in `make asan'.
 memory() ->
     lists:foreach(fun garbage_collect/1, processes()),
     try
@@ -249,7 +249,7 @@ memory() ->
         error:notsup -> 0
     end.
 
-%% What the system says, Linux only.
+%% As reported by the system, on Linux only.
 resident() ->
     case file:read_file("/proc/self/status") of
         {ok, Status} ->
@@ -259,7 +259,7 @@ resident() ->
             "unknown"
     end.
 
-%% Processes that have just ended give back their memory a little later.
+%% Processes that have just ended free their memory a little later.
 settled(Before, Times) ->
     case memory() of
         After when After > Before + 8 * 1024 * 1024, Times > 0 ->

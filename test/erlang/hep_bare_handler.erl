@@ -1,4 +1,4 @@
-%% @doc A handler with only the required callbacks: sends its packets to a process.
+%% @doc A handler with the required callbacks only: sends its packets to a process.
 -module(hep_bare_handler).
 
 -behaviour(hep_handler).

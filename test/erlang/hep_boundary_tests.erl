@@ -1,4 +1,4 @@
-%% @doc The boundaries of the protocol's rules, each with the values beside it.
+%% @doc The boundaries of the protocol's rules, with the values next to them.
 -module(hep_boundary_tests).
 
 -include("hep.hrl").
@@ -65,7 +65,7 @@ chunk_length_test_() ->
         ]
     ].
 
-%% A chunk must not reach into the bytes behind the total length.
+%% A chunk must not extend into the bytes after the total length.
 chunk_beyond_the_total_length_test() ->
     ?assertEqual(
         {error, {invalid_chunk_length, 6, 8}}, decoded(frame(13, <<0:16, 15:16, 8:16, "xy">>))
@@ -82,7 +82,7 @@ both_magics_test() ->
 
 %%% Widths of version 3's chunks
 
-%% Every chunk of the registry that is an integer or an address: its width, and the fact it becomes.
+%% Every chunk of the registry with an integer or an address: its width, and the decoded field.
 widths() ->
     [
         {protocol_family, 1, fun(<<10>>, H) -> 10 = H#hep.protocol_family end, <<10>>},
@@ -152,7 +152,8 @@ wrong_width_test_() ->
         Wrong =/= Width
     ].
 
-%% Empty is absent; what has no field of its own has any width; Q4 the protocol in two bytes; Q6 a port where an IPv6 address should be.
+%% Empty chunks are absent; chunks without a field have any width; Q4: a protocol of two bytes; Q6: a port in place of
+%% an IPv6 address.
 wrong_width(_, 0, _, _) -> ok;
 wrong_width(protocol, 2, _, _) -> ok;
 wrong_width(ipv6_source, 2, _, _) -> ok;
@@ -160,7 +161,7 @@ wrong_width(ipv6_destination, 2, _, _) -> ok;
 wrong_width(_, _, _, Id) when Id > 12 -> ok;
 wrong_width(_, Wrong, Value, Id) -> {error, {invalid_chunk, 0, Id, Wrong, Value}}.
 
-%% The same ids of a vendor have any width.
+%% Chunks of a vendor with the same ids have any width.
 vendors_chunks_have_any_width_test() ->
     Ids = [hep_registry:chunk_id(Name) || {Name, _, _, _} <- widths()],
     Chunks = [{Id, binary:copy(<<9>>, W)} || Id <- [16 | Ids], W <- [0, 1, 2, 3, 4, 5, 8, 16, 17]],
@@ -179,7 +180,7 @@ empty_chunk_is_absent_test_() ->
      || Name <- [compressed_payload | octets()] ++ [Name || {Name, _, _, _} <- widths()]
     ].
 
-%% An empty chunk does not take away what another said.
+%% An empty chunk does not remove the value of an earlier one.
 empty_chunk_after_another_test_() ->
     [
         {atom_to_list(Name), fun() ->
@@ -250,7 +251,7 @@ family_follows_the_addresses_test_() ->
         Chunks <- [[chunk(1, <<Number>>), Addresses], [Addresses, chunk(1, <<Number>>)], Addresses]
     ].
 
-%% Q5: only the IPv4-mapped ones of the 16-byte values.
+%% Q5: of the 16-byte values, IPv4-mapped addresses only.
 mapped_address_test_() ->
     [
         {lists:flatten(io_lib:format("~b ~p", [Id, Value])),
@@ -272,7 +273,7 @@ mapped_address_test_() ->
 
 %%% Times
 
-%% Q7: swapped back where that makes the microseconds less than a second, and only there.
+%% Q7: swapped if the microseconds are then less than a second, otherwise unchanged.
 timestamp_of_version_3_test_() ->
     [
         {lists:flatten(io_lib:format("~.16b", [Micros])), fun() ->
@@ -289,7 +290,7 @@ timestamp_of_version_3_test_() ->
             {swap(1000000), {1383, 60353, swap(1000000)}},
             {swap(0), {1383, 60353, 0}},
             {swap(1), swapped(1)},
-            %% Both readings are less than a second: as it came.
+            %% Both readings are less than a second: unchanged.
             {swap(256), {1383, 60353, swap(256)}},
             {16#ffffffff, {1383, 60353, 16#ffffffff}}
         ]
@@ -304,10 +305,10 @@ half_a_timestamp_test() ->
     ?assertMatch({ok, #hep{timestamp = {0, 0, 7}}}, hep_answers:check(frame(chunk(10, <<7:32>>)))),
     ?assertMatch({ok, #hep{timestamp = undefined}}, hep_answers:check(frame([]))).
 
-%% Its bytes are the same in both orders: the clock cannot tell one from the other.
+%% The same bytes in both orders: the clock does not decide.
 -define(SECONDS, 16#65535365).
 
-%% Q2: the reading whose microseconds are less than a second; otherwise the header's form decides.
+%% Q2: the reading with less than a second of microseconds; otherwise the header decides.
 order_of_version_2_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~b ~.16b", [Family, Length, Micros])), fun() ->
@@ -328,14 +329,14 @@ order_of_version_2_test_() ->
             {swap(1000000), Form},
             {0, Form},
             {16#ffffffff, Form},
-            %% Less than a second both ways.
+            %% Less than a second in both readings.
             {16#00010100, Form},
             {1, big},
             {swap(1), little}
         ]
     ].
 
-%% Q2: where the microseconds are less than a second both ways, the seconds nearer to the clock.
+%% Q2: with less than a second of microseconds in both readings, the seconds nearer to the clock decide.
 clock_of_version_2_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~b ~s ~b", [Family, Length, Order, Micros])), fun() ->
@@ -388,7 +389,7 @@ header_length_test_() ->
      || {Version, Family, Accepted} <- [
             {1, ipv4, [16]},
             {1, ipv6, [40]},
-            %% 0 is the high byte of the whole length: as sngrep writes it.
+            %% 0 is the high byte of the length, as sngrep writes it.
             {2, ipv4, [0, 16, 28]},
             {2, ipv6, [0, 40, 52]}
         ]
@@ -397,7 +398,7 @@ header_length_test_() ->
 fixed(1, Family, Length) -> v1(Family, Length);
 fixed(2, Family, Length) -> v2(Family, Length, <<0:96>>).
 
-%% sngrep stores the high byte of the datagram's length.
+%% sngrep writes the high byte of the datagram's length.
 sngreps_header_length_test_() ->
     [
         {lists:flatten(io_lib:format("~s, ~b bytes", [Family, Size])), fun() ->
@@ -430,7 +431,7 @@ header_size_test_() ->
      || {Version, Family, Size} <- [{1, ipv4, 16}, {1, ipv6, 40}, {2, ipv4, 28}, {2, ipv6, 52}]
     ].
 
-%% Q3: other systems' numbers, and only with the header lengths of IPv6.
+%% Q3: the numbers of other systems, only with the header lengths of IPv6.
 family_of_a_header_test_() ->
     [
         {lists:flatten(io_lib:format("version ~b, length ~b", [Version, Length])), fun() ->
@@ -460,7 +461,7 @@ of_header(Number, Reason) ->
         _ -> {error, {unknown_protocol_family, Number}}
     end.
 
-%% Q10: 8 or 32 NUL bytes behind a text, or nothing else.
+%% Q10: 8 or 32 NUL bytes after a text, or alone.
 padding_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~p", [Family, Payload])), fun() ->
@@ -544,7 +545,7 @@ default_max_inflated_test_() ->
      || {Name, Compress} <- compressions()
     ].
 
-%% Any limit of the type that hep:options() names will do.
+%% All limits of the type hep:options() are valid.
 largest_max_inflated_test_() ->
     Bytes = frame(chunk(16, zlib:compress(<<"hello">>))),
     [
@@ -555,7 +556,7 @@ largest_max_inflated_test_() ->
      || Max <- [1 bsl 32, 1 bsl 63, (1 bsl 64) - 2, (1 bsl 64) - 1]
     ].
 
-%% Of 0x0f and 0x10 the one that comes last is the payload.
+%% The last one of the chunks 0x0f and 0x10 is the payload.
 last_payload_wins_test() ->
     Plain = chunk(15, <<"plain">>),
     Compressed = chunk(16, zlib:compress(<<"compressed">>)),
@@ -570,7 +571,7 @@ compressions() ->
 
 %%% Helpers
 
-%% `ok' or the error.
+%% Returns `ok' or the error.
 decoded(Bytes) ->
     case hep_answers:check(Bytes) of
         {ok, _} -> ok;

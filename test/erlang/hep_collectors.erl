@@ -1,4 +1,4 @@
-%% @doc Collectors on loopback and senders to them, for the tests of the sender.
+%% @doc Collectors on loopback, and senders to them, for the tests of the sender.
 -module(hep_collectors).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -29,7 +29,7 @@ packet(Number) ->
         payload = <<Number:64>>
     }.
 
-%% Such a packet as bytes, and with a payload of another size.
+%% The same as bytes, and with a payload of another size.
 numbered(Number) ->
     numbered(Number, 0).
 
@@ -102,7 +102,7 @@ close({udp, Socket}) -> gen_udp:close(Socket);
 close({tcp, Socket}) -> gen_tcp:close(Socket);
 close({tls, Socket}) -> ssl:close(Socket).
 
-%% So many packets, from the first connection if there are connections.
+%% Receives a number of packets; over TCP and TLS, from the first connection.
 received(Count, {udp, Socket}) ->
     [
         begin
@@ -114,7 +114,7 @@ received(Count, {udp, Socket}) ->
 received(Count, Collector) ->
     frames(Count, accept(Collector)).
 
-%% The next packets on the stream.
+%% Receives the next packets of the stream.
 frames(Count, Connection) ->
     [next_frame(Connection) || _ <- lists:seq(1, Count)].
 
@@ -136,7 +136,7 @@ more(Connection) ->
     {error, Reason} = recv(Connection, 0),
     Reason.
 
-%% The packets in what a connection brought; the last one may be cut off.
+%% The complete packets of a connection; the last one may be incomplete.
 whole(<<"HEP3", Total:16, _/binary>> = Bytes) when byte_size(Bytes) >= Total ->
     {Frame, Rest} = split_binary(Bytes, Total),
     [Frame | whole(Rest)];
@@ -203,7 +203,7 @@ wait_for(Sender, Number, Figures) ->
 wait(Condition) ->
     hep_net:until(Condition, fun() -> no_more end, erlang:monotonic_time(millisecond) + ?PATIENCE).
 
-%% Sends as long as the system takes it, and gives the last number.
+%% Sends until the system's buffers are full, and returns the last number.
 fill(Sender, Number) ->
     [ok = hep_sender:send(Sender, numbered(N, 500)) || N <- lists:seq(Number, Number + 49)],
     case hep_sender:info(Sender) of
@@ -224,7 +224,7 @@ is_connected(Socket, Port) ->
     {name, Driver} = erlang:port_info(Socket, name),
     lists:member(Driver, ["tcp_inet", "udp_inet"]) andalso inet:peername(Socket) =:= {ok, {?V4, Port}}.
 
-%% What ssl has to say about the failures of a test is not logged.
+%% Suppresses the log messages of ssl about failures that a test causes.
 quietly(Test) ->
     #{level := Level} = logger:get_primary_config(),
     ok = logger:set_primary_config(level, none),

@@ -1,4 +1,4 @@
-%% @doc Every public module, function, type and callback is documented where the shell shows it: h(hep, decode).
+%% @doc Every public module, function, type and callback has a doc for the shell: h(hep, decode).
 -module(hep_docs_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -10,7 +10,7 @@ documented_test_() ->
     Modules = [{Module, Docs} || Module <- modules(), {ok, Docs} <- [code:get_doc(Module)]],
     [{atom_to_list(Module), ?_assertEqual([], undocumented(Module, Docs))} || {Module, Docs} <- Modules].
 
-%% Without EDoc there would be nothing to look at.
+%% Fails without EDoc: the other tests would check nothing.
 all_modules_have_docs_test() ->
     ?assertEqual([], [Module || Module <- modules(), element(1, code:get_doc(Module)) =:= error]).
 

@@ -13,7 +13,7 @@ pages_test_() ->
             [{atom_to_list(Module), ?_assertEqual([], missing(Module, Directory))} || Module <- pages(Directory)]
     end}.
 
-%% The types and callbacks are found: the tests above compare with what the modules declare.
+%% The types and callbacks are found: an empty list would pass the tests above.
 something_is_declared_test_() ->
     [
         ?_assert(length(keys(hep_listener, options)) > 15),
@@ -71,7 +71,7 @@ maps(Module) ->
 is_options(Type) ->
     Type =:= config orelse lists:suffix("options", atom_to_list(Type)).
 
-%% What a page says about a type: up to the next heading.
+%% The section of a page about a type: up to the next heading.
 section(Type, Html) ->
     Anchor = ["(?:name|id)=\"type-", atom_to_list(Type), "\""],
     [_, Behind] = re:split(Html, Anchor, [{parts, 2}]),
@@ -84,7 +84,7 @@ is_named(Key, Section) ->
 contains(Html, Text) ->
     string:find(Html, iolist_to_binary(Text)) =/= nomatch.
 
-%% The terms of description lists, of which each has a description.
+%% The terms of description lists with a description.
 terms(Section) ->
     [binary_to_atom(Term) || Terms <- described(Section), Term <- code(Terms)].
 

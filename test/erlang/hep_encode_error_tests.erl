@@ -1,4 +1,4 @@
-%% @doc Encoding: every error and its sentence, the limits of size.
+%% @doc Encoding: all errors and their descriptions, and the size limits.
 -module(hep_encode_error_tests).
 
 -include("hep.hrl").
@@ -11,12 +11,12 @@
 
 -define(LIMIT, 65535).
 
-%% The bytes of the header of {@link hep_encoding:hep/1} in version 3: all that stands before the payload.
+%% The size of the header of {@link hep_encoding:hep/1} in version 3: everything before the payload.
 -define(HEADER, 99).
 
 %%% Errors
 
-%% A field, and values that no version has a place for.
+%% Fields, and values that are invalid in every version.
 wrong_values() ->
     [
         {version, [undefined, 0, 4, -1, 3.0, <<3>>, "3", hep_v4, foo, {3}]},
@@ -58,7 +58,7 @@ unknown_family_test_() ->
         Family <- [0, 1, 3, 9, 11, 23, 30, 99, 255, 256, -1, 1 bsl 64, 2.0, ipv5, inet, <<2>>, "2", {2}]
     ].
 
-%% An address of the other family than the record's, or than the other address where the record has none.
+%% An address of another family than that of the record, or, if the record has none, than the other address.
 wrong_family_test_() ->
     [
         refused(Hep, {invalid_field, Field, Value})
@@ -81,7 +81,7 @@ wrong_family_test_() ->
             {Hep, Other} <- [{hep(Version), ipv6(hep(Version))}, {ipv6(hep(Version)), hep(Version)}]
         ].
 
-%% Version 3 where the family is the source's, as decoding gives it: each address has its own chunk.
+%% Version 3 with the family of the source, as decoded: each address has its own chunk.
 two_families_test_() ->
     [
         {lists:flatten(io_lib:format("~p", [Ids])), fun() ->
@@ -141,7 +141,7 @@ unsupported_payload_type_test_() ->
 number(Type) when is_integer(Type) -> Type;
 number(Name) -> hep_registry:payload_type_number(Name).
 
-%% The wrong element, or the whole list where it is none.
+%% The error contains the wrong element, or the whole term if it is not a list.
 wrong_chunk_test_() ->
     Right = [{{9, 1}, <<"vendor">>}, {{0, 17}, {2, <<"id">>}}],
     [
@@ -164,7 +164,7 @@ wrong_chunk_test_() ->
             List <- [Right ++ foo, Right ++ <<>>, Right ++ hd(Right)]
         ].
 
-%% A generic chunk whose value is a field of the record; both payloads are one.
+%% A generic chunk whose value belongs in a field of the record. Both payload chunks are the same field.
 chunk_with_a_field_test_() ->
     [
         refused((hep(3))#hep{chunks = [{{9, 9}, <<>>}, {{0, Id}, Value}]}, {invalid_field, chunks, {0, Id}})
@@ -177,7 +177,7 @@ chunk_with_a_field_test_() ->
         Value <- [<<0:Width/unit:8>>]
     ].
 
-%% Every chunk without a field takes all widths, known or not, and those of a vendor too.
+%% Chunks without a field may have any width, known or unknown, generic or of a vendor.
 chunk_of_any_width_test_() ->
     Others = hep_packets:named_ids() -- [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16],
     {timeout, 60, [
@@ -208,7 +208,7 @@ no_record_test_() ->
         ]
     ].
 
-%% An encoder of one version does not look at the record's, and leaves out what its own has no place for.
+%% The encoder of a version ignores the version of the record, and leaves out unsupported fields.
 version_of_the_encoder_counts_test_() ->
     Chunks = [{{0, 17}, <<"id">>}, {{9, 1}, <<"vendor">>}],
     [
@@ -244,7 +244,7 @@ sentence_test_() ->
         ]
     ].
 
-%% Whatever the term is, the sentence stays short.
+%% The description is short for any term.
 sentence_about_a_large_term_test_() ->
     Large = [lists:seq(1, 1000000), binary:copy(<<255>>, 1000000), list_to_tuple(lists:seq(1, 100000))],
     [
@@ -285,7 +285,7 @@ total_length_test_() ->
         ]
     ].
 
-%% One chunk, before the payload or behind it, and the payload beside it.
+%% One chunk, before or after the payload, together with the payload.
 total_length_with_a_chunk_test_() ->
     [
         {lists:flatten(io_lib:format("vendor ~b, ~b bytes of payload", [Vendor, PayloadSize])), fun() ->
@@ -304,7 +304,7 @@ total_length_with_a_chunk_test_() ->
      || Vendor <- [0, 9], PayloadSize <- [0, 1, 1000, 60000]
     ].
 
-%% Many chunks, each as small as can be.
+%% Many chunks of the minimum size.
 total_length_of_many_chunks_test_() ->
     {timeout, 60, [
         {lists:flatten(io_lib:format("vendor ~b", [Vendor])), fun() ->
@@ -319,14 +319,14 @@ total_length_of_many_chunks_test_() ->
      || Vendor <- [0, 9], Chunk <- [{{Vendor, 99}, <<>>}]
     ]}.
 
-%% Values that are too large are not read to their end.
+%% Values that are too large are not read completely.
 too_large_before_anything_else_test_() ->
     [
         ?_test(too_large((hep(Version))#hep{chunks = [{{9, 1}, <<0:65536/unit:8>>} | Rest]}, 1 bsl 20))
      || Version <- [1, 2, 3], Rest <- [[foo], foo]
     ].
 
-%% The reported size exceeds the limit, but not the real size.
+%% The reported size is above the limit, but not above the real size.
 too_large(Hep, Size) ->
     {error, {packet_too_large, Told}} = hep:encode(Hep),
     ?assert(Told > ?LIMIT),

@@ -8,7 +8,7 @@
 
 %%% The fixtures, there and back
 
-%% What cannot be written again, and why. Everything else that decodes is.
+%% Decoded fixtures that cannot be encoded again, and why.
 designed_exceptions() ->
     [
         %% An inflated payload may be larger than a packet.
@@ -43,7 +43,7 @@ fixtures_are_there_test() ->
 exception(Entry) ->
     proplists:get_value(hep_fixtures:file(Entry), designed_exceptions(), none).
 
-%% What the default options read from a fixture, and what others do.
+%% Decoded packets: with the default options, and with others.
 decodable() ->
     Options = [#{}, #{header_length => ignore, capture_id => repair}],
     [
@@ -66,14 +66,14 @@ there_and_back(#hep{version = Version} = Hep) ->
     ],
     comes_back(Hep, second_generation(Hep), #{}).
 
-%% The packet that the bytes give; fails unless it is the one that was written.
+%% The decoded packet; fails unless it equals the encoded one.
 comes_back(Hep, Bytes, Options) ->
     {ok, Again} = hep:decode(Bytes, Options),
     ?assertEqual(written(Hep, Again), Again),
     Again.
 
-%% A time of version 2 that was read in the wrong byte order is written as it was read, and comes back; only that
-%% microseconds which would be read swapped are seconds then. Where the clock decides, the order must be given.
+%% A time of version 2 that was read in the wrong byte order is written as read, and read back. Only microseconds that
+%% would be read swapped are carried over into the seconds. Where the clock decides, the order must be given.
 byte_order_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~p", [hep_fixtures:file(Entry), Order])), fun() ->
@@ -103,7 +103,7 @@ carried(Style, #hep{timestamp = {Mega, Seconds, Micros}} = Hep) ->
         false -> Hep
     end.
 
-%% The packet as it comes back: chunks in the order of writing, the time where there was none.
+%% The packet as read back: chunks in the order of writing, the current time if it had none.
 written(#hep{chunks = Chunks} = Hep, #hep{timestamp = Now}) ->
     {Generic, Vendors} = lists:partition(fun({{Vendor, _}, _}) -> Vendor =:= 0 end, Chunks),
     Timed =

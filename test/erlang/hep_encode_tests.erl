@@ -77,7 +77,8 @@ golden_test_() ->
 
 %%% The order of chunks
 
-%% Generic chunks by their ids, whatever order they are given in; the payload; the vendors' as given.
+%% Generic chunks in the order of their ids, for any order of the input; the payload; chunks of vendors in the given
+%% order.
 order_of_chunks_test() ->
     Chunks = [
         {{9, 1}, <<"z">>},
@@ -99,7 +100,7 @@ order_of_chunks_test() ->
     Ids = [Value || {<<0:16, 17:16>>, Value} <- hep:get_chunks(State)],
     ?assertEqual([<<"second id">>, <<"a smaller id">>], Ids).
 
-%% Both forms of a chunk give the same bytes.
+%% Both forms of a chunk are written as the same bytes.
 forms_of_a_chunk_test() ->
     Long = [{{0, 17}, {2, <<"id">>}}, {{0, 18}, {2, <<100:16>>}}, {{8, 1}, {0, <<>>}}],
     Short = [{Key, Value} || {Key, {_, Value}} <- Long],
@@ -110,7 +111,7 @@ forms_of_a_chunk_test() ->
 
 %%% Sharing
 
-%% The payload in the answer is the record's own binary, between the header's pieces and what stands behind it.
+%% The payload in the result is the record's own binary, between the parts of the header and the chunks after it.
 payload_is_not_copied_test_() ->
     Payload = binary:copy(<<"x">>, 1000),
     [
@@ -136,7 +137,7 @@ payload_is_not_copied_test_() ->
         ]
     ].
 
-%% A header comes in pieces of 64 bytes, or in one when it is long.
+%% A short header is written in pieces of 64 bytes, a long one in one piece.
 header_in_pieces_test() ->
     [
         begin
@@ -159,7 +160,7 @@ pieces(Size) -> [Size].
 encoders() ->
     [fun hep:encode_iolist/1, fun(Hep) -> hep:encode_iolist(Hep, #{}) end].
 
-%% The bytes are the same in one binary and in parts.
+%% The binary and the iolist have the same bytes.
 binary_or_iolist_test_() ->
     Chunks = [{{9, 1}, <<"vendor">>}, {{0, 17}, <<"id">>}],
     [
@@ -186,7 +187,7 @@ binary_or_iolist_test_() ->
             ?_assertMatch({ok, [_ | _]}, hep_v3_encoder:encode(hep(3)))
         ].
 
-%% A part of a datagram stays one.
+%% A sub-binary of a datagram is not copied.
 payload_of_a_datagram_is_not_copied_test() ->
     Bytes = frame([chunk(15, binary:copy(<<"x">>, 1000)), chunk(9, 1, <<"vendor">>)]),
     {ok, [_, Payload, _]} = hep:encode_iolist(hep_packets:decoded(Bytes)),
@@ -195,7 +196,7 @@ payload_of_a_datagram_is_not_copied_test() ->
         {byte_size(Payload), binary:referenced_byte_size(Payload)}
     ).
 
-%% A payload that begins within a byte of another binary.
+%% A payload that begins inside a byte of another binary.
 unaligned_payload_test() ->
     <<_:3, Payload:100/binary, _:5>> = <<0:3, (binary:copy(<<"x">>, 100))/binary, 0:5>>,
     Same = binary:copy(<<"x">>, 100),
@@ -238,7 +239,7 @@ new_with_four_fields_test() ->
         Decoded
     ).
 
-%% The family is written where the addresses, or one of them, tell it.
+%% The family is written if at least one address determines it.
 family_follows_the_addresses_test_() ->
     [
         ?_test(begin
@@ -258,15 +259,15 @@ family_follows_the_addresses_test_() ->
         ]
     ].
 
-%% The seconds of a timestamp may be a million or more.
+%% Seconds of a million or more count as megaseconds.
 seconds_carry_test() ->
     ?assertEqual(
         encoded((hep(3))#hep{timestamp = {1700, 139840, 1}}),
         encoded((hep(3))#hep{timestamp = {0, 1700139840, 1}})
     ).
 
-%% Microseconds that would be read with their bytes swapped are carried over into the seconds; other large ones
-%% stay. With the time of version 2 its capture id would be read swapped, too.
+%% Microseconds that would be read swapped are carried over into the seconds; other large ones
+%% stay. With the time of version 2, the capture id would be read swapped, too.
 swapped_microseconds_test_() ->
     [
         {lists:flatten(io_lib:format("version ~b ~p ~p", [Version, Options, Written])),
@@ -285,7 +286,7 @@ swapped_microseconds_test_() ->
         ]
     ].
 
-%% If the seconds overflow, an error is returned and nothing is lost silently.
+%% An overflow of the seconds is an error.
 swapped_microseconds_at_the_end_of_time_test_() ->
     [
         refused(
@@ -311,7 +312,7 @@ names_and_numbers_test_() ->
         ]
     ].
 
-%% Every number's name, which may be another number's too, and every number.
+%% All numbers, and the names of numbers, which several numbers may share.
 payload_types_test() ->
     [
         begin
@@ -342,7 +343,7 @@ compress_test_() ->
         Payload <- [<<>>, <<0>>, <<?PAYLOAD>>, binary:copy(<<?PAYLOAD>>, 1000), binary:copy(<<"x">>, 200000)]
     ].
 
-%% The compressed size counts.
+%% The compressed size is compared with the limit.
 compressed_but_too_large_test_() ->
     Payload = rand:bytes(65536),
     [
@@ -367,7 +368,7 @@ auth_key_test_() ->
             {[Key(<<"old">>)], <<"new">>, [Key(<<"new">>)]},
             {[Key(<<"old">>), Id, Key(<<"older">>)], <<"new">>, [Key(<<"new">>), Id]},
             {[Id, Keep], <<"new">>, [Keep, Key(<<"new">>), Id]},
-            %% An empty chunk is none.
+            %% An empty chunk is treated as absent.
             {[Key(<<"old">>)], <<>>, []},
             {[{{9, 14}, {3, <<"old">>}}], <<"new">>, [Key(<<"new">>), {{9, 14}, {3, <<"old">>}}]}
         ]
@@ -380,7 +381,7 @@ auth_key_test_() ->
          || Size <- [65530, 65536, 100000]
         ].
 
-%% Options that say nothing about a version, and the defaults, change nothing.
+%% Default options, and options for other versions, change nothing.
 idle_options_test_() ->
     {Style, Compress} = {#{v2_style => documented}, #{compress => none}},
     [

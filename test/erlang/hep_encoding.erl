@@ -1,4 +1,4 @@
-%% @doc Shared by the encoding suites: a packet of each version, its bytes, and checks of packets that
+%% @doc Shared by the suites of encoding: a packet of each version, its bytes, and checks of packets that
 %% cannot be encoded.
 -module(hep_encoding).
 
@@ -14,7 +14,7 @@
 
 %%% Packets and their bytes
 
-%% Of the fields of a packet; the addresses are IPv4.
+%% Fields of a packet with IPv4 addresses.
 hep(1) ->
     (hep(3))#hep{version = 1, node_id = undefined};
 hep(Version) ->
@@ -45,7 +45,7 @@ encoded(Hep) ->
 encoded(Hep, Options) ->
     bytes(hep:encode(Hep, Options)).
 
-%% Versions 1 and 2 give a binary there, version 3 an iolist.
+%% The encoders of versions 1 and 2 return a binary, that of version 3 an iolist.
 second_generation(#hep{version = 3} = Hep) ->
     {ok, [_, _ | _]} = Answer = hep_v3_encoder:encode(Hep),
     bytes(Answer);
@@ -62,7 +62,7 @@ encoder(3) -> hep_v3_encoder.
 
 %%% Packets that cannot be encoded
 
-%% What an encoder of the record's version encodes of it.
+%% The part of the record that its version can carry.
 left_out(#hep{version = 1} = Hep) -> Hep#hep{node_id = undefined, chunks = []};
 left_out(#hep{version = 2} = Hep) -> Hep#hep{chunks = []};
 left_out(Hep) -> Hep.
@@ -75,7 +75,7 @@ set(Field, Value, Hep) ->
 refused(Hep, Reason) ->
     refused(Hep, #{}, Reason).
 
-%% The reason, its sentence, and what the second generation has for it.
+%% Checks the reason, its description, and the error of the second generation.
 refused(Hep, Options, Reason) ->
     {lists:flatten(io_lib:format("~P", [Reason, 12])), fun() ->
         ?assertEqual({error, Reason}, hep:encode(Hep, Options)),

@@ -1,4 +1,4 @@
-%% @doc Errors: every reason with its bytes and its sentence, wrong options, wrong arguments.
+%% @doc Errors: all reasons with their bytes and descriptions, wrong options, wrong arguments.
 -module(hep_error_tests).
 
 -include("hep.hrl").
@@ -8,7 +8,7 @@
 
 %%% Reasons
 
-%% {Bytes, reason, words of its sentence}
+%% {Bytes, reason, words of its description}
 reasons() ->
     [
         {<<>>, not_hep, ["HEP3", "EEP3"]},
@@ -104,7 +104,7 @@ wrong_option_test_() ->
         ]
     ].
 
-%% The values that are named are those that the codec takes, and the options that are named are all.
+%% The codec accepts the values that the error message lists, and the message lists all options.
 named_values_are_taken_test_() ->
     [
         {lists:flatten(io_lib:format("~p", [Option])), ?_assertEqual(none, hep_options:first_wrong(Kind, Option))}
@@ -116,7 +116,7 @@ taken("an integer" ++ _) -> [0, 18446744073709551615];
 taken("a binary") -> [<<>>];
 taken(Values) -> Values.
 
-%% A badarg names the function and says what is wrong with which argument.
+%% A badarg contains the function, the wrong argument, and what is wrong with it.
 named_function_test_() ->
     Hep = hep:new(),
     Getters = [
@@ -175,7 +175,7 @@ address_as_text_test() ->
     {error, Reason} = hep:encode((hep:new())#hep{src_ip = "192.0.2.1"}),
     ?assertEqual("invalid value for src_ip: \"192.0.2.1\" is not a tuple such as {192,0,2,1}", hep:format_error(Reason)).
 
-%% What the shell shows of it.
+%% As the shell shows it.
 the_shell_explains_a_badarg_test() ->
     try
         hep:decode(<<>>, #{no_such_option => 1})
@@ -215,7 +215,7 @@ right_options_test_() ->
         ]
     ].
 
-%% Options are looked at before the packet, so that a wrong one does not wait for a certain packet.
+%% Options are checked before the packet, so a wrong option is found with every packet.
 wrong_option_with_any_packet_test_() ->
     [
         ?_assertError(badarg, hep:decode(Bytes, #{v2_order => middle}))
@@ -255,7 +255,7 @@ not_a_binary_for_the_originals_modules_test_() ->
         ]
     ].
 
-%% What a badarg of hep:decode/2 tells the shell: by argument, and as one text.
+%% The explanation of a badarg of hep:decode/2 for the shell: by argument, and as one text.
 badarg(Packet, Options) ->
     try hep:decode(Packet, Options) of
         Answer -> error({no_badarg, Answer})

@@ -1,10 +1,10 @@
-%% @doc Every datagram and stream of the fixtures gives what the manifest says.
+%% @doc Every datagram and stream of the fixtures is decoded as the manifest says.
 -module(hep_fixture_tests).
 
 -include("hep.hrl").
 -include_lib("eunit/include/eunit.hrl").
 
-%% Seconds that a decoding may lie in the past.
+%% The maximum age of the time of decoding, in seconds.
 -define(RECENT, 60).
 
 manifest_names_every_file_test() ->
@@ -63,7 +63,7 @@ check_parsed({ok, Expected}, {ok, State}, _Bytes) ->
 hide_now({_, any}, {Key, <<_:32>>}) -> {Key, any};
 hide_now(_, Chunk) -> Chunk.
 
-%% The modules of one version answer as those of all do, or refuse a packet of another version.
+%% The modules of one version return the same results, or reject packets of other versions.
 check_one_version(Bytes) ->
     Modules = [
         {1, hep_v1_parser, hep_v1_decoder},
@@ -95,7 +95,7 @@ still({ok, {hep, 1, Chunks}}) ->
 still(Answer) ->
     Answer.
 
-%% Without a frame's length nothing is known about the second packet: it is payload of the first.
+%% Without the length of a frame, the second packet is part of the payload of the first one.
 stream(#{<<"frames">> := null} = Entry) ->
     Bytes = hep_fixtures:bytes(Entry),
     {ok, #hep{version = Version, payload = Payload}} = hep_answers:check(Bytes),

@@ -1,4 +1,4 @@
-%% @doc The fixtures of test/fixtures: the manifest's entries, their bytes, and what they must give.
+%% @doc The fixtures of test/fixtures: the entries of the manifest, their bytes, and their expected results.
 -module(hep_fixtures).
 
 -include("hep.hrl").
@@ -10,25 +10,25 @@
 -type entry() :: #{binary() => term()}.
 -export_type([entry/0]).
 
-%% The project's folder.
+%% The folder of the project.
 -spec top() -> file:filename().
 top() ->
     filename:dirname(filename:dirname(directory())).
 
-%% Every entry of the manifest, in its order.
+%% The entries of the manifest, in order.
 -spec entries() -> [entry()].
 entries() ->
     {ok, Json} = file:read_file(path("manifest.json")),
     json(Json).
 
-%% The entries of a kind: `datagram' or `stream'. Those that hold until some day only are left out after it.
+%% The entries of a kind: `datagram' or `stream'. Entries with an expiry date are left out after it.
 -spec entries(datagram | stream) -> [entry()].
 entries(Kind) ->
     Name = atom_to_binary(Kind),
     Now = erlang:system_time(second),
     [Entry || #{<<"kind">> := K} = Entry <- entries(), K =:= Name, maps:get(<<"until">>, Entry, infinity) > Now].
 
-%% The `.bin' files that there are, as the manifest would name them.
+%% The existing `.bin' files, with the names of the manifest.
 -spec files() -> [string()].
 files() ->
     filelib:wildcard("**/*.bin", directory()).
@@ -58,15 +58,15 @@ bytes(Bytes, [Offset, Length]) ->
 has_rule(Rule, #{<<"rules">> := Rules}) ->
     lists:member(list_to_binary(Rule), Rules).
 
-%% What parsing must give: the chunks, `any' in the place of a value that is the time of parsing.
+%% The expected result of parsing: the chunks, with `any' for values that are the time of parsing.
 -spec parsed(entry(), binary()) -> {ok, [{binary(), binary() | any}]} | error.
 parsed(#{<<"parse_error">> := true}, _Bytes) ->
     error;
 parsed(#{<<"parse">> := Chunks}, Bytes) ->
     {ok, [{<<Vendor:16, Id:16>>, value(V, Bytes)} || [Vendor, Id, V] <- Chunks]}.
 
-%% What decoding must give, of an entry or of one of its options. The time is `now' in version 1; a
-%% payload that the manifest does not hold is `{sha256, Length, Digest}'.
+%% The expected result of decoding, for an entry or for one of its options. The time is `now' in version 1; a
+%% payload that is not in the manifest is `{sha256, Length, Digest}'.
 -spec decoded(entry(), binary()) ->
     {ok, hep:hep()} | {ok, hep:hep(), hep:reason()} | {error, hep:reason()}.
 decoded(#{<<"decode">> := _, <<"cut">> := [Reason | Details]} = Entry, Bytes) ->
@@ -107,7 +107,7 @@ decoded(#{<<"decode">> := Packet}, Bytes) ->
 decoded(#{<<"decode_error">> := [Reason | Details]} = Entry, Bytes) ->
     {error, reason(binary_to_existing_atom(Reason), Details, Entry, unpacked(Bytes))}.
 
-%% The packet that gzip holds, which a reason's offsets count in.
+%% The unpacked packet of a gzip packet: offsets of errors count in it.
 -spec unpacked(binary()) -> binary().
 unpacked(<<16#1f, 16#8b, _/binary>> = Bytes) ->
     try
@@ -118,7 +118,7 @@ unpacked(<<16#1f, 16#8b, _/binary>> = Bytes) ->
 unpacked(Bytes) ->
     Bytes.
 
-%% What other options must give, as entries for {@link decoded/2}.
+%% The expected results with other options, as entries for {@link decoded/2}.
 -spec options(entry()) -> [{hep:options(), entry()}].
 options(Entry) ->
     [
@@ -126,7 +126,7 @@ options(Entry) ->
         || #{<<"options">> := Options} = Other <- maps:get(<<"options">>, Entry, [])
     ].
 
-%% The packets of a stream, each with the offset of its frame.
+%% The packets of a stream, with the offsets of their frames.
 -spec packets(entry(), binary()) -> [{non_neg_integer(), binary()}].
 packets(#{<<"frames">> := Frames} = Entry, Bytes) ->
     [{At, packet(Entry, bytes(Bytes, Frame))} || [At, _] = Frame <- Frames].
@@ -134,7 +134,7 @@ packets(#{<<"frames">> := Frames} = Entry, Bytes) ->
 packet(#{<<"gzip">> := true}, Frame) -> zlib:gunzip(Frame);
 packet(_Entry, Frame) -> Frame.
 
-%% The frames of a stream that decoding refuses: the reason by the frame's offset.
+%% The frames of a stream that cannot be decoded: the reason by the frame's offset.
 -spec refused(entry()) -> #{non_neg_integer() => hep:reason()}.
 refused(Entry) ->
     maps:from_list([
@@ -169,7 +169,7 @@ value(#{<<"hex">> := Hex}, _Bytes) -> binary:decode_hex(Hex);
 value(#{<<"offset">> := Offset, <<"length">> := L}, Bytes) -> binary:part(Bytes, Offset, L);
 value(Hex, _Bytes) -> binary:decode_hex(Hex).
 
-%% The manifest leaves out what follows from the bytes.
+%% Adds the parts of the reason that the manifest leaves out, since they follow from the bytes.
 reason(not_hep, [], _Entry, _Bytes) ->
     not_hep;
 reason(truncated, [], _Entry, Bytes) ->
@@ -184,15 +184,15 @@ reason(Reason, Details, _Entry, _Bytes) ->
 detail(Name) when is_binary(Name) -> binary_to_existing_atom(Name);
 detail(Number) -> Number.
 
-%% Of several equal chunks the last one is the family, if it has the right width.
+%% The last of several equal chunks is the family, if it has the right width.
 wrong(1, 1, Values) -> lists:last(Values);
 wrong(_, _, Values) -> hd(Values).
 
 path(File) ->
     filename:join(directory(), File).
 
-%% The tests may run from the project's folder or from one below it, and their source may lie in a
-%% copy: the first folder above one of these that has the fixtures. It is looked for once.
+%% The tests may run in the project's folder or below it, and their source may be a copy: finds the first folder above
+%% with fixtures. The result is cached.
 directory() ->
     case persistent_term:get(?MODULE, none) of
         none ->
@@ -219,7 +219,7 @@ above(Path) ->
 is_directory(Directory) ->
     filelib:is_regular(filename:join(Directory, "manifest.json")).
 
-%% OTP has a JSON module from 27 on; before, jiffy must be there.
+%% OTP has a JSON module since version 27; older versions need jiffy.
 json(Json) ->
     case [M || M <- [json, jiffy], code:ensure_loaded(M) =:= {module, M}] of
         [json | _] -> apply(json, decode, [Json]);

@@ -82,14 +82,14 @@ labels_test_() ->
         ]
     ].
 
-%% Nothing in a message need be text.
+%% The parts of a message may be any bytes.
 bytes_that_are_not_utf8_test() ->
     Bytes = binary:copy(<<255, 200>>, 20),
     Hep = packet(?A, ?B, 1, [<<"INFO sip:">>, Bytes, <<" SIP/2.0\r\nf: ">>, Bytes, <<"\r\nc: ">>, Bytes, <<"\r\ni: ">>, Bytes, <<"\r\n\r\n">>]),
     ?assertMatch([#{label := <<"INFO">>, sdp := false, call := Bytes}], arrows([Hep])),
     ?assertMatch(#{call_id := Bytes, from := #{}}, hep_flow:summary([Hep])).
 
-%% An address that talks to itself is split by port, others are not.
+%% An address that sends to itself is split by port, other addresses are not.
 hosts_test() ->
     Here = {127, 0, 0, 1},
     Packets = [
@@ -195,7 +195,7 @@ states_test_() ->
             {completed, 200, [Register, Registered(401), request(<<"REGISTER">>, 2, #{at => 3, branch => <<"z9hG4bK2">>}),
                 response(200, <<"R">>, 2, <<"REGISTER">>, #{at => 4})]},
             {trying, none, [Register, Registered(200), request(<<"REGISTER">>, 2, #{at => 3})]},
-            %% Answers to other methods say nothing of the call.
+            %% Responses to other methods do not change the state.
             {trying, none, [I(1), response(200, <<"R">>, 2, <<"UPDATE">>, #{at => 2})]}
         ]
     ].
@@ -229,14 +229,14 @@ summary_test() ->
     ?assertEqual(Expected, hep_flow:summary(lists:reverse(Packets))),
     ?assertEqual(Expected, hep_flow:summary(lists:foldl(fun hep_flow:add/2, hep_flow:new(), Packets))).
 
-%% The first message of a capture that begins late may be a response.
+%% The first message of a capture may be a response.
 response_first_test() ->
     ?assertMatch(
         #{source := ?A, destination := ?B, method := <<"BYE">>},
         hep_flow:summary([response(200, <<"OK">>, 2, <<"BYE">>, #{})])
     ).
 
-%% What a call keeps does not grow with its packets, and keeps none of them alive.
+%% The state of a call does not grow with its packets, and keeps none of them in memory.
 bounded_test() ->
     Long = binary:copy(<<"x">>, 50000),
     Packets = [
@@ -274,7 +274,7 @@ fixtures() ->
     Packets = [Hep || Entry <- hep_fixtures:entries(datagram), {ok, Hep} <- [hep:decode(hep_fixtures:bytes(Entry))]],
     ?assert(length(Packets) > 100),
     check(Packets, #{}),
-    %% Each cut of each is a message, too.
+    %% Each message, truncated at each byte.
     Cuts = [Hep#hep{payload = binary:part(P, 0, N)} || #hep{payload = P} = Hep <- Packets, N <- lists:seq(0, byte_size(P), 97)],
     check(Cuts, #{hosts => port}).
 
@@ -304,7 +304,7 @@ any_sip() ->
         Packet#hep{payload_type = Type, payload = iolist_to_binary(Parts)}
     ).
 
-%% Arrows are sorted and complete, and every index is one.
+%% The arrows are complete and in order, and all indices are valid.
 check(Packets, Options) ->
     #{hosts := Hosts, arrows := Arrows} = hep_flow:ladder(Packets, Options),
     ?assertEqual(lists:seq(1, length(Packets)), lists:sort([Index || #{packet := Index} <- Arrows])),

@@ -1,4 +1,4 @@
-%% @doc Capture files made by hand: frames of each link type in files of each form.
+%% @doc Capture files built by hand: frames of each link type, in each format.
 -module(hep_frames).
 
 -export([pcap/2, pcap/3, ng/2, frame/2, links/0, udp/4, tcp/4, tcp/5, ip/4, fragments/5]).
@@ -24,7 +24,7 @@ pcap({Order, Unit}, Link, Frames) ->
     ],
     iolist_to_binary([Numbers([{32, Magic}, {16, 2}, {16, 4}, {32, 0}, {32, 0}, {32, 65535}, {32, Link}]) | Records]).
 
-%% pcapng: a section with an interface for each link type, and a block that nobody needs.
+%% pcapng: a section with an interface for each link type, and an unused block.
 -spec ng(big | little, [{integer(), non_neg_integer(), iodata()}]) -> binary().
 ng(Order, Frames) ->
     Links = lists:usort([Link || {Link, _, _} <- Frames]),
@@ -54,7 +54,7 @@ ng(Order, Frames) ->
 numbers(big, Numbers) -> <<<<N:Size/big>> || {Size, N} <- Numbers>>;
 numbers(little, Numbers) -> <<<<N:Size/little>> || {Size, N} <- Numbers>>.
 
-%% Each link type, with what it is called here.
+%% The link types, each with its name in this module.
 -spec links() -> [{integer(), atom()}].
 links() ->
     [
@@ -74,7 +74,7 @@ link_header(vlan, {Type, _}) -> <<1:48, 2:48, 16#8100:16, 100:16, Type:16>>;
 link_header(qinq, {Type, _}) -> <<1:48, 2:48, 16#88a8:16, 7:16, 16#8100:16, 100:16, Type:16>>;
 link_header(pppoe, {Type, _}) ->
     Protocol = case Type of 16#0800 -> 16#21; 16#86dd -> 16#57 end,
-    %% The length counts the protocol and the packet; it is not read.
+    %% The length includes protocol and packet; it is ignored.
     <<1:48, 2:48, 16#8864:16, 16#1100:16, 7:16, 0:16, Protocol:16>>;
 link_header(cooked, {Type, _}) -> <<0:16, 1:16, 6:16, 2:64, Type:16>>;
 link_header(cooked2, {Type, _}) -> <<Type:16, 0:16, 1:32, 1:16, 0, 6, 2:64>>;
@@ -88,7 +88,7 @@ udp({_, SrcPort} = Src, {_, DstPort} = Dst, Payload, Options) ->
     Length = iolist_size(Payload) + 8,
     ip(Src, Dst, 17, {[<<SrcPort:16, DstPort:16, Length:16, 0:16>>, Payload], Options}).
 
-%% A segment with ACK, or other flags.
+%% A segment with ACK, or with other flags.
 -spec tcp(address(), address(), non_neg_integer(), iodata()) -> iodata().
 tcp(Src, Dst, Number, Payload) -> tcp(Src, Dst, Number, 16#10, Payload).
 
@@ -114,7 +114,7 @@ ip({Src, _}, {Dst, _}, Protocol, {Payload, Options}) ->
                 <<Protocol, 0, (Offset div 8):13, 0:2, More:1, Id:32>>, Payload]
     end.
 
-%% A UDP datagram in fragments of a size.
+%% A UDP datagram in fragments of the given size.
 -spec fragments(address(), address(), iodata(), non_neg_integer(), pos_integer()) -> [iodata()].
 fragments({_, SrcPort} = Src, {_, DstPort} = Dst, Payload, Id, Size) ->
     Length = iolist_size(Payload) + 8,

@@ -1,4 +1,4 @@
-%% @doc A handler whose callbacks are functions, those of its arguments by the callbacks' names; its state is theirs.
+%% @doc A handler whose callbacks are functions: its arguments map the names of callbacks to them.
 -module(hep_fun_handler).
 
 -behaviour(hep_handler).

@@ -1,4 +1,4 @@
-%% @doc The generators of packets and of what they consist of, for the properties.
+%% @doc Generators of packets and their parts, for the properties.
 -module(hep_generators).
 
 -include_lib("proper/include/proper.hrl").
@@ -102,8 +102,8 @@ any_packet(Version) ->
 node_id(1) -> undefined;
 node_id(2) -> optional(uint(16)).
 
-%% With a whole number of seconds in either part. A second or more of microseconds may be read as swapped
-%% bytes: it is left to the fixtures.
+%% With megaseconds, or with all seconds in the second element. The fixtures test microseconds of a second or more,
+%% which may be read as swapped.
 timestamp() ->
     ?LET(
         {Seconds, Carried, Micros},
@@ -114,7 +114,7 @@ timestamp() ->
         end
     ).
 
-%% Mostly small. The last byte keeps the payload from ending with NUL bytes, which versions 1 and 2 take off.
+%% Usually small. The last byte is not NUL, since versions 1 and 2 remove trailing NUL bytes.
 payload() ->
     frequency([
         {1, <<>>},
@@ -129,7 +129,7 @@ payload() ->
         {1, ?LET(Size, integer(62000, 63000), <<(rand:bytes(Size - 1))/binary, "x">>)}
     ]).
 
-%% Chunks without a field of their own: of vendors, unknown, generic ones of the right width, the ports that
+%% Chunks without a field: of vendors, unknown ones, generic ones of the right width, and the ports that
 %% an old sender writes as IPv6 addresses; in both forms.
 kept_chunk() ->
     ?LET(
@@ -155,7 +155,7 @@ octets_or_none() ->
 
 %%% Records of any facts, and what is read
 
-%% Every field in its range.
+%% All fields are in range.
 any_record() ->
     ?LET(
         {Version, Family, [Protocol, SrcPort, DstPort], [Src, Dst], Time, Id, Type, Payload, Chunks},
@@ -203,7 +203,7 @@ any_timestamp() ->
 
 octets() -> oneof([binary(), utf8(), <<>>, <<0>>, <<"\"\\/\b\f\n\r\t\d">>]).
 
-%% Generic chunks of any width, those with a field of their own too, and vendors'.
+%% Generic chunks of any width, including those with a field, and chunks of vendors.
 any_chunk() ->
     ?LET(
         {Vendor, Id, Value, Form},

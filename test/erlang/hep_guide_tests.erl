@@ -1,9 +1,11 @@
-%% @doc Runs the Erlang snippets of README.md and the guides, and compares what they print with what the text shows.
+%% @doc Runs the Erlang snippets of README.md and the guides, and compares their output with the text.
 %%
-%% The snippets of one document share their variables, in order. A snippet with shell prompts (`1> ') shows results below the
-%% commands; `...' stands for anything. A snippet without prompts is run, and `% => Result' behind an expression shows
-%% its result. A snippet with `-module' is compiled and loaded. A fence that names a file (```` ```erlang rebar.config ````)
-%% holds terms and is only parsed.
+%% The snippets of a document share their variables, in order. A snippet with shell prompts (`1> ') shows results below
+%% the
+%% commands; `...' matches any text. A snippet without prompts is run, and `% => Result' after an expression shows
+%% its result. A snippet with `-module' is compiled and loaded. A fence with a file name (```` ```erlang rebar.config
+%% ````)
+%% contains terms, which are only parsed.
 -module(hep_guide_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -14,7 +16,7 @@ snippets_test_() ->
      || Document <- documents(), snippets(Document) =/= []
     ].
 
-%% A document without a closing fence would be passed over.
+%% Without a closing fence a document would have no snippets.
 there_are_snippets_test() ->
     ?assert(length(snippets(top("README.md"))) >= 3).
 
@@ -24,7 +26,7 @@ documents() ->
 top(File) ->
     filename:join(hep_fixtures:top(), File).
 
-%% Each with its line and the words of its fence behind `erlang'.
+%% Each with its line and the words after `erlang' in its fence.
 snippets(Document) ->
     {ok, Text} = file:read_file(Document),
     Lines = string:split(unicode:characters_to_list(Text), "\n", all),
@@ -119,14 +121,14 @@ plain(Lines) ->
             [{Command, lists:append([lists:nthtail(5, Text) || Text <- Shown])} | plain(Others)]
     end.
 
-%% As many lines as it takes to the full stop.
+%% The lines up to the full stop.
 command(Command, Lines) ->
     case {erl_scan:tokens([], Command ++ "\n", 1), Lines} of
         {{done, {ok, _, _}, _}, _} -> {Command, Lines};
         {{more, _}, [Line | Rest]} -> command(Command ++ "\n" ++ Line, Rest)
     end.
 
-%% The value, and what was printed before it.
+%% The value, and the output before it.
 evaluated(Document, Line, Command, #{records := Records, printer := Printer} = Session) ->
     {ok, Tokens, _} = erl_scan:string(Command),
     case Tokens of
@@ -147,7 +149,7 @@ evaluated(Document, Line, Command, #{records := Records, printer := Printer} = S
             end
     end.
 
-%% The shell's way with records, which `erl_eval' does not know.
+%% Expands records like the shell, since `erl_eval' does not.
 expanded(Expressions, Records) ->
     Clause = {clause, 1, [], [], Expressions},
     Forms = [{attribute, 1, module, shell} | Records] ++ [{function, 1, snippet, 0, [Clause]}],
@@ -175,14 +177,14 @@ maybe_term(Compare) ->
         error:{badmatch, _} -> false
     end.
 
-%% White space does not count, and `...' is anything.
+%% White space is ignored, and `...' matches any text.
 is_text(Answer, Shown) ->
     Solid = fun(Text) -> re:replace(Text, "\\s+", "", [global, {return, list}, unicode]) end,
     Parts = string:split(Solid(Shown), "...", all),
     Pattern = ["^", lists:join(".*", [["\\Q", Part, "\\E"] || Part <- Parts]), "$"],
     re:run(Solid(lists:flatten(Answer)), unicode:characters_to_binary(Pattern), [dotall, unicode]) =/= nomatch.
 
-%% A group leader that keeps what is written to it.
+%% A group leader that collects its output.
 printer() ->
     spawn_link(fun() -> printer([]) end).
 

@@ -1,4 +1,4 @@
-%% @doc A second module for the vendor of hep_js_transform, for the tests: it must not be asked.
+%% @doc A second module for the vendor of hep_js_transform, for the tests: it must not be called.
 -module(hep_js_other_transform).
 
 -behaviour(hep_transform).

@@ -1,4 +1,4 @@
-%% @doc Transforms the vendor 0xCAFE's chunks, which a capture of hep-js has, for the tests.
+%% @doc Transforms the chunks of vendor 0xCAFE, from a capture of hep-js, for the tests.
 -module(hep_js_transform).
 
 -behaviour(hep_transform).

@@ -1,4 +1,4 @@
-%% @doc JSON: errors and their places, hostile text, hostile terms.
+%% @doc JSON: errors and their positions, hostile text, hostile terms.
 -module(hep_json_error_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -109,7 +109,7 @@ hostile_text_test_() ->
         ]
     ].
 
-%% Either is an answer, as long as it is a documented one.
+%% Any documented result is correct.
 doubtful_text_test_() ->
     [
         {Name, ?_assert(is_answer(hep_json:decode(Json)))}
@@ -119,7 +119,7 @@ doubtful_text_test_() ->
         ]
     ].
 
-%% What is not as written but means something.
+%% Valid JSON in another form than the written one.
 other_ways_to_write_test_() ->
     [
         {Name, ?_assertEqual({ok, Expected}, hep_json:decode(Json))}

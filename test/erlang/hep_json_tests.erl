@@ -1,4 +1,4 @@
-%% @doc JSON: every fixture, the golden files, arrays, large packets, generated records.
+%% @doc JSON: all fixtures, the golden files, arrays, large packets, generated records.
 -module(hep_json_tests).
 
 -include_lib("proper/include/proper.hrl").
@@ -11,7 +11,7 @@
 -import(hep_json_texts, [hep/0, is_answer/1, packet/0, still/1]).
 -import(hep_packets, [chunk/2, chunk/3, frame/1]).
 
-%% The time that version 1 has in the golden files.
+%% The time of version 1 in the golden files.
 -define(NOW, {1800, 0, 123456}).
 -define(CASES, 500).
 
@@ -33,7 +33,7 @@ fixture(Entry, Bytes, {ok, Hep}) ->
     same_as_decoding({ok, Hep}, hep_json:from_packet(Bytes)),
     same_as_decoding({ok, Hep}, hep_json:from_packet(Bytes, #{})),
     {ok, State} = hep_multi_parser:parse(Bytes),
-    %% Parsing keeps the NUL bytes behind the text.
+    %% Parsing keeps the NUL bytes after the text.
     case hep_fixtures:has_rule("Q10", Entry) andalso payload(State) =/= Hep#hep.payload of
         true ->
             {ok, Kept} = hep_json:decode(hep_json:encode(State)),
@@ -62,7 +62,7 @@ same_as_decoding({ok, Hep, Reason}, Answer) ->
 same_as_decoding(Error, Answer) ->
     ?assertEqual(Error, Answer).
 
-%% The NUL bytes that make the difference are there.
+%% The NUL bytes that differ are present.
 padding_of_a_parsed_packet_test() ->
     Entries = [E || E <- hep_fixtures:entries(datagram), hep_fixtures:has_rule("Q10", E)],
     Padded = [
@@ -103,7 +103,7 @@ golden(File) ->
     ?assertEqual(Expected, <<(hep_json:encode(Fixed))/binary, "\n">>),
     ?assertEqual({ok, Fixed}, hep_json:decode(Expected)).
 
-%% The name of each packet that has a golden file.
+%% The names of the packets with a golden file.
 golden_files() ->
     Packets = [filename:rootname(File) || File <- hep_fixtures:files()],
     [File || Packet <- Packets, File <- [Packet ++ ".json"], is_golden(File)].
@@ -137,7 +137,7 @@ wrong_array_test_() ->
          || Json <- [<<"[1]">>, <<"[[]]">>, <<"[null]">>, <<"[">>, <<"[,]">>, <<"[{}]">>]
         ].
 
-%% The place is that in the whole text.
+%% The position counts in the whole text.
 place_in_an_array_test() ->
     Object = hep_json:encode(hep()),
     Wrong = binary:replace(Object, <<"\"version\":3">>, <<"\"version\":9">>),
@@ -165,7 +165,7 @@ large(Payload) ->
     ?assertEqual({ok, Hep}, hep_json:decode(Json)),
     ?assertEqual({ok, [Hep, Hep]}, hep_json:decode(hep_json:encode([Hep, Hep]))).
 
-%% Versions 1 and 2 have shorter headers than the chunks that they are parsed into.
+%% Versions 1 and 2 have shorter headers than the chunks of their parsed packets.
 large_parsed_test_() ->
     Time = <<1_700_000_000:32, 5:32, 7:16, 0:16>>,
     [
@@ -186,7 +186,7 @@ large_parsed_test_() ->
         Size <- [65000, 65440, 65507, 65535, 65536, 200_000]
     ].
 
-%% A chunk with an invalid value is invalid in every representation.
+%% A chunk with an invalid value is invalid in every view.
 parsed_but_not_decodable_test_() ->
     [
         ?_assertError(badarg, hep_json:encode({hep, Version, [{<<0:16, Id:16>>, Value}]}))
@@ -194,7 +194,7 @@ parsed_but_not_decodable_test_() ->
         {Id, Value} <- [{1, <<99>>}, {1, <<2:16>>}, {3, <<1>>}, {7, <<1>>}, {16, <<"no deflate">>}]
     ].
 
-%% A quarter of a megabyte in a packet of a few kilobytes.
+%% 256 KiB from a packet of a few kilobytes.
 inflated_test() ->
     Payload = binary:copy(<<"0123456789abcdef">>, 16384),
     Packet = frame([chunk(16, zlib:compress(Payload))]),
@@ -265,7 +265,7 @@ prop_array_comes_back() ->
         hep_json:decode(hep_json:encode(Heps)) =:= {ok, [normal(Hep) || Hep <- Heps]}
     ).
 
-%% In one step or in two, with whatever options.
+%% In one step or in two, with any options.
 prop_packet_in_one_step() ->
     ?CHECK(
         {Packet, Options},
@@ -310,7 +310,7 @@ is_allowed(Call) ->
 prop_any_text() ->
     ?CHECK(Bytes, binary(), is_answer(hep_json:decode(Bytes))).
 
-%% A byte changed, or some of them left out.
+%% A byte is changed, or some bytes are missing.
 prop_damaged_text() ->
     ?CHECK(
         {Hep, Place, Length, Byte},
@@ -325,7 +325,7 @@ prop_damaged_text() ->
         end
     ).
 
-%% Reading gives chunks in one form.
+%% Reading returns all chunks in the same form.
 normal(#hep{chunks = Chunks} = Hep) ->
     Hep#hep{chunks = [{Key, sized(Value)} || {Key, Value} <- Chunks]}.
 

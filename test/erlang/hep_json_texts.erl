@@ -1,4 +1,4 @@
-%% @doc Shared by the JSON suites: a packet, its JSON, a variant of it, and a check of
+%% @doc Shared by the suites of JSON: a packet, its JSON, a variant of it, and a check of
 %% results.
 -module(hep_json_texts).
 
@@ -24,7 +24,7 @@ json() ->
     {ok, Json} = hep_json:from_packet(packet()),
     Json.
 
-%% The JSON with something else in a place, that must be there.
+%% The JSON with one part replaced, which must be present.
 changed(What, Other) ->
     changed(json(), What, Other).
 

@@ -1,4 +1,4 @@
-%% @doc The bounds of a listener: whose packets are inflated, how much at a time, how large a batch is.
+%% @doc The limits of a listener: whose packets are inflated, how much at a time, and the size of a batch.
 -module(hep_listener_bounds_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -16,7 +16,7 @@ bomb(Chunks) ->
 
 %%% Keys
 
-%% Whatever the payload of a packet with another key is, nothing of it is inflated.
+%% Nothing is inflated in packets with a wrong key, whatever their payload.
 keys_test_() ->
     Keyed = fun(Key, Chunk) -> frame([chunk(14, Key), Chunk]) end,
     Zip = chunk(16, zlib:compress(<<"payload">>)),
@@ -27,7 +27,7 @@ keys_test_() ->
                 hep_net:udp(Port, Wrong),
                 until(fun() -> maps:get(unauthenticated, hep_listener:info(Listener)) =:= length(Wrong) end, fun() -> hep_listener:info(Listener) end),
                 ?assertEqual(#{}, taken(Listener)),
-                %% The last key counts, and empty ones do not.
+                %% The last key counts, empty keys do not.
                 hep_net:udp(Port, [frame([chunk(14, <<"bad!">>), chunk(14, <<"good">>), chunk(14, <<>>), Zip])]),
                 [_] = take(1),
                 ?assertEqual(View =:= decode orelse View =:= json, taken(Listener) =/= #{})
@@ -36,7 +36,7 @@ keys_test_() ->
      || View <- [decode, parse, transform, {transform, []}, json, raw]
     ]).
 
-%% With its own errors: lengths that do not hold are no question of a key.
+%% Errors in lengths are reported before the key is checked.
 broken_frame_test() ->
     listening(#{auth_keys => [<<"good">>]}, fun(Listener, Port) ->
         hep_net:udp(Port, [<<"HEP3", 10:16, 1, 2, 3, 4>>, <<1, 99>>, hep_packets:v1(ipv4, 16)]),
@@ -46,7 +46,7 @@ broken_frame_test() ->
         ?assertMatch(#{unauthenticated := 1, rejected := #{truncated_chunk := 1}}, hep_listener:info(Listener))
     end).
 
-%% The key is within: it is unpacked, once.
+%% The key is inside: the packet is unpacked once.
 gzip_key_test() ->
     listening(#{auth_keys => [<<"good">>]}, fun(Listener, Port) ->
         Packed = [zlib:gzip(frame([chunk(14, Key)])) || Key <- [<<"bad!">>, <<"good">>]],
@@ -60,10 +60,10 @@ taken(Listener) ->
 
 %%% Batches
 
-%% A batch ends when it has so many bytes.
+%% A batch ends at this number of bytes.
 batch_bytes_test_() ->
     Packet = frame([chunk(15, binary:copy(<<"x">>, 1000))]),
-    %% Its bytes, 512 for it, 128 for its chunk.
+    %% Its bytes, 512 for the packet, 128 for its chunk.
     Size = byte_size(Packet) + 512 + 128,
     hep_net:patiently([
         fun() ->
@@ -83,21 +83,21 @@ batches(Left) ->
 
 %%% Memory
 
-%% A packet of 10,900 chunks fills a batch, and takes a megabyte of the connection's heap: none of that stays.
+%% A packet of 10,900 chunks fills a batch, and takes a megabyte of the connection's heap. All of it is freed.
 full_batch_test() ->
     listening(#{transport => tcp, handler => fun(_) -> ok end}, fun(Listener, Port) ->
         Socket = hep_net:tcp(Port),
         ok = hep_net:send(Socket, frame(lists:duplicate(10_900, chunk(300, <<>>)))),
         until(fun() -> maps:get(decoded, hep_listener:info(Listener)) =:= 1 end, fun() -> hep_listener:info(Listener) end),
         [Connection] = hep_net:connections(Listener),
-        %% Answers when the batch is done.
+        %% Replies after the batch.
         _ = sys:get_state(Connection),
         ?assert(element(2, process_info(Connection, memory)) < 256 * ?KIB),
         hep_net:close(Socket)
     end).
 
-%% The terms of many chunks take memory from the budget, those of few do not: a process waits until another has handled
-%% its packet.
+%% The terms of packets with many chunks count against the budget, those of others do not: a process waits until another
+%% one has handled its packet.
 many_chunks_test_() ->
     hep_net:quietly([fun() -> many_chunks(View) end || View <- [decode, parse, transform, json]]).
 
@@ -115,7 +115,7 @@ many_chunks(View) ->
         First = receive {busy, Next} -> Next end,
         Taken = waiting(Listener),
         ?assertEqual(0, lists:min(maps:values(Taken))),
-        %% Less than they need, so all of it.
+        %% Less than needed, so all of it.
         ?assertEqual(Least, map_get(First, Taken)),
         First ! continue,
         Second = receive {busy, Last} -> Last end,
@@ -126,8 +126,8 @@ many_chunks(View) ->
         [hep_net:close(Socket) || Socket <- Sockets]
     end).
 
-%% Far more bombs than the budget holds, over many connections and shards: all are decoded, and what is inflated at any
-%% time is bounded.
+%% Far more zip bombs than the budget allows, over many connections and shards: all are decoded, and the inflated bytes
+%% at any time are limited.
 memory_test_() ->
     hep_net:patiently([
         {atom_to_list(Transport) ++ " " ++ atom_to_list(View), fun() -> bombed(Transport, View, Factor) end}
@@ -137,7 +137,7 @@ memory_test_() ->
 bombed(Transport, View, Factor) ->
     Budget = 2 * Factor * ?MAX,
     Peak = atomics:new(1, []),
-    %% All connections would have their bombs inflated meanwhile.
+    %% Gives the other connections time to inflate their bombs.
     Handler = fun(_) -> receive after 20 -> peak(erlang:memory(binary), Peak) end end,
     garbage(),
     Before = erlang:memory(binary),
@@ -146,9 +146,9 @@ bombed(Transport, View, Factor) ->
     listening(maps:merge(Options, Shards), fun(Listener, Port) ->
         Count = sent(Transport, Port),
         until(fun() -> maps:get(decoded, hep_listener:info(Listener)) =:= Count end, fun() -> hep_listener:info(Listener) end),
-        %% Unbounded it would be Count times what one of them takes: 50 MiB and more.
+        %% Without the limit it would be Count times the memory of one: 50 MiB and more.
         ?assert(atomics:get(Peak, 1) - Before < Budget + 8 * Factor * ?MAX + 8 * ?MIB),
-        %% All was given back.
+        %% The whole budget was returned.
         until(fun() -> lists:sum(maps:values(taken(Listener))) =:= 0 end, fun() -> taken(Listener) end)
     end).
 
@@ -168,7 +168,7 @@ peak(Now, Peak) ->
 
 garbage() -> [erlang:garbage_collect(Pid) || Pid <- processes()].
 
-%% A connection that is killed while its handler holds inflated payloads gives the budget back.
+%% A connection that is killed while its handler holds inflated payloads returns its part of the budget.
 killed_test_() ->
     hep_net:quietly([fun killed/0]).
 
@@ -185,7 +185,7 @@ killed() ->
         until(fun() -> taken(Listener) =:= #{} end, fun() -> taken(Listener) end)
     end).
 
-%% When both have asked.
+%% After both have asked.
 waiting(Listener) ->
     hep_net:wait_for(fun() ->
         Taken = taken(Listener),
@@ -195,7 +195,7 @@ waiting(Listener) ->
         end
     end).
 
-%% What one packet may need is the least.
+%% The minimum is the need of one packet.
 budget_option_test_() ->
     [
         ?_assertEqual(Is, element(1, hep_listener_options:check(Options#{handler => self(), inflate_budget => Bytes})))
@@ -211,7 +211,7 @@ budget_option_test_() ->
 
 %%% A process as handler
 
-%% It gets no more large batches than it can hold, and all of them in the end.
+%% The process gets no more large batches than the limit allows at a time, and all of them in the end.
 slow_process_test() ->
     listening(#{transport => tcp}, fun(Listener, Port) ->
         Socket = hep_net:tcp(Port),

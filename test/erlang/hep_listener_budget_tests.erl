@@ -1,4 +1,4 @@
-%% @doc The budget of inflating: who waits, who goes on, and what a process that is killed leaves.
+%% @doc The budget of inflated bytes: which process waits, which one continues, and the budget of a killed process.
 -module(hep_listener_budget_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -79,7 +79,7 @@ nothing_to_give(Pid, Budget) ->
     ok = hep_listener_budget:give_back(Budget),
     ?assertEqual(100, free(Pid)).
 
-%% While it waits another budget takes its place.
+%% The budget is restarted while a process waits.
 restarted_test() ->
     process_flag(trap_exit, true),
     {ok, First} = hep_listener_budget:start_link(10, fun(_) -> ok end),
@@ -101,7 +101,7 @@ restarted_test() ->
     exit(Second, kill),
     process_flag(trap_exit, false).
 
-%% A process that takes, and keeps.
+%% A process that takes a part, and keeps it.
 taker(Bytes, Budget) ->
     Parent = self(),
     spawn_link(fun() ->
@@ -111,7 +111,7 @@ taker(Bytes, Budget) ->
         receive never -> ok end
     end).
 
-%% Each of them has answered what was asked before.
+%% Each process replies after its earlier requests.
 state(Taker) ->
     receive {Taker, has} -> has after 50 -> waits end.
 

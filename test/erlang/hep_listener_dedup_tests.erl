@@ -1,4 +1,4 @@
-%% @doc Packets that two agents saw: given once, within a window and within bounded memory, in every view.
+%% @doc Packets of two agents: passed once, within a window, with limited memory, in every view.
 -module(hep_listener_dedup_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -37,7 +37,8 @@ connect(udp, _) ->
 connect(tcp, Port) ->
     {tcp, hep_net:tcp(Port)}.
 
-%% Sends, and waits until so many packets were received: so the order of two connections is that of the calls.
+%% Sends, and waits until this number of packets was received: so packets of two connections arrive in order of the
+%% calls.
 give(Connection, Agent, Payload, Listener, Count) ->
     give_bytes(Connection, encoded(packet(Agent, Payload)), Listener, Count).
 
@@ -71,7 +72,7 @@ packet(Agent, Payload) ->
         payload = Payload
     }.
 
-%% Each packet is another one, or a copy: what differs, and what the listener counts.
+%% Each packet is a new one or a copy: the difference, and the listener's count.
 facts_test_() ->
     Hep = packet(1, <<"INVITE">>),
     Other = Hep#hep{node_id = 2},
@@ -123,7 +124,7 @@ other_views_test_() ->
      || View <- [parse, transform, json, raw]
     ].
 
-%% What tells agents apart.
+%% How agents are distinguished.
 agent_test_() ->
     Same = encoded(packet(1, <<"INVITE">>)),
     Other = encoded(packet(2, <<"INVITE">>)),
@@ -139,7 +140,7 @@ agent_test_() ->
         ]
     ].
 
-%% Reports of agents are alike, and stay: those without addresses, and the keep-alives of heplify.
+%% Reports of several agents are equal and stay: those without addresses, and the keep-alives of heplify.
 reports_test_() ->
     Report = fun(Agent) -> encoded(#hep{version = 3, node_id = Agent, timestamp = {1700, 1, 1}, payload_type = 100, payload = <<"up">>}) end,
     KeepAlive = fun(Agent) -> encoded((packet(Agent, <<"HEP3", 3, 10>>))#hep{payload_type = 0}) end,
@@ -148,7 +149,7 @@ reports_test_() ->
      || View <- [decode, parse, json]
     ].
 
-%% A packet that is not given to the handler is not remembered.
+%% Packets that the handler does not get are not remembered.
 rejected_test() ->
     listening(#{dedup => ?LONG, auth_keys => [<<"key">>]}, fun(Listener, Port) ->
         Connection = connect(udp, Port),
@@ -160,7 +161,7 @@ rejected_test() ->
         close(Connection)
     end).
 
-%% Behind the window, the other agent's packet is a new one.
+%% After the window, the packet of the other agent is a new one.
 window_test() ->
     listening(#{dedup => #{window => 20}}, fun(Listener, Port) ->
         Connection = connect(udp, Port),
@@ -171,7 +172,7 @@ window_test() ->
         close(Connection)
     end).
 
-%% Two agents over several shards: each packet once, whoever was first.
+%% Two agents over several shards: each packet passes once.
 shards_test_() ->
     {timeout, 60, fun() ->
         listening(#{dedup => ?LONG, shards => 4}, fun(Listener, Port) ->
@@ -210,7 +211,7 @@ options_test_() ->
 
 -define(GLANCE, #{version => 3, type => 1, payload => plain, chunks => 9}).
 
-%% A flood of new packets from several processes: the tables stay within the limit, and so does their memory.
+%% A flood of new packets from several processes: the tables and their memory stay within the limit.
 flood_test_() ->
     {timeout, 60, fun() ->
         Before = ets:all(),
@@ -234,12 +235,12 @@ flood_test_() ->
         [receive {Flooder, Size} -> ?assert(Size =< 510) end || Flooder <- Flooders],
         Bytes = erlang:system_info(wordsize) * lists:sum([ets:info(Table, memory) || Table <- Tables]),
         ?assert(Bytes < 1000 * 150 + 200_000),
-        %% The last packets are still known.
+        %% The latest packets are still remembered.
         ?assertNot(is_duplicate(1, <<"new">>, Dedup)),
         ?assert(is_duplicate(2, <<"new">>, Dedup))
     end}.
 
-%% Packets that are remembered in either table are found: each of the last third of the entries.
+%% Packets in either table are found: all of the last third of the entries.
 generations_test() ->
     Dedup = dedup(#{window => 60_000, max_entries => 300}),
     [

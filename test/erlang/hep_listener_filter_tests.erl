@@ -29,14 +29,14 @@ criteria_test_() ->
             {#{networks => [{{10, 1, 2, 3}, 32}]}, [invite]},
             {#{networks => ["172.16.0.0/31"]}, [sctp]},
             {#{networks => ["192.0.2.2/31"]}, [ok]},
-            %% Bits behind the prefix count for nothing.
+            %% Bits after the prefix are ignored.
             {#{networks => ["10.1.255.255/16"]}, [invite, bye]},
             {#{networks => ["0.0.0.0/0"]}, [invite, bye, ok, no_cseq, sctp]},
             {#{networks => ["::/0"]}, [keep_alive, rtcp]},
             {#{networks => ["2001:db8:8000::/33"]}, [rtcp]},
             {#{networks => ["2001:db8::/33"]}, [keep_alive]},
             {#{networks => ["2001:db8::/33", "10.1.2.3"]}, [invite, keep_alive]},
-            %% An IPv4 address within one of IPv6.
+            %% An IPv4 address in an IPv6 address.
             {#{networks => ["198.51.100.0/24"]}, [no_cseq]},
             {#{networks => ["::ffff:198.51.100.9"]}, [no_cseq]},
             {#{function => fun(#hep{node_id = Id}) -> Id =:= 7 end}, [invite]},
@@ -73,7 +73,7 @@ packets() ->
         }},
         {keep_alive, (V6(1))#hep{payload = <<"\r\n\r\n">>}},
         {lower, None#hep{payload = sip(<<"invite sip:b SIP/2.0">>, <<"1 INVITE">>)}},
-        %% The request's own method counts.
+        %% The method of the request counts.
         {sctp, (V4({172, 16, 0, 1}, {172, 16, 0, 2}))#hep{protocol = 132, payload = sip(<<"BYE sip:b SIP/2.0">>, <<"3 INVITE">>)}},
         {rtcp, (V6(16#8000))#hep{node_id = 16#ffffffff, payload_type = 5, payload = <<128, 200, 0, 0>>}},
         {log, None#hep{payload_type = 100, payload = <<"INVITE sip:b SIP/2.0\r\n\r\n">>}}
@@ -142,7 +142,7 @@ invalid_test_() ->
      || View <- [decode, parse, transform, json, raw]
     ].
 
-%% The payload type is compared before the packet is decoded.
+%% The payload type is compared before decoding.
 invalid_of_another_type_test() ->
     listening(#{filter => #{payload_types => [sip], capture_ids => [1]}}, fun(Listener, Port) ->
         Wrong = hep_packets:chunk(3, <<10, 0, 0, 0, 1>>),
@@ -151,7 +151,7 @@ invalid_of_another_type_test() ->
         ?assertMatch(#{filtered := 1, rejected := #{invalid_chunk := 1}}, hep_listener:info(Listener))
     end).
 
-%% Several packets of a datagram count one by one; so do those of a batch without any other packet.
+%% The packets of a datagram count one by one, also in a batch without other packets.
 several_in_a_datagram_test() ->
     listening(#{filter => #{payload_types => [sip]}}, fun(Listener, Port) ->
         [{_, Invite} | _] = packets(),
@@ -172,7 +172,7 @@ unauthenticated_test() ->
         ?assertMatch(#{unauthenticated := 2, filtered := 1, decoded := 0}, hep_listener:info(Listener))
     end).
 
-%% Filtered packets are no duplicates, in any view.
+%% Filtered packets are not duplicates, in any view.
 dedup_test_() ->
     [
         {atom_to_list(View), fun() ->
@@ -187,7 +187,7 @@ dedup_test_() ->
      || View <- [decode, raw]
     ].
 
-%% A filtered packet is a valid one: errors on both sides of it do not add up.
+%% A filtered packet is valid: the errors before and after it are not added up.
 max_errors_test() ->
     Options = #{transport => tcp, max_errors => 1, auth_keys => [<<"key">>], filter => #{payload_types => [sip]}},
     listening(Options, fun(Listener, Port) ->
@@ -198,7 +198,7 @@ max_errors_test() ->
         ?assertMatch(#{unauthenticated := 2, filtered := 2, errors_closed := 0}, hep_listener:info(Listener))
     end).
 
-%% The inflated payloads of filtered packets come out of the budget, too: a budget for one packet is enough for many.
+%% The inflated payloads of filtered packets also count against the budget: a budget for one packet is enough for many.
 budget_test_() ->
     {timeout, 60, fun() ->
         listening(#{transport => tcp, inflate_budget => 256 * 1024, filter => #{methods => [<<"INVITE">>]}}, fun(Listener, Port) ->
@@ -211,7 +211,7 @@ budget_test_() ->
         end)
     end}.
 
-%% What the filter may inflate is reserved in every view.
+%% The need of the filter is reserved in every view.
 need_test_() ->
     Glance = #{version => 3, type => 1, payload => compressed, chunks => 5},
     {ok, Filter} = hep_listener_filter:check(#{methods => [<<"BYE">>]}),
@@ -268,5 +268,5 @@ counted(Number, Listener) ->
     Info = fun() -> hep_listener:info(Listener) end,
     until(fun() -> maps:get(received, Info()) =:= Number end, Info).
 
-%% That there are no more follows from the counters.
+%% The counters show that there are no more packets.
 taken(Number) -> [Packet || {Packet, _} <- hep_net:take(Number)].

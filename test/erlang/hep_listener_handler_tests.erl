@@ -1,11 +1,11 @@
-%% @doc The handlers of hep_listener: of each kind, slow ones, and those that crash.
+%% @doc The handlers of hep_listener: each kind, slow ones, and crashes.
 -module(hep_listener_handler_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 
 -import(hep_net, [listening/2, until/1, until/2, packet/1, number/1]).
 
-%% How many messages may wait in a handler process.
+%% The maximum number of messages in the queue of a handler process.
 -define(WAITING, 1000).
 
 %%% Kinds
@@ -32,14 +32,14 @@ kinds_test_() ->
         ]
     ]).
 
-%% A module alone has no arguments.
+%% A module without arguments.
 no_arguments_test() ->
     listening(#{handler => hep_fun_handler}, fun(Listener, Port) ->
         hep_net:udp(Port, [packet(1)]),
         until(fun() -> maps:get(decoded, hep_listener:info(Listener)) =:= 1 end)
     end).
 
-%% Each process that receives has a state of its own, which lasts.
+%% Each receiving process has its own state, which it keeps.
 state_test_() ->
     hep_net:patiently([{atom_to_list(Transport), fun() -> state(Transport) end} || Transport <- [udp, tcp]]).
 
@@ -89,7 +89,7 @@ errors_to_process_test() ->
         end
     end).
 
-%% Every reason that a handler may get has a sentence.
+%% Every reason has a description.
 format_error_test_() ->
     [
         {Sentence, ?_assertEqual(Sentence, hep_handler:format_error(Reason))}
@@ -122,7 +122,7 @@ wrongs() ->
         {nearly, fun() -> {ok, wrong, wrong} end}
     ].
 
-%% The packets in hand are lost, and no other; it begins again, each time.
+%% Only the packets of the current batch are lost. The handler is restarted each time.
 crash(Transport, Callback, Wrong) ->
     Test = self(),
     Funs = #{
@@ -152,7 +152,7 @@ crash(Transport, Callback, Wrong) ->
         say(Sender, [packet(2)]),
         receive {packets, Worker, [2], Count} -> ?assert(Count =< 1) end,
         Sum = lists:sum(Lost),
-        %% Of a stream, where it goes wrong and where it is taken up again.
+        %% Each error of the stream is reported twice: at the error, and where the stream is resynchronised.
         Crashes = case {Transport, Callback} of {tcp, handle_error} -> 30; _ -> 15 end,
         ?assertMatch(#{handler_crashes := Crashes, handler_lost := Sum}, hep_listener:info(Listener)),
         quiet(Sender)
@@ -172,7 +172,7 @@ crashed(handle_error, Sender, _) ->
 messages() ->
     receive Message -> [Message | messages()] after 0 -> [] end.
 
-%% Of errors in one batch each counts.
+%% Each crash in a batch of errors counts.
 every_crash_counts_test_() ->
     hep_net:quietly(fun() ->
         Test = self(),
@@ -189,7 +189,7 @@ every_crash_counts_test_() ->
         end)
     end).
 
-%% One that does not begin again ends its process, and has been counted.
+%% If the handler cannot be restarted its process ends. The crash was counted.
 no_beginning_test_() ->
     hep_net:quietly([
         {lists:flatten(io_lib:format("~p ~p", [Transport, Kind])), fun() -> no_beginning(Transport, Wrong) end}
@@ -224,7 +224,7 @@ no_beginning(Transport, Wrong) ->
         [quiet(Sender) || Sender <- [First, Second]]
     end).
 
-%% Where it cannot begin at all the listener does not either, over UDP.
+%% Over UDP, if the handler cannot be started, the listener does not start.
 never_begins_test_() ->
     hep_net:quietly([
         fun() ->
@@ -240,7 +240,7 @@ raises_at_once_test_() ->
         ?assertMatch({error, {handler, {error, wrong, [_ | _]}}}, hep_listener:start_link(Options))
     end).
 
-%% Over TCP it is the connection that ends.
+%% Over TCP, the connection ends.
 no_connection_test_() ->
     hep_net:quietly([
         fun() ->
@@ -261,7 +261,7 @@ no_connection_test_() ->
      || {_, Wrong} <- [{refused, fun() -> {error, wrong} end} | wrongs()]
     ]).
 
-%% The socket is closed, and the listener stops, whatever the handler's end does.
+%% The socket is closed, and the listener stops, also if `terminate/2' fails.
 terminate_test_() ->
     hep_net:quietly([
         {lists:flatten(io_lib:format("~p ~p", [Transport, Kind])), fun() ->
@@ -278,7 +278,7 @@ terminate_test_() ->
      || Transport <- [udp, tcp], {Kind, Wrong} <- wrongs()
     ]).
 
-%% A handler that crashes on every packet, and in `terminate/2', logs ten lines a second; the others are counted.
+%% A handler that crashes on every packet, and in `terminate/2', logs ten lines per second; the others are counted.
 logged_test_() ->
     [{atom_to_list(Where), {timeout, 120, fun() -> logged(Where) end}} || Where <- [handler, transform]].
 
@@ -295,7 +295,7 @@ logged(Where) ->
             Socket = hep_net:tcp(Port),
             ok = hep_net:send(Socket, binary:copy(Packet, 1000)),
             until(fun() -> maps:get(handler_crashes, hep_listener:info(Listener)) =:= 1000 end),
-            %% The next second has lines of its own.
+            %% The next second has its own lines.
             until(fun() ->
                 ok = hep_net:send(Socket, Packet),
                 timer:sleep(100),
@@ -310,7 +310,7 @@ logged(Where) ->
     ?assert(length(LeftOut) < 200),
     ?assert(lists:sum(LeftOut) > 800).
 
-%% A transform that raises loses its packet, which counts as a handler's crash does, and no other.
+%% A transform that raises loses its packet only, which counts as a crash of the handler.
 transform_crashes_test_() ->
     hep_net:quietly([
         {lists:flatten(io_lib:format("~p: ~s", [Transport, What])), fun() -> transform_crashes(Transport, What) end}
@@ -340,14 +340,14 @@ transform_crashes(Transport, What) ->
         quiet(Sender)
     end).
 
-%% The sum is right when the process ends among the packets of a batch.
+%% The sum is right if the process ends during a batch.
 killed_in_transform_test_() ->
     hep_net:quietly(fun() ->
         listening(#{transport => tcp, view => {transform, [hep_wild_transform]}}, fun(Listener, Port) ->
             Sender = sender(tcp, Port),
             say(Sender, [wild(<<"a">>), wild(<<"kill">>)]),
             until(fun() -> ended(hep_listener:info(Listener)) end),
-            %% No handler got either.
+            %% Neither did a handler get them.
             ?assertMatch(#{received := 0, decoded := 0}, hep_listener:info(Listener)),
             quiet(Sender)
         end)
@@ -360,7 +360,7 @@ wild(What) ->
 
 %%% Slow ones
 
-%% What is sent waits in the kernel, not in the process, and comes when the handler goes on.
+%% Packets wait in the kernel, not in the process, and arrive when the handler continues.
 slow_test_() ->
     [{atom_to_list(Transport), {timeout, 120, fun() -> slow(Transport) end}} || Transport <- [udp, tcp]].
 
@@ -378,7 +378,7 @@ slow(Transport) ->
         spawn_link(fun() -> say(Sender, [packet(N) || N <- lists:seq(1, Count)]), Test ! said end),
         Transport =:= udp andalso receive said -> ok end,
         Waiting = [waiting(Worker) || _ <- lists:seq(1, 50)],
-        %% The messages of the socket, and that it waits.
+        %% The messages of the socket, and the message to wait.
         ?assert(lists:max(Waiting) =< 6),
         Worker ! go,
         ?assertEqual(lists:seq(1, Count), numbers(Count)),
@@ -407,7 +407,7 @@ process(Transport) ->
         Sender = sender(Transport, Port),
         Sent = waited(Sender, Process, 1),
         until(fun() -> waiting(Process) =:= ?WAITING end),
-        %% The listener's process waits, and has not been told more than fits.
+        %% The listener's process waits, and has sent no more than the limit.
         [Worker] = hep_net:workers(Listener) ++ hep_net:connections(Listener),
         say(Sender, [packet(Sent + N) || N <- lists:seq(1, 50)]),
         [?assertEqual(?WAITING, waiting(Process)) || _ <- lists:seq(1, 20)],
@@ -420,7 +420,7 @@ process(Transport) ->
     unlink(Process),
     exit(Process, kill).
 
-%% Sends, one by one so that each is a message, until no more are taken.
+%% Sends single packets, each in a message of its own, until no more are received.
 waited(Sender, Process, Number) ->
     say(Sender, [packet(Number)]),
     until(fun() -> {message_queue_len, L} = process_info(Process, message_queue_len), L >= min(Number, ?WAITING) end),
@@ -434,7 +434,7 @@ passing(Test) ->
         {hep_packets, _, Packets} -> Test ! {self(), [number(Hep) || {Hep, _} <- Packets]}, passing(Test)
     end.
 
-%% It waits for one that reads nothing, and still ends when it shall.
+%% It waits for a process that reads nothing, and can still be stopped.
 stuck_process_test_() ->
     hep_net:quietly({timeout, 120, fun() ->
         Process = spawn_link(fun() -> receive go -> ok end end),
@@ -467,7 +467,7 @@ process_ends_test_() ->
      || Transport <- [udp, tcp], Reason <- [normal, wrong]
     ]).
 
-%% The reason is in the log: the listener's own is always `shutdown'.
+%% The log has the reason: the listener's own exit reason is always `shutdown'.
 process_ends_logged_test() ->
     process_flag(trap_exit, true),
     Process = spawn(fun() -> receive {exit, R} -> exit(R) end end),

@@ -1,4 +1,4 @@
-%% @doc hep_listener over TLS: what ssl keeps for a listening socket, and what is logged of handshakes that fail.
+%% @doc hep_listener over TLS: what ssl stores for a listening socket, and the log of failed handshakes.
 -module(hep_listener_handshake_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -24,8 +24,8 @@ sessions_test_() ->
 listening(Server, Test) ->
     hep_net:listening(#{transport => tls, tls => Server}, Test).
 
-%% A client has its tickets soon after the first handshake, and resumes its session by one. It may first try those that
-%% it has of the tests before.
+%% A client gets tickets soon after the first handshake, and resumes its session with one. It may try tickets of earlier
+%% tests first.
 tickets(Kind, IsResumed, Server, Client) ->
     listening([{session_tickets, Kind}, {versions, ['tlsv1.3']} | Server], fun(Listener, Port) ->
         Options = [{session_tickets, auto}, {versions, ['tlsv1.3']} | Client],
@@ -38,7 +38,7 @@ tickets(Kind, IsResumed, Server, Client) ->
         ?assertMatch(#{handshakes_failed := 0, accepted := Count}, Info)
     end).
 
-%% Whether the session was resumed. What was sent is received, so that the client has read what the server had to say.
+%% Whether the session was resumed. Waits until the packet is received, so that the client has read the server's data.
 talked(Port, Options) ->
     {ok, Socket} = hep_net:tls(Port, Options),
     {ok, [{session_resumption, IsResumed}]} = ssl:connection_information(Socket, [session_resumption]),
@@ -48,7 +48,7 @@ talked(Port, Options) ->
     ok = ssl:close(Socket),
     IsResumed.
 
-%% A resumed session has the id of the first one, soon after that. Not when the server keeps none.
+%% A resumed session soon has the id of the first one. The server may store none.
 sessions(Server, Client) ->
     [
         listening([{versions, ['tlsv1.2']}, {reuse_sessions, Reuse} | Server], fun(Listener, Port) ->
@@ -71,7 +71,7 @@ session(Port, Options) ->
     ok = ssl:close(Socket),
     Id.
 
-%% Tickets of the time before are no error.
+%% Tickets of an earlier listener are no error.
 restarted(Server, Client) ->
     listening([{session_tickets, stateful}, {versions, ['tlsv1.3']} | Server], fun(Listener, Port) ->
         Options = [{session_tickets, auto}, {versions, ['tlsv1.3']} | Client],
@@ -106,7 +106,7 @@ no_protocol(Server, Client) ->
 
 %%% What is logged
 
-%% A line for a failed handshake; of many at once, so many as have a place, and how many were left out.
+%% One line for a failed handshake; of many at once, the limit of lines, and the number of suppressed ones.
 log_test_() ->
     {timeout, 120, fun() ->
         {Server, Client} = hep_net:certificates(),
@@ -116,7 +116,7 @@ log_test_() ->
                 [fails(Port) || _ <- lists:seq(1, 40)],
                 {error, _} = hep_net:tls(Port, [{log_level, none} | Stranger]),
                 until(fun() -> maps:get(handshakes_failed, hep_listener:info(Listener)) =:= 41 end),
-                %% The next second has lines of its own.
+                %% The next second has its own lines.
                 until(
                     fun() ->
                         fails(Port),
@@ -132,7 +132,7 @@ log_test_() ->
         ?assertEqual([], Others),
         ?assert(length(Ours) >= 10),
         ?assertMatch([#{source := {{127, 0, 0, 1}, _}, reason := _, left_out := 0, listener := _} | _], Ours),
-        %% All are either there or counted.
+        %% Each is logged or counted.
         LeftOut = lists:sum([maps:get(left_out, Report) || Report <- Ours]),
         ?assert(length(Ours) + LeftOut =< 50)
     end}.
@@ -149,7 +149,7 @@ limits_test_() ->
         Log = fun(N) -> hep_listener_log:notice(handshake_failed, #{what => N}, Limits) end,
         Reports = hep_net:logged(fun() ->
             lists:foreach(Log, lists:seq(1, 30)),
-            %% Of another kind.
+            %% A line of another kind.
             hep_listener_log:warning(accept_failed, #{what => other}, Limits),
             hep_listener_log:warning(accept_failed, #{what => other}, Limits),
             timer:sleep(1100),
@@ -158,7 +158,7 @@ limits_test_() ->
         Whats = [What || #{what := What} <- Reports],
         ?assertEqual(1, length([other || other <- Whats])),
         ?assertEqual(31, lists:last(Whats)),
-        %% All in the first second, where the machine is not too slow for it.
+        %% All within the first second, unless the machine is too slow.
         Count = length([N || N <- Whats, is_integer(N), N =< 30]),
         ?assert(Count >= 10),
         ?assertEqual(30 - Count, maps:get(left_out, lists:last(Reports)))

@@ -1,4 +1,4 @@
-%% @doc What the handler of a hep_listener gets in each view, what is counted, and the events.
+%% @doc What the handler of a hep_listener gets in each view, the counters, and the events.
 -module(hep_listener_info_tests).
 
 -include("hep.hrl").
@@ -9,7 +9,7 @@
 
 %%% Views
 
-%% Every fixture, as the functions that the views are named for read it.
+%% Every fixture, compared with the result of the function for each view.
 views_test_() ->
     {setup, fun datagrams/0, fun(_) -> ok end, fun(Datagrams) ->
         [
@@ -50,7 +50,7 @@ view(#{transport := Transport, view := View} = Options, Packets, Read) ->
         ?assertMatch(#{view := View, decoded := Count, received := Count, rejected := None} when None =:= #{}, Info)
     end).
 
-%% Those whose reading does not depend on the time.
+%% Fixtures that do not depend on the time.
 datagrams() ->
     [
         Bytes
@@ -60,7 +60,7 @@ datagrams() ->
         Version =/= 1
     ].
 
-%% Streams carry what can be divided.
+%% A stream can carry packets with a length only.
 is_carried(udp, <<_:4/binary, Length:16, Rest/binary>>) when Length - 6 < byte_size(Rest), Length >= 6 ->
     %% A datagram of one packet.
     binary:match(binary:part(Rest, Length - 6, byte_size(Rest) - Length + 6), [<<"HEP3">>, <<"EEP3">>]) =:= nomatch;
@@ -76,7 +76,7 @@ transformed(Modules, Bytes) ->
         Error -> Error
     end.
 
-%% The bytes themselves, or the packet in a gzip member, which may have other bytes after it.
+%% The bytes, or the packet in a gzip member, which may have other bytes after it.
 raw(Bytes) ->
     case {hep_multi_parser:parse(Bytes), hep_nif:unpack(Bytes)} of
         {{ok, _}, {ok, Packet, _}} -> {ok, Packet};
@@ -145,7 +145,7 @@ auth_keys_test_() ->
 
 %%% Counters
 
-%% Of each kind one, and the sum.
+%% One packet of each kind, and the sum.
 counted_test_() ->
     [{atom_to_list(View), fun() -> counted(View) end} || View <- [decode, json]].
 
@@ -204,7 +204,7 @@ counted(View) ->
 name({error, Reason}) when is_tuple(Reason) -> element(1, Reason);
 name({error, Reason}) -> Reason.
 
-%% Of a payload type that is there twice the same one counts in each view.
+%% Of two payload type chunks, the same one counts in each view.
 payload_type_twice_test_() ->
     [
         {lists:flatten(io_lib:format("~p", [View])), fun() ->
@@ -222,7 +222,7 @@ payload_type_twice_test_() ->
      || View <- [decode, parse, transform, {transform, [hep_js_transform]}, json, raw]
     ].
 
-%% All keys that are documented, of each transport, and no other.
+%% Exactly the documented keys, for each transport.
 names_test_() ->
     Always = [
         transport, ip, port, view, received, bytes, decoded, versions, payload_types, rejected, unauthenticated, accepted,
@@ -244,7 +244,7 @@ recbuf_test() ->
     ],
     ?assert(Small >= 8192),
     ?assert(Large > Small),
-    %% The system gives what it has.
+    %% The system grants its maximum.
     listening(#{recbuf => 16#7fffffff}, fun(_, Port) ->
         hep_net:udp(Port, [packet(1)]),
         ?assertMatch([_], take(1))
@@ -252,7 +252,7 @@ recbuf_test() ->
 
 %%% Drops
 
-%% A handler that sleeps: what there is no room for is counted, and nothing waits in the process.
+%% A sleeping handler: packets that do not fit into the buffer are counted, and no message waits in the process.
 drops_test_() ->
     case filelib:is_regular("/proc/net/udp") of
         true -> [{atom_to_list(Family), hep_net:quietly({timeout, 120, fun() -> drops(Family) end})} || Family <- [inet, inet6]];
@@ -265,7 +265,7 @@ drops(Family) ->
     listening(#{ip => hep_net:loopback(Family), recbuf => 4096, handler => Handler, batch_packets => 5}, fun(Listener, Port) ->
         [Worker] = hep_net:workers(Listener),
         hep_net:udp(Family, Port, [packet(N) || N <- lists:seq(1, Sent)]),
-        %% All but those of the handler wait in the kernel.
+        %% All other packets wait in the kernel.
         ?assertEqual({messages, []}, process_info(Worker, messages)),
         ?assert(maps:get(dropped, hep_listener:info(Listener)) > 0),
         until(
@@ -279,13 +279,13 @@ drops(Family) ->
         Worker ! free
     end).
 
-%% Until it gets the message to continue, or to stop sleeping.
+%% Sleeps until a message says to continue, or to stop sleeping.
 sleeping(_) ->
     get(free) =:= true orelse receive go -> ok; free -> put(free, true) end.
 
 %%% Events
 
-%% A module of that name, as a user has it.
+%% With a module of that name, as a user has it.
 telemetry_test_() ->
     {setup,
         fun() ->
@@ -305,7 +305,7 @@ telemetry_test_() ->
             {"drops", {timeout, 120, fun drop_events/0}}
         ])}.
 
-%% Tells the process that is registered.
+%% Sends each event to the registered process.
 telemetry() ->
     Lines = [
         "-module(telemetry).",
@@ -324,7 +324,7 @@ telemetry() ->
     {ok, telemetry, Binary} = compile:forms(Forms),
     Binary.
 
-%% Any of these that comes; others may come before.
+%% Waits for one of these events; other events may come first.
 event(Name, Listener, Transport) ->
     receive
         {[hep, listener, Name], Measurements, #{listener := Listener, transport := Transport} = Metadata} ->
@@ -409,7 +409,7 @@ drop_events() ->
         end)
     end).
 
-%% Without it nothing is called.
+%% Without telemetry nothing is called.
 no_telemetry_test() ->
     ?assertEqual(false, erlang:function_exported(telemetry, execute, 3)),
     ?assertEqual(ok, hep_telemetry:execute([hep, listener, packets], #{}, #{})).

@@ -1,4 +1,4 @@
-%% @doc hep_listener: any of its processes may be killed, under load, in all transports.
+%% @doc hep_listener: each of its processes is killed, under load, with all transports.
 -module(hep_listener_kill_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -44,8 +44,8 @@ any(Listener) ->
 one([]) -> undefined;
 one(Pids) -> lists:nth(rand:uniform(length(Pids)), Pids).
 
-%% The user's supervisor allows one restart, and sees none: the listener is the same, its port is, and nothing stays
-%% open behind it.
+%% The user's supervisor allows one restart, and does not need it: listener and port stay the same, and nothing stays
+%% open.
 killed(Options, Client, Find) ->
     Before = {descriptors(), length(erlang:ports())},
     supervised(Options, fun(Listener, Supervisor) ->
@@ -55,7 +55,7 @@ killed(Options, Client, Find) ->
         lists:foreach(
             fun(_) ->
                 timer:sleep(rand:uniform(10) - 1),
-                %% It may be among those that are being restarted.
+                %% The process may be restarting.
                 until(fun() -> kill(Find(Listener)) end),
                 probe(Options, Port, Client)
             end,
@@ -79,7 +79,7 @@ kill(Pid) ->
     exit(Pid, kill),
     receive {'DOWN', Monitor, process, Pid, Reason} -> Reason =:= killed end.
 
-%% Others may open something meanwhile, but not one for each kill.
+%% Other code may open something meanwhile, but not once per kill.
 is_as_before({Descriptors, Ports}, {DescriptorsNow, PortsNow}) ->
     DescriptorsNow < Descriptors + ?TIMES div 2 andalso PortsNow < Ports + ?TIMES div 2.
 
@@ -99,7 +99,7 @@ supervised(Options, Test) ->
 
 %%% Senders
 
-%% Sends until it is stopped, and connects again when it has to.
+%% Sends until it is stopped, and reconnects when necessary.
 load(Options, Port, Client) ->
     spawn_link(fun() -> send_always(Options, Port, Client) end).
 
@@ -122,7 +122,7 @@ stop(Process) ->
     Process ! stop,
     receive {'DOWN', Monitor, process, Process, _} -> ok end.
 
-%% What is sent from here on comes through. A packet may be lost with a process, and is sent again.
+%% A packet sent from now on arrives. It may be lost with a killed process, and is then sent again.
 probe(Options, Port, Client) ->
     Number = ?PROBE + erlang:unique_integer([positive]),
     until(
@@ -145,7 +145,7 @@ with_connection(#{transport := udp}, Port, _, Test) ->
     {ok, Socket} = gen_udp:open(0, [{ip, {127, 0, 0, 1}}]),
     try
         Test(fun(Bytes) ->
-            %% On loopback a closed port may be reported.
+            %% On loopback the system may report a closed port.
             case gen_udp:send(Socket, {127, 0, 0, 1}, Port, Bytes) of
                 {error, econnrefused} -> ok;
                 Result -> Result

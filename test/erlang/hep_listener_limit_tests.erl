@@ -1,18 +1,18 @@
-%% @doc hep_listener where no descriptor or no process is left, and where hep_nif is unloaded: in a system process of its
-%% own.
+%% @doc hep_listener without free descriptors or processes, and with hep_nif unloaded: in a separate
+%% VM.
 -module(hep_listener_limit_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 
 -export([main/0, main_processes/0, main_unloaded/0]).
 
-%% Enough for the runtime system, and for some connections.
+%% Enough for the runtime system and some connections.
 -define(DESCRIPTORS, 60).
 -define(CONNECTIONS, 100).
-%% The lowest limit that the runtime system accepts.
+%% The minimum that the runtime system accepts.
 -define(PROCESSES, 1024).
 
-%% It waits, counts and logs, once, and goes on when there are descriptors again.
+%% The listener waits, counts and logs once, and continues when descriptors are free again.
 descriptors_test_() ->
     case os:type() of
         {unix, _} -> {timeout, 120, fun descriptors/0};
@@ -27,7 +27,7 @@ descriptors() ->
     [ok = gen_tcp:close(Socket) || Socket <- Sockets],
     received(Port, Program).
 
-%% The same where no process can be started: connections are closed, the acceptors go on.
+%% The same if no process can be started: connections are closed, the acceptors continue.
 processes_test_() ->
     case os:type() of
         {unix, _} -> {timeout, 120, fun no_processes/0};
@@ -37,14 +37,14 @@ processes_test_() ->
 no_processes() ->
     Program = program("true", ["+P", integer_to_list(?PROCESSES)], "main_processes"),
     Port = binary_to_integer(line(Program, <<"port ">>)),
-    %% A connection before that would be accepted.
+    %% Earlier connections would be accepted.
     <<"processes">> = line(Program, <<"no more ">>),
     Refused = [hep_net:tcp(Port) || _ <- lists:seq(1, 3)],
     [?assertEqual({error, closed}, gen_tcp:recv(Socket, 0, 30_000)) || Socket <- Refused],
     <<"accept_errors">> = line(Program, <<"counted ">>),
     received(Port, Program).
 
-%% A listener whose sockets cannot be read any more says so once, and ends: its supervisor starts it again.
+%% A listener whose sockets can no longer be read reports this once, and ends: its supervisor restarts it.
 unloaded_test_() ->
     case os:type() of
         {unix, _} -> {timeout, 120, fun unloaded/0};
@@ -56,7 +56,7 @@ unloaded() ->
     ?assertEqual(<<"1">>, line(Program, <<"lines ">>)),
     receive {Program, {exit_status, Status}} -> ?assertEqual(0, Status) end.
 
-%% A shell that ends as the runtime system.
+%% A shell that is replaced by the runtime system.
 program(Limit, Flags, Main) ->
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     Paths = [filename:dirname(code:which(Module)) || Module <- [hep_listener, ?MODULE]],
@@ -74,7 +74,7 @@ received(Port, Program) ->
     ok = gen_tcp:close(Last),
     receive {Program, {exit_status, Status}} -> ?assertEqual(0, Status) end.
 
-%% The rest of a line that begins so; there may be others before.
+%% The rest of a line with this beginning; other lines may come first.
 line(Program, Begin) ->
     Size = byte_size(Begin),
     receive
@@ -84,7 +84,7 @@ line(Program, Begin) ->
     after 60000 -> error({no_line, Begin})
     end.
 
-%% In the other system process.
+%% Runs in the other VM.
 main() ->
     main(fun(Listener) ->
         hep_net:until(fun() -> maps:get(accept_errors, hep_listener:info(Listener)) > 20 end),
@@ -130,7 +130,7 @@ is_received() ->
         _ = hep_net:udp(hep_listener:port(?MODULE), [hep_net:packet(1)]),
         receive received -> true after 10 -> false end
     catch
-        %% The listener is being restarted.
+        %% The listener is restarting.
         exit:_ -> false
     end.
 
@@ -144,14 +144,14 @@ main(Test) ->
         io:format("port ~b~n", [hep_listener:port(Listener)]),
         Acceptors = hep_net:acceptors(Listener),
         Test(Listener),
-        %% None has ended for it.
+        %% None of them has ended.
         Acceptors = hep_net:acceptors(Listener),
         receive received -> ok end
     end),
     io:format("lines ~b~n", [length([Reason || #{what := hep_listener_accept_failed, reason := Reason} <- Reports])]),
     halt(0).
 
-%% Without descriptors no module can be loaded.
+%% Modules cannot be loaded without descriptors.
 load_all() ->
     Files = filelib:wildcard(filename:join(filename:dirname(code:which(hep_listener)), "*.beam")),
     [{module, _} = code:ensure_loaded(list_to_atom(filename:basename(File, ".beam"))) || File <- Files],

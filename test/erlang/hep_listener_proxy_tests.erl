@@ -1,4 +1,4 @@
-%% @doc Headers of the PROXY protocol: both versions, cut at every byte, and malformed ones.
+%% @doc Headers of the PROXY protocol: both versions, truncated at every byte, and malformed.
 -module(hep_listener_proxy_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -28,7 +28,7 @@ valid() ->
         {block(16#21, 16#11, <<V4/binary, 0:((65535 - 12) * 8)>>), {{192, 0, 2, 1}, 5060}}
     ].
 
-%% A line of so many bytes.
+%% A line of this many bytes.
 line(Size) ->
     Start = <<"PROXY UNKNOWN ">>,
     <<Start/binary, (binary:copy(<<"x">>, Size - byte_size(Start) - 2))/binary, "\r\n">>.

@@ -1,4 +1,4 @@
-%% @doc hep_listener: killed whole, restarted, stopped while its handler is busy.
+%% @doc hep_listener: killed, restarted, and stopped while its handler is busy.
 -module(hep_listener_restart_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -9,8 +9,8 @@
 
 %%% Killed whole
 
-%% Under a supervisor that allows one restart: it succeeds, since nothing of the listener holds the port, though the
-%% handler is busy and does not end.
+%% With a supervisor that allows one restart. The restart succeeds: no process of the listener holds the port, although
+%% the handler is busy and does not end.
 busy_test_() ->
     {setup, fun hep_net:certificates/0, fun(_) -> ok end, fun({Server, Client}) ->
         hep_net:quietly([
@@ -43,7 +43,7 @@ is_restarted(Supervisor, Before) ->
         _ -> false
     end.
 
-%% A packet is with the handler, which waits. A datagram may still go to a socket that is being closed.
+%% The handler has a packet, and waits. A datagram may still go to a closing socket.
 at_work(Transport, Port, Client) ->
     Sender = sender(Transport, Port, Client),
     {Sender, hep_net:wait_for(fun() ->
@@ -57,7 +57,7 @@ waiting_handler() ->
 
 %%% The port
 
-%% Stopped and started again, or killed, its port is free.
+%% Restarted after a stop or a kill, on the same port.
 reopened_test_() ->
     hep_net:quietly([
         {lists:flatten(io_lib:format("~p ~p", [End, Options])), {timeout, 300, fun() -> reopened(End, Options) end}}
@@ -84,7 +84,7 @@ ended(kill, Listener) ->
     exit(Listener, kill),
     receive {'DOWN', Monitor, process, Listener, killed} -> ok end.
 
-%% Stopped, the port is free for others at once.
+%% After a stop, others can use the port at once.
 free_test_() ->
     hep_net:patiently([
         fun() ->
@@ -97,7 +97,7 @@ free_test_() ->
 
 %%% The owner
 
-%% What the handler has in hand is not disturbed, and the shard reads on from the next owner's socket.
+%% The handler's batch is not interrupted, and the shard continues with the socket of the next owner.
 owner_killed_test_() ->
     hep_net:quietly({timeout, 120, fun() ->
         listening(#{handler => counting_handler()}, fun(Listener, Port) ->
@@ -107,7 +107,7 @@ owner_killed_test_() ->
             exit(Owner, kill),
             until(fun() -> is_other(hep_net:child(Listener, owner), Owner) end),
             ?assertMatch(#{port := Port, received := 1}, hep_listener:info(Listener)),
-            %% Before the shard has seen that its socket is closed.
+            %% Before the shard notices that its socket is closed.
             hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 20)]),
             Shard ! go,
             ?assertEqual(lists:seq(1, 20), numbers(20, Shard)),
@@ -116,7 +116,7 @@ owner_killed_test_() ->
         end)
     end}).
 
-%% Connections stay open, and still count.
+%% Connections stay open, and are still counted.
 connections_outlive_test_() ->
     hep_net:quietly({timeout, 120, fun() ->
         listening(#{transport => tcp, handler => counting_handler(), max_connections => 2}, fun(Listener, Port) ->
@@ -158,7 +158,7 @@ numbers(Left, Pid) ->
 
 %%% The handler's module
 
-%% A purge kills the processes that are in the old code. They are restarted, with the new one.
+%% A purge kills processes that run old code. They are restarted with the new code.
 purged_test_() ->
     hep_net:quietly([{atom_to_list(Transport), fun() -> purged(Transport) end} || Transport <- [udp, tcp]]).
 
@@ -184,7 +184,7 @@ purged(Transport) ->
     true = code:delete(hep_purged_handler),
     _ = code:purge(hep_purged_handler).
 
-%% Its number goes with its pid to the test. It waits in its own code.
+%% Sends its number and its pid to the test, and waits in its own code.
 load_handler(Number) ->
     Lines = [
         "-module(hep_purged_handler).",
@@ -205,7 +205,7 @@ load_handler(Number) ->
 
 %%% Stopping
 
-%% A busy handler has its time, and no more.
+%% A busy handler gets its time to end, and no more.
 shutdown_test_() ->
     hep_net:quietly([
         {lists:flatten(io_lib:format("~p, ~p", [Transport, Shutdown])), fun() -> shutdown(Transport, Shutdown) end}
@@ -224,7 +224,7 @@ shutdown(Transport, Shutdown) ->
         quiet(Sender)
     end).
 
-%% Within its time it ends its call, and its `terminate/2' is called. New connections are refused meanwhile.
+%% Within this time it ends its call, and its `terminate/2' is called. New connections are refused meanwhile.
 waited_for_test_() ->
     hep_net:quietly([{atom_to_list(Transport), fun() -> waited_for(Transport) end} || Transport <- [udp, tcp]]).
 
@@ -271,7 +271,7 @@ parallel(Nth) ->
         receive {'DOWN', Stopping, process, _, normal} -> ok end
     end).
 
-%% When a process cannot be restarted the listener ends, and its supervisor knows.
+%% If a process cannot be restarted the listener ends, and its supervisor is notified.
 gives_up_test_() ->
     hep_net:quietly({timeout, 120, fun() ->
         Starts = counters:new(1, []),

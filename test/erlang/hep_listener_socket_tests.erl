@@ -1,4 +1,4 @@
-%% @doc The UDP sockets of a listener: what they read, and that nothing of them stays behind.
+%% @doc The UDP sockets of a listener: what they read, and that they leave nothing open.
 -module(hep_listener_socket_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -54,7 +54,7 @@ families() ->
      || Family <- [inet, inet6]
     ].
 
-%% The senders of IPv4 are that on a socket of both, too.
+%% The senders on IPv4 have IPv4 addresses, also on a socket of both families.
 both_families() ->
     with([#{ip => {0, 0, 0, 0, 0, 0, 0, 0}}], fun([[Socket]], [Port]) ->
         [
@@ -80,7 +80,7 @@ largest() ->
      || {Family, Largest} <- [{inet, 65_507}, {inet6, 65_527}]
     ].
 
-%% They are read and gone: nothing is left to be ready for.
+%% They are read: the socket is no longer ready.
 empty() ->
     with([#{}], fun([[Socket]], [Port]) ->
         _ = hep_net:udp(Port, [<<>>, <<"a">>, <<>>]),
@@ -95,9 +95,9 @@ limits() ->
         _ = hep_net:udp(Port, [<<Number:16>> || Number <- Numbers]),
         {more, One} = hep_listener_socket:read(Socket, 1, ?ALL),
         {more, Some} = hep_listener_socket:read(Socket, 99, ?ALL),
-        %% Room for two that are as large as can be.
+        %% Room for two datagrams of the maximum size.
         {more, Two} = hep_listener_socket:read(Socket, 99, 3 * 65_536 - 1 - 65_536),
-        %% What one call takes at most.
+        %% The maximum of one call.
         {more, Most} = hep_listener_socket:read(Socket, 10_000, 1 bsl 40),
         {all, Rest} = all(hep_listener_socket:read(Socket, 10_000, ?ALL), Socket),
         ?assertEqual([1, 99, 256], [length(Read) || Read <- [One, Some, Most]]),
@@ -112,11 +112,11 @@ all({more, Read}, Socket) ->
 all({all, Read}, _) ->
     {all, Read}.
 
-%% What is kept of one keeps no other.
+%% A kept datagram keeps no other one in memory.
 own_binaries() ->
     with([#{}], fun([[Socket]], [Port]) ->
         _ = hep_net:udp(Port, [binary:copy(<<"x">>, Size) || Size <- [0, 1, 64, 65, 700, 65_507]]),
-        %% From OTP 27 on, a binary of up to 64 bytes may lie on the heap of its process, and references nothing.
+        %% Since OTP 27, a binary of up to 64 bytes may lie on the heap of its process, and references nothing.
         Large = [Bytes || {_, Bytes} <- take(6, Socket), byte_size(Bytes) > 64],
         ?assertEqual([65, 700, 65_507], [binary:referenced_byte_size(Bytes) || Bytes <- Large])
     end).
@@ -144,7 +144,7 @@ shards() ->
         [hep_net:udp(Port, [<<Number>>]) || Number <- lists:seq(1, 60)],
         Read = [[Number || {_, <<Number>>} <- element(2, hep_listener_socket:read(Socket, 100, ?ALL))] || Socket <- Sockets],
         ?assertEqual(lists:seq(1, 60), lists:sort(lists:append(Read))),
-        %% The system spreads the senders.
+        %% The system distributes the senders.
         ?assert(length([Some || [_ | _] = Some <- Read]) > 1)
     end).
 
@@ -157,7 +157,7 @@ port_in_use() ->
      || First <- [1, 2], Second <- [1, 2]
     ].
 
-%% A listener with several shards cannot refuse who asks for a shared port.
+%% Several shards need a shared port, so a listener cannot refuse others that ask for it.
 open(#{shared_port := true}, Shards) when Shards > 1 -> {error, eaddrinuse};
 open(Options, _) -> open(Options).
 
@@ -207,7 +207,7 @@ multicast() ->
         ?assertEqual([<<"all">>], Read)
     end).
 
-%% A group that another socket of the system is in.
+%% A group that another socket of the system has joined.
 other_groups() ->
     Joined = #{ip => {0, 0, 0, 0}, multicast => [{?GROUP, {127, 0, 0, 1}}], shared_port => true},
     with([Joined], fun([[Member]], [Port]) ->
@@ -242,7 +242,7 @@ reopened() ->
         end
      || Time <- lists:seq(1, 1000)
     ],
-    %% The next test is in the same process.
+    %% The next test runs in the same process.
     _ = [receive {'$socket', _, _, _} -> ok after 0 -> ok end || _ <- lists:seq(1, 1000)],
     ?assertEqual(Before, descriptors()).
 
@@ -253,7 +253,7 @@ closed_while_read() ->
         ok = hep_listener_socket:close(Socket),
         receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual({error, closed}, Reason) end,
         ?assertEqual({error, closed}, hep_listener_socket:wait(Socket)),
-        %% Once more does no harm.
+        %% Closing again is harmless.
         ok = hep_listener_socket:close(Socket)
     end).
 
@@ -288,7 +288,7 @@ owner_killed_while_read() ->
     receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual({error, closed}, Reason) end,
     hep_net:until(fun() -> is_free(Port) end).
 
-%% The next one that waits is served.
+%% The next waiting process reads.
 reader_killed_while_waiting() ->
     with([#{}], fun([[Socket]], [Port]) ->
         Test = self(),
@@ -300,7 +300,7 @@ reader_killed_while_waiting() ->
         ?assertMatch([{_, <<"it">>}], take(1, Socket))
     end).
 
-%% The duplicate is closed with the last term that refers to it.
+%% The duplicate is closed with the last reference to it.
 collected() ->
     with([#{}], fun([[_]], [_]) ->
         {ok, Other} = socket:open(inet, dgram, udp),
@@ -332,7 +332,7 @@ read_all(Socket) ->
 
 %%% Helpers
 
-%% Calls the function with the sockets of each options, and their ports.
+%% Calls the function with a socket for each options, and their ports.
 with(AllOptions, Test) ->
     Opened = [open(Options) || Options <- AllOptions],
     Sockets = [Some || {ok, Some, _} <- Opened],
@@ -346,7 +346,7 @@ open(Options) ->
     Defaults = #{ip => {127, 0, 0, 1}, port => 0, shards => 1, recbuf => 4 bsl 20},
     hep_listener_socket:open(maps:merge(Defaults, Options)).
 
-%% So many, which may still be on their way.
+%% Reads this many, which may still be on their way.
 take(Count, Socket) ->
     {_, Read} = hep_listener_socket:read(Socket, Count, ?ALL),
     case length(Read) of

@@ -1,4 +1,4 @@
-%% @doc hep_listener over TCP and TLS: what is the same over both.
+%% @doc hep_listener over TCP and TLS: what both have in common.
 -module(hep_listener_stream_tests).
 
 -include("hep.hrl").
@@ -7,7 +7,7 @@
 -import(hep_net, [until/1, until/2, packet/1, number/1, take/1, send/2, close/1]).
 -import(hep_packets, [chunk/2, frame/1]).
 
-%% Both, with the options of the listener and of a client.
+%% Both transports, with the options of the listener and of a client.
 streams_test_() ->
     {setup, fun hep_net:certificates/0, fun(_) -> ok end, fun({Server, Client}) ->
         hep_net:quietly([
@@ -87,7 +87,7 @@ captured(Entry, Options, Connect) ->
         ?assertMatch(#{resyncs := Resyncs, skipped_bytes := Skipped, accepted := 1}, hep_listener:info(Listener))
     end).
 
-%% Of sizes that differ.
+%% In pieces of different sizes.
 pieces(Bytes) -> pieces(Bytes, 1).
 
 pieces(Bytes, Size) when byte_size(Bytes) =< Size -> [Bytes];
@@ -163,7 +163,7 @@ meta(#{transport := Transport} = Options, Connect) ->
 
 %%% Memory
 
-%% What was read in one piece is not kept by a packet of it.
+%% A packet does not keep the whole read in memory.
 memory(Options, Connect) ->
     listening(Options, #{}, fun(_, Port) ->
         Socket = Connect(Port),
@@ -174,7 +174,7 @@ memory(Options, Connect) ->
         close(Socket)
     end).
 
-%% Of a connection that was busy, and stops in mid-frame.
+%% A busy connection that stops in the middle of a frame.
 quiet(Options, Connect) ->
     Handler = fun(_) -> ok end,
     listening(Options, #{handler => Handler}, fun(Listener, Port) ->
@@ -195,7 +195,7 @@ held(Pid) ->
 
 %%% What is wrong
 
-%% The sender goes away: by the book, or (TCP) with a reset.
+%% The sender closes the connection, or (TCP) resets it.
 closed(#{transport := Transport} = Options, Connect) ->
     [
         listening(Options, #{resync => Resync}, fun(Listener, Port) ->
@@ -208,7 +208,7 @@ closed(#{transport := Transport} = Options, Connect) ->
             receive {hep_error, Listener, Error, {<<>>, _}} -> ?assertEqual({stream, {Offset, {truncated, 20}}}, Error) end,
             until(fun() -> maps:get(connections, hep_listener:info(Listener)) =:= 0 end),
             ?assertMatch(#{received := 2, decoded := 1, rejected := #{truncated := 1}}, hep_listener:info(Listener)),
-            %% The next connection begins anew.
+            %% The next connection starts afresh.
             Next = Connect(Port),
             ok = send(Next, packet(3)),
             ?assertMatch([_], take(1)),
@@ -217,7 +217,7 @@ closed(#{transport := Transport} = Options, Connect) ->
      || Resync <- [true, false], Linger <- [5, 0]
     ].
 
-%% A sender that begins in mid-frame: the connection ends, or goes on at the next packet.
+%% A sender that begins in the middle of a frame: the connection ends, or continues at the next packet.
 resynced(Options, Connect) ->
     Bytes = [binary:part(packet(0), 20, 20), packet(1), <<"garbage">>, packet(2)],
     listening(Options, #{}, fun(Listener, Port) ->
@@ -265,7 +265,7 @@ max_connections(#{transport := Transport} = Options, Connect) ->
         take(3),
         Further = Connect(Port),
         ?assertMatch({error, _}, receive_all(Further)),
-        %% TLS, which is refused behind its handshake, is accepted before it.
+        %% A TLS connection is refused after its handshake, so it is accepted first.
         Accepted = case Transport of tcp -> 3; tls -> 4 end,
         ?assertMatch(#{connections := 3, accepted := Accepted, refused := 1}, hep_listener:info(Listener)),
         close(First),
@@ -278,7 +278,7 @@ max_connections(#{transport := Transport} = Options, Connect) ->
         [close(Socket) || Socket <- [Further, Last | tl(Sockets)]]
     end).
 
-%% No other message puts the end off, whoever looks at the process.
+%% Other messages, such as those of sys, do not extend the time.
 idle(Options, Connect) ->
     listening(Options, #{idle_timeout => 200}, fun(Listener, Port) ->
         Socket = Connect(Port),
@@ -297,7 +297,7 @@ idle(Options, Connect) ->
         close(Socket)
     end).
 
-%% A handler that takes longer than idle_timeout, while more has come.
+%% A handler that takes longer than idle_timeout, while more data arrives.
 busy(Options, Connect) ->
     Test = self(),
     Handler = fun(Packets) -> [Test ! {self(), number(Hep)} || {Hep, _} <- Packets], receive go -> ok end end,
@@ -306,7 +306,7 @@ busy(Options, Connect) ->
         ok = send(Socket, packet(1)),
         Connection = receive {Pid, 1} -> Pid end,
         ok = send(Socket, packet(2)),
-        %% The end and the packet wait both.
+        %% Both the timeout and the packet are waiting.
         until(fun() -> process_info(Connection, message_queue_len) >= {message_queue_len, 2} end),
         Connection ! go,
         receive {Connection, 2} -> ok end,
@@ -316,7 +316,7 @@ busy(Options, Connect) ->
         close(Socket)
     end).
 
-%% A connection that sends, a byte or a packet at a time, for longer than idle_timeout.
+%% A connection that sends a byte or a packet at a time, for longer than idle_timeout.
 steady(Options, Connect) ->
     Timeout = 2000,
     listening(Options, #{idle_timeout => Timeout, handler => fun(_) -> ok end}, fun(Listener, Port) ->
@@ -335,7 +335,7 @@ sending(End, [{First, <<Byte, Rest/binary>>}, {Second, Packet}]) ->
     receive after 10 -> ok end,
     erlang:monotonic_time(millisecond) > End orelse sending(End, [{First, Rest}, {Second, Packet}]).
 
-%% Set for the accepted socket, on Linux with times of its own.
+%% Enabled for the accepted socket, on Linux with its own times.
 keepalive(Options, Connect) ->
     listening(Options, #{}, fun(Listener, Port) ->
         Socket = Connect(Port),
@@ -363,7 +363,7 @@ nothing(Options, Connect) ->
         ?assertMatch(#{received := 0, accepted := 1, handshakes_failed := 0}, hep_listener:info(Listener))
     end).
 
-%% The others go on.
+%% The other connections continue.
 killed(Options, Connect) ->
     listening(Options, #{}, fun(Listener, Port) ->
         First = Connect(Port),
@@ -379,7 +379,7 @@ killed(Options, Connect) ->
         [close(Socket) || Socket <- [First, Second]]
     end).
 
-%% Connections that it had accepted go on; one that it was about to accept may be lost.
+%% Accepted connections continue; one that is just being accepted may be lost.
 acceptor(Options, Connect) ->
     listening(Options, #{}, fun(Listener, Port) ->
         First = Connect(Port),
@@ -401,7 +401,7 @@ acceptor(Options, Connect) ->
         close(First)
     end).
 
-%% Each handler gets its end, each sender sees that it is over.
+%% Each handler is terminated, and each sender notices.
 stopped(Options, Connect) ->
     Test = self(),
     Funs = #{
@@ -422,7 +422,7 @@ stopped(Options, Connect) ->
         [close(Socket) || Socket <- Sockets]
     end).
 
-%% Senders that come and go: neither processes nor descriptors stay behind.
+%% Senders that connect and disconnect leave no processes or descriptors.
 early(Options, Connect) ->
     listening(Options, #{}, fun(Listener, Port) ->
         lists:foreach(
@@ -441,7 +441,7 @@ early(Options, Connect) ->
         ?assertEqual([], hep_net:connections(Listener))
     end).
 
-%% A connection under full load answers.
+%% A connection under full load replies to sys.
 system(Options, Connect) ->
     listening(Options, #{handler => fun(_) -> ok end}, fun(Listener, Port) ->
         Socket = Connect(Port),
@@ -470,7 +470,7 @@ many(#{transport := Transport} = Options, Connect) ->
     end),
     until(fun() -> descriptors() =< Before + 10 end, fun() -> {Before, descriptors()} end).
 
-%% How many this system process has open, where that can be told.
+%% The open descriptors of this VM, on systems that list them.
 descriptors() ->
     case file:list_dir("/proc/self/fd") of
         {ok, Names} -> length(Names);

@@ -1,4 +1,4 @@
-%% @doc hep_listener: its options, its place among processes, what it counts, and UDP.
+%% @doc hep_listener: its options, its supervisors, its counters, and UDP.
 -module(hep_listener_tests).
 
 -include("hep.hrl").
@@ -74,7 +74,7 @@ no_options_test_() ->
         ?_assertEqual({error, {bad_option, undefined}}, hep_listener:start_link(undefined))
     ].
 
-%% An OTP without these applications, or a release.
+%% In an OTP or a release without these applications.
 missing_application_test_() ->
     hep_net:quietly([
         {atom_to_list(Name), fun() ->
@@ -102,7 +102,7 @@ without(Name, Test) ->
         [{ok, _} = application:ensure_all_started(Application) || Application <- Stopped]
     end.
 
-%% What stands in the documentation.
+%% The documented defaults.
 defaults_test() ->
     {ok, Options} = hep_listener_options:check(#{handler => self()}),
     ?assertEqual(
@@ -118,7 +118,7 @@ defaults_test() ->
     {ok, Tcp} = hep_listener_options:check(#{handler => self(), transport => tcp}),
     ?assertEqual(none, maps:get(recbuf, Tcp, none)).
 
-%% Each error of starting has a sentence: what is wrong, and what is wanted.
+%% Each start error has a description with the problem and the valid values.
 format_error_test_() ->
     [
         {Sentence, ?_assertEqual(Sentence, hep_listener:format_error(Error))}
@@ -140,7 +140,7 @@ format_error_test_() ->
         ]
     ] ++ [?_assertError(badarg, hep_listener:format_error(nothing))].
 
-%% Each option that has a check has a sentence.
+%% Each option with a check has a description.
 wanted_test() ->
     {ok, Options} = hep_listener_options:check(#{handler => self(), name => {local, hep_listener_m}}),
     [
@@ -148,7 +148,7 @@ wanted_test() ->
      || Name <- maps:keys(Options)
     ].
 
-%% Where a process that has ended is the handler.
+%% The handler is a process that has ended.
 no_handler_test_() ->
     hep_net:quietly([
         fun() ->
@@ -164,7 +164,7 @@ no_handler_test_() ->
 
 %%% Its place among processes
 
-%% The caller traps no exits, and lives.
+%% The caller does not trap exits, and stays alive.
 port_in_use_test_() ->
     hep_net:quietly([
         {atom_to_list(Transport), fun() ->
@@ -197,7 +197,7 @@ name_test() ->
         )
     end).
 
-%% Whatever else comes is no reason to end.
+%% Other messages do not end the process.
 stray_messages_test() ->
     listening(#{}, fun(Listener, Port) ->
         [Worker] = hep_net:workers(Listener),
@@ -227,7 +227,7 @@ supervised_test_() ->
         Socket = hep_net:tcp(hep_listener:port(hep_listener_b)),
         ok = hep_net:send(Socket, packet(2)),
         ?assertMatch([_], take(1)),
-        %% Each alone begins again.
+        %% Each one can be restarted alone.
         Listener = whereis(hep_listener_a),
         exit(Listener, kill),
         until(fun() -> is_other(whereis(hep_listener_a), Listener) end),
@@ -245,7 +245,7 @@ supervised_test_() ->
 is_other(undefined, _) -> false;
 is_other(Pid, Before) -> Pid =/= Before.
 
-%% On a port of its own choice it comes back there, although it was killed.
+%% On a port that the system chose, it comes back on the same port after a kill.
 killed_test_() ->
     hep_net:quietly([
         {timeout, 120, {lists:flatten(io_lib:format("~p", [Options])), fun() -> killed(Options) end}}
@@ -279,7 +279,7 @@ child_spec_test() ->
         hep_listener:child_spec(#{handler => self()})
     ).
 
-%% What goes through a tree of supervisors finds all of it.
+%% A walk through the supervision tree finds all of it.
 count_children_test() ->
     Spec = hep_listener:child_spec(#{ip => {127, 0, 0, 1}, port => 0, handler => self()}),
     {ok, Supervisor} = hep_supervisor:start_link([Spec]),
@@ -327,7 +327,7 @@ sizes_test() ->
         ?assertMatch(#{received := 3, bytes := 65508, decoded := 1}, hep_listener:info(Listener))
     end).
 
-%% What the read of a socket has room for is not kept for what was read.
+%% The buffer of a read is not kept in memory for a datagram.
 memory_test() ->
     listening(#{}, fun(_, Port) ->
         Large = frame([chunk(15, binary:copy(<<"x">>, 1000))]),
@@ -361,7 +361,7 @@ batches_test() ->
         ?assert(lists:max(Sizes) =< 7)
     end).
 
-%% A packet after a silence is not delayed; those that follow at once are collected.
+%% A packet after a pause is not delayed; the following ones are collected.
 max_delay_test() ->
     Test = self(),
     Handler = fun(Packets) -> Test ! {batch, [number(Hep) || {Hep, _} <- Packets]} end,
@@ -373,7 +373,7 @@ max_delay_test() ->
         [hep_net:udp(Port, [packet(N)]) || N <- lists:seq(1, 100)],
         Batches = collected(100),
         ?assertEqual(lists:seq(1, 100), lists:append(Batches)),
-        %% One by one until they flow, and then all.
+        %% One by one at first, then in batches.
         ?assert(length(Batches) < 50)
     end).
 
@@ -388,7 +388,7 @@ no_delay_test() ->
         ?assertEqual(lists:seq(1, 1000), lists:append(collected(1000)))
     end).
 
-%% So small a buffer does not hold what comes in a pause: it is read at once, and nothing is lost.
+%% A buffer that is too small for the packets of a pause is read at once, without loss.
 small_buffer_test() ->
     Test = self(),
     Handler = fun(Packets) -> Test ! {batch, [number(Hep) || {Hep, _} <- Packets]} end,
@@ -420,7 +420,7 @@ batches(0, _) ->
 batches(Left, Worker) ->
     receive {batch, Size} -> Worker ! go, [Size | batches(Left - Size, Worker)] end.
 
-%% The senders are spread over the processes, and nothing is lost.
+%% The senders are distributed among the processes, without loss.
 shards_test_() ->
     {timeout, 120, fun() ->
         Test = self(),
@@ -439,12 +439,12 @@ shards_test_() ->
 receivers(0) -> [];
 receivers(Left) -> receive {Pid, Count} -> [Pid | receivers(Left - Count)] end.
 
-%% A process that ends leaves what the kernel holds to the next one.
+%% The next process reads the datagrams that the kernel holds.
 worker_ends_test_() ->
     hep_net:quietly({timeout, 120, fun() ->
         listening(#{handler => waiting_handler()}, fun(Listener, Port) ->
             First = first(Port),
-            %% More than it may have in hand.
+            %% More than one batch.
             hep_net:udp(Port, [packet(N) || N <- lists:seq(1, 250)]),
             exit(First, reason),
             First ! go,
@@ -454,7 +454,7 @@ worker_ends_test_() ->
         end)
     end}).
 
-%% Nor is anything lost when it is killed, but the batch that it has.
+%% After a kill only the current batch is lost.
 worker_killed_test_() ->
     hep_net:quietly({timeout, 120, fun() ->
         [
@@ -471,7 +471,7 @@ worker_killed_test_() ->
         ]
     end}).
 
-%% Tells the numbers of its packets, and waits at number 0 until it may go on.
+%% Reports the numbers of its packets, and waits at number 0 until it may continue.
 waiting_handler() ->
     Test = self(),
     fun(Packets) ->
@@ -479,7 +479,7 @@ waiting_handler() ->
         number(element(1, hd(Packets))) =:= 0 andalso receive_go()
     end.
 
-%% The process that is at packet 0.
+%% The process that waits at packet 0.
 first(Port) ->
     hep_net:udp(Port, [packet(0)]),
     receive {Pid, [0]} -> Pid end.
@@ -487,7 +487,7 @@ first(Port) ->
 numbers(0) -> [];
 numbers(Left) -> receive {_, Numbers} -> Numbers ++ numbers(Left - length(Numbers)) after 10000 -> [] end.
 
-%% A process under full load answers the system, and ends when it shall.
+%% A process under full load replies to sys, and can be stopped.
 system_messages_test_() ->
     {timeout, 120, fun() ->
         listening(#{handler => fun(_) -> ok end}, fun(Listener, Port) ->

@@ -1,4 +1,4 @@
-%% @doc hep_listener over TLS: versions, certificates, handshakes that fail.
+%% @doc hep_listener over TLS: versions, certificates, failed handshakes.
 -module(hep_listener_tls_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -29,7 +29,7 @@ tls_test_() ->
         ]})
     end}.
 
-%% Not the states that reports and crashes show, the listener's, its connections' and the supervisors' of both.
+%% Secrets do not appear in the states that reports and crashes show: of the listener, its connections and supervisors.
 secrets(Server, Client) ->
     lists:foreach(
         fun({Transport, Options}) ->
@@ -54,7 +54,7 @@ secrets(Server, Client) ->
     end),
     Wrong = fun() -> ["open-sesame"] end,
     ?assertEqual({error, {bad_option, {auth_keys, Wrong}}}, hep_listener:start_link(#{handler => self(), auth_keys => Wrong})),
-    %% The supervisor starts it all the same.
+    %% The supervisor can still start it.
     #{start := {M, F, A}} = hep_listener:child_spec(#{
         transport => tls, tls => Server, auth_keys => [<<"open-sesame">>], port => 0, handler => self()
     }),
@@ -73,7 +73,7 @@ listening(Server, Test) ->
 listening(Server, Options, Test) ->
     hep_net:listening(Options#{transport => tls, tls => Server}, Test).
 
-%% A client that is let in.
+%% A client that is accepted.
 heard(Listener, Port, Client) ->
     {ok, Socket} = hep_net:tls(Port, Client),
     #{decoded := Before} = hep_listener:info(Listener),
@@ -94,7 +94,7 @@ version(Version, Server, Client) ->
         ?assertMatch(#{accepted := 1, handshakes_failed := 0}, hep_listener:info(Listener))
     end).
 
-%% A client hello of TLS 1.1, by hand: the client here may have none.
+%% A client hello of TLS 1.1, built by hand: the client's OTP may not support it.
 older(Server, _) ->
     listening(Server, fun(Listener, Port) ->
         Body = <<3, 2, 0:256, 0, 2:16, 16#002f:16, 1, 0>>,
@@ -114,7 +114,7 @@ versions(Server, Client) ->
         ok = ssl:close(heard(Listener, Port, [{versions, ['tlsv1.2']} | Client]))
     end).
 
-%% Certificate and key as they mostly are given.
+%% Certificate and key as files, the usual form.
 files(Server, Client) ->
     Folder = filename:join(["/tmp", "hep_listener_tls_tests." ++ os:getpid()]),
     ok = filelib:ensure_dir(filename:join(Folder, "x")),
@@ -139,7 +139,7 @@ files(Server, Client) ->
         ok = file:del_dir(Folder)
     end.
 
-%% What would change how the connection reads, and what no handshake could take.
+%% Options that change how the connection reads, and options that no handshake accepts.
 wrong_options_test_() ->
     {setup, fun hep_net:certificates/0, fun(_) -> ok end, fun({Server, _}) ->
         [
@@ -166,7 +166,7 @@ distrust(Server, Client) ->
 client_certificates(Server, Client) ->
     listening([{verify, verify_peer}, {fail_if_no_peer_cert, true} | Server], fun(Listener, Port) ->
         Nobody = [Option || {Name, _} = Option <- Client, Name =/= cert, Name =/= key],
-        %% With TLS 1.3 the client may learn of it later.
+        %% With TLS 1.3 the client may notice it later.
         _ = hep_net:tls(Port, Nobody),
         failed(Listener, 1),
         ok = ssl:close(heard(Listener, Port, Client)),
@@ -188,7 +188,7 @@ plain(Server, Client) ->
         ?assertMatch(#{received := 1, decoded := 1, accepted := 21}, hep_listener:info(Listener))
     end).
 
-%% Before, and in, the handshake.
+%% Before and during the handshake.
 gone(Server, Client) ->
     listening(Server, fun(Listener, Port) ->
         lists:foreach(
@@ -206,13 +206,13 @@ gone(Server, Client) ->
         ok = ssl:close(heard(Listener, Port, Client))
     end).
 
-%% Silent clients take places of handshakes, and no place of a connection. They are closed when their time is over.
+%% Silent clients count as handshakes, not as connections. They are closed at their timeout.
 stalls(Server, Client) ->
     Options = #{max_connections => 1, max_handshakes => 6, handshake_timeout => 2000, acceptors => 2},
     listening(Server, Options, fun(Listener, Port) ->
         Stalled = [hep_net:tcp(Port) || _ <- lists:seq(1, 5)],
         until(fun() -> maps:get(handshakes, hep_listener:info(Listener)) =:= 5 end),
-        %% The others need not wait.
+        %% The others do not wait.
         Socket = heard(Listener, Port, Client),
         ?assertMatch(#{handshakes_failed := 0, connections := 1, refused := 0}, hep_listener:info(Listener)),
         [?assertEqual({error, closed}, gen_tcp:recv(S, 0, 30000)) || S <- Stalled],
@@ -242,7 +242,7 @@ max_handshakes(Server, Client) ->
         [gen_tcp:close(Socket) || Socket <- [First, Second]]
     end).
 
-%% The acceptor was killed in between.
+%% The acceptor was killed meanwhile.
 abandoned(_, _) ->
     hep_net:listening(#{transport => tcp}, fun(Listener, Port) ->
         Socket = hep_net:tcp(Port),
@@ -253,7 +253,7 @@ abandoned(_, _) ->
         receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual({shutdown, abandoned}, Reason) end
     end).
 
-%% Nobody is killed, and nobody waited for.
+%% No process is killed, and none is waited for.
 stopped(Server, _) ->
     listening(Server, fun(Listener, Port) ->
         Sockets = [hep_net:tcp(Port) || _ <- lists:seq(1, 5)],
@@ -265,14 +265,14 @@ stopped(Server, _) ->
         [?assertEqual({error, closed}, end_of(Socket)) || Socket <- Sockets]
     end).
 
-%% From OTP 27 on an alert may come before the end.
+%% Since OTP 27 an alert may come first.
 end_of(Socket) ->
     case gen_tcp:recv(Socket, 0, 10000) of
         {ok, <<21, _/binary>>} -> end_of(Socket);
         End -> End
     end.
 
-%% Nor does it answer that the connection is closed.
+%% It does not reply that the connection is closed, either.
 unread(Server, Client) ->
     listening(Server, #{idle_timeout => 100}, fun(Listener, Port) ->
         {ok, Socket} = hep_net:tls(Port, Client),
@@ -286,6 +286,6 @@ unread(Server, Client) ->
         _ = ssl:close(Socket)
     end).
 
-%% The processes of a client's connection: a list up to OTP 28, fields of the socket from then on.
+%% The processes of a client's connection: a list up to OTP 28, fields of the socket since OTP 29.
 connection_of(Socket) ->
     list_to_tuple([Pid || Pid <- lists:flatten(tuple_to_list(Socket)), is_pid(Pid)]).

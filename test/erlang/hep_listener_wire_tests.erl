@@ -1,4 +1,4 @@
-%% @doc What senders put on the wire, beside one packet at a time: several packets in a datagram, gzip, keep-alives, cut
+%% @doc What senders write besides one packet at a time: several packets in a datagram, gzip, keep-alives, truncated
 %% packets, greetings and headers of the PROXY protocol.
 -module(hep_listener_wire_tests).
 
@@ -43,7 +43,7 @@ datagrams_test_() ->
         ]
     ]).
 
-%% Five, each of a packet of so many bytes.
+%% Five members, each with a packet of this many bytes.
 members(Size) ->
     << <<(zlib:gzip(padded(Number, Size)))/binary>> || Number <- [1, 2, 3, 4, 5]>>.
 
@@ -52,7 +52,7 @@ padded(Number, Size) ->
     Padding = chunk(15, binary:copy(<<" ">>, Size - Length - 6)),
     <<"HEP3", Size:16, Padding/binary, Chunks/binary>>.
 
-%% The packet behind is cut: an error of its own.
+%% The second packet is truncated: a separate error.
 cut_behind_test() ->
     listening(#{}, fun(Listener, Port) ->
         hep_net:udp(Port, [<<(packet(1))/binary, (binary:part(packet(2), 0, 20))/binary>>]),
@@ -132,7 +132,7 @@ max_errors_test() ->
         )
     end).
 
-%% Packets that cannot be decoded, and those without the key, count while no valid one is between them.
+%% Invalid and unauthenticated packets count as long as no valid one comes between them.
 invalid_packets_test_() ->
     Good = hep_packets:frame([hep_packets:chunk(14, <<"good">>), hep_packets:chunk(15, <<"x">>)]),
     hep_net:patiently([
@@ -250,7 +250,7 @@ messages_test_() ->
             Tls = case Transport of tls -> Server; _ -> [] end,
             listening(#{transport => Transport, tls => Tls, handler => {hep_fun_handler, Funs}}, fun(Listener, Port) ->
                 Socket = sent(Transport, Port, Client, packet(1)),
-                %% The crash restarts the handler, and no socket is closed.
+                %% The crash restarts the handler, and closes no socket.
                 Messages = messages(),
                 Pid = receive {seen, Worker, Messages} -> Worker end,
                 receive {seen, Pid, [{timer, 1}]} -> ok end,
@@ -262,7 +262,7 @@ messages_test_() ->
      || Transport <- [udp, tcp, tls]
     ]).
 
-%% Some are like those of timers and sockets.
+%% Some are similar to messages of timers and sockets.
 messages() ->
     [idle, read, attach, timeout, {timeout, none, hep_listener_shard}, {timeout, none, read}].
 

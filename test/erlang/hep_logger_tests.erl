@@ -1,4 +1,4 @@
-%% @doc Log events into a collector: what they become, and what goes wrong on the way.
+%% @doc Log events as packets at a collector, and what can fail on the way.
 -module(hep_logger_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -7,7 +7,7 @@
 
 -import(hep_collectors, [listen/2, port/1, received/2, decoded/1, wait/1]).
 
-%% The formatter, the other handler of logger, and the registry of names.
+%% Callbacks of the formatter, of another logger handler, and of a registry of names.
 -export([format/2, log/2, whereis_name/1]).
 
 -define(ID, ?MODULE).
@@ -67,7 +67,7 @@ call_ids_test_() ->
         ]
     ].
 
-%% The event's metadata may hold anything.
+%% The metadata of an event may be any term.
 wrong_time_test() ->
     with_handler(#{}, fun(Collector, _) ->
         logger:error("x", #{time => noon}),
@@ -76,7 +76,7 @@ wrong_time_test() ->
         ?assertMatch({ok, #{sent := 1, rejected := 1}}, hep_logger:info(?ID))
     end).
 
-%% A text too large for a packet is cut between two characters.
+%% A text that is too large for a packet is cut between two characters.
 large_event_test_() ->
     [
         {integer_to_list(Before), fun() ->
@@ -112,7 +112,7 @@ bytes_of_a_formatter_test_() ->
      || {Text, Expected} <- [{<<>>, <<>>}, {"\n", <<>>}, {<<"a", 255>>, <<"a", 255>>}, {["a", <<228>>], <<"a", 228>>}]
     ].
 
-%% Crashes, and results that are no text: the event is sent, the first crash is reported to the other handlers.
+%% Crashes, and results that are not text: the event is sent, and the first crash is reported to the other handlers.
 formatter_crash_test_() ->
     [
         fun() ->
@@ -128,7 +128,7 @@ formatter_crash_test_() ->
      || Format <- [fun(_) -> error(oops) end, fun(_) -> throw(oops) end, fun(_) -> text end, fun(_) -> [<<255>>, 16#20ac] end]
     ].
 
-%% A crash takes at most a few kilobytes.
+%% The report of a crash takes at most a few kilobytes.
 formatter_crash_of_a_large_event_test() ->
     with_handler(#{}, #{formatter => {?MODULE, fun(_) -> exit(oops) end}}, fun(Collector, _) ->
         logger:error(#{large => lists:seq(1, 100000)}),
@@ -138,7 +138,7 @@ formatter_crash_of_a_large_event_test() ->
 
 %%% Its own events
 
-%% Else each event would cause another one.
+%% Otherwise each event would cause another one.
 formatter_that_logs_test() ->
     Format = fun(#{msg := Message}) ->
         logger:error("from the formatter"),
@@ -156,14 +156,14 @@ events_of_the_sender_test() ->
         Connections = [Pid || Pid <- Links, is_pid(Pid), Pid =/= self()],
         ?assertMatch([_], Connections),
         [sys:replace_state(Pid, fun(State) -> logger:error("own"), State end) || Pid <- [Sender | Connections]],
-        %% A process that logs in the name of the sender, as logger's own does with reports of crashes.
+        %% An event of another process with the sender's pid, like logger's own reports of crashes.
         logger:error("own", #{pid => Sender}),
         logger:error("other"),
         ?assertEqual([<<"error: other">>], texts(1, Collector)),
         ?assertMatch({ok, #{sent := 1, own := 3}}, hep_logger:info(?ID))
     end).
 
-%% With a name, the ancestors of the connections hold the name.
+%% The ancestors of the connections contain the name.
 events_of_a_named_sender_test() ->
     Name = {local, hep_logger_tests_sender},
     with_handler(#{sender => hep_logger_tests_sender}, #{}, #{name => Name}, fun(Collector, Sender) ->
@@ -176,7 +176,7 @@ events_of_a_named_sender_test() ->
 
 %%% The sender
 
-%% Never waits, and the sender counts.
+%% Logging never waits, and the sender counts.
 overload_test() ->
     with_handler(#{}, #{}, #{queue => 1}, fun(Collector, Sender) ->
         ok = sys:suspend(Sender),
@@ -216,7 +216,7 @@ dead_sender(Name) ->
         ?assertMatch({ok, #{sent := 2, not_running := 5}}, hep_logger:info(?ID))
     end).
 
-%% A name that is unknown, and one whose registry raises, as Elixir's does before it is started.
+%% An unknown name, and a registry that raises, as Elixir's does before it is started.
 unknown_sender_test_() ->
     [
         fun() ->
@@ -268,7 +268,7 @@ options_no_map_test() ->
     ?assertEqual({error, {bad_option, x}}, hep_logger:adding_handler(#{id => ?ID, config => x})),
     ?assertError(badarg, hep_logger:format_error(x)).
 
-%% Changes keep the counters; wrong ones change nothing.
+%% Changes keep the counters; invalid changes have no effect.
 changes_test() ->
     with_handler(#{}, fun(Collector, Sender) ->
         logger:error("x"),
@@ -292,7 +292,7 @@ removed_test() ->
         ok = logger:remove_handler(?ID),
         ?assertEqual({error, not_found}, hep_logger:info(?ID)),
         ?assertEqual(undefined, persistent_term:get({hep_logger, ?ID}, undefined)),
-        %% An event on its way meanwhile.
+        %% An event that was on its way.
         ?assertEqual(ok, hep_logger:log(#{level => error, msg => {string, "x"}, meta => #{}}, Config)),
         ok = logger:add_handler(?ID, hep_logger, Config)
     end).
@@ -303,14 +303,14 @@ with_handler(Options, Test) -> with_handler(Options, #{}, Test).
 
 with_handler(Options, Config, Test) -> with_handler(Options, Config, #{}, Test).
 
-%% The default handler is silent, since the tests log on purpose; another one passes reports on.
+%% The default handler is off, since the tests log on purpose; another one passes on reports.
 with_handler(Options, Config, SenderOptions, Test) ->
     Collector = listen(udp, ?V4),
     {ok, #{level := Level}} = logger:get_handler_config(default),
     ok = logger:set_handler_config(default, level, none),
     ok = logger:add_handler(hep_logger_tests_reports, ?MODULE, #{level => warning, config => #{pid => self()}}),
     process_flag(trap_exit, true),
-    %% Of the test before.
+    %% Those of the previous test.
     _ = reports(),
     try
         {ok, Sender} = hep_sender:start_link(SenderOptions#{targets => [{?V4, port(Collector)}]}),

@@ -1,11 +1,11 @@
-%% @doc Every single-byte change of some real packets gives a documented answer, the same in all
-%% generations; and so does every two-byte value in the place of a length.
+%% @doc Every change of a single byte of some real packets has a documented result, the same in all
+%% generations; so has every value of two bytes in place of a length.
 -module(hep_mutation_tests).
 
 -include("hep.hrl").
 -include_lib("eunit/include/eunit.hrl").
 
-%% One of each kind that the fixtures show.
+%% One of each kind in the fixtures.
 files() ->
     [
         "captures/asterisk-16.28-v3/callid-v4/001.bin",
@@ -64,7 +64,7 @@ with_length(At, Length, Bytes) ->
     <<Before:At/binary, _:16, After/binary>> = Bytes,
     <<Before/binary, Length:16, After/binary>>.
 
-%% Every first byte, alone and with others behind it.
+%% Every first byte, alone and with others after it.
 every_first_byte_test() ->
     [
         hep_answers:check(<<Byte, (binary:copy(<<Rest>>, N))/binary>>)

@@ -1,4 +1,4 @@
-%% @doc Listeners on loopback and what sends to them, for the tests. Whatever is waited for has a deadline.
+%% @doc Listeners and senders on loopback, for the tests. Each wait has a deadline.
 -module(hep_net).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -15,7 +15,7 @@
 -define(PATIENCE, 120).
 -define(PAUSE, 1).
 
-%% Calls a function with a listener on loopback and its port, and stops it behind it. Its packets go to the
+%% Calls a function with a listener on loopback and its port, and stops the listener. Its packets go to the
 %% calling process unless the options say otherwise.
 listening(Options, Test) ->
     Defaults = #{ip => {127, 0, 0, 1}, port => 0, handler => self()},
@@ -30,15 +30,15 @@ listening(Options, Test) ->
         flushed()
     end.
 
-%% Waits until the function gives true.
+%% Waits until the function returns true.
 until(Test) ->
     until(Test, fun() -> no_more end).
 
-%% Waits until the function gives true; the second says what there is when the deadline has passed.
+%% Waits until the function returns true; the second one returns the state for the error at the deadline.
 until(Test, Found) ->
     until(Test, Found, erlang:monotonic_time(millisecond) + ?DEADLINE).
 
-%% To a deadline of the caller's, in milliseconds of monotonic time.
+%% With a deadline, in milliseconds of monotonic time.
 until(Test, Found, Deadline) ->
     Late = erlang:monotonic_time(millisecond) > Deadline,
     case Test() of
@@ -47,7 +47,7 @@ until(Test, Found, Deadline) ->
         _ -> receive after ?PAUSE -> until(Test, Found, Deadline) end
     end.
 
-%% Waits until the function gives `{true, Value}', and gives the value.
+%% Waits until the function returns `{true, Value}', and returns the value.
 wait_for(Test) ->
     Waiting = make_ref(),
     until(fun() ->
@@ -58,7 +58,7 @@ wait_for(Test) ->
     end),
     receive {Waiting, Value} -> Value end.
 
-%% Tests, none of whose reports are shown.
+%% Runs tests without showing their reports.
 quietly(Tests) ->
     {setup,
         fun() ->
@@ -69,7 +69,7 @@ quietly(Tests) ->
         fun(Level) -> ok = logger:set_primary_config(level, Level) end,
         patiently(Tests)}.
 
-%% Tests, each with time enough on a machine that has much else to do.
+%% Gives each test a timeout for a busy machine.
 patiently(Tests) when is_list(Tests) -> [patiently(Test) || Test <- Tests];
 patiently({inparallel, Tests}) -> {inparallel, patiently(Tests)};
 patiently({Name, {Line, Test}}) when is_integer(Line) -> {Name, patiently({Line, Test})};
@@ -78,7 +78,7 @@ patiently({Name, Test}) when is_function(Test) -> {Name, patiently(Test)};
 patiently(Test) when is_function(Test) -> {timeout, ?PATIENCE, Test};
 patiently(Test) -> Test.
 
-%% The reports that are logged while the function runs, at the level of notices and above. Nothing is shown.
+%% The reports that are logged while the function runs, from notices up. Nothing is shown.
 logged(Test) ->
     #{level := Level} = logger:get_primary_config(),
     {ok, #{level := Shown}} = logger:get_handler_config(default),
@@ -109,7 +109,7 @@ reports() ->
 loopback(inet) -> {127, 0, 0, 1};
 loopback(inet6) -> {0, 0, 0, 0, 0, 0, 0, 1}.
 
-%% Sends datagrams from one port, which is given back.
+%% Sends datagrams from one port, and returns the port.
 udp(Port, Datagrams) ->
     udp(inet, Port, Datagrams).
 
@@ -137,7 +137,7 @@ send(Socket, Bytes) -> ssl:send(Socket, Bytes).
 close(Socket) when is_port(Socket) -> gen_tcp:close(Socket);
 close(Socket) -> ssl:close(Socket).
 
-%% The options of a server and of a client that trusts it.
+%% Options of a server, and of a client that trusts it.
 certificates() ->
     {ok, _} = application:ensure_all_started(ssl),
     Key = [{digest, sha256}, {key, {namedCurve, secp256r1}}],
@@ -162,7 +162,7 @@ number(Hep) ->
     <<"OPTIONS ", Number/binary>> = hep:payload(Hep),
     binary_to_integer(Number).
 
-%% So many packets of a listener that this process is the handler of, with their meta.
+%% Receives this many packets of a listener whose handler is this process, with their meta.
 take(Count) ->
     take(Count, []).
 
@@ -175,7 +175,7 @@ take(Count, Taken) ->
     after ?DEADLINE -> erlang:error({missing, Count})
     end.
 
-%% What else it sent by now.
+%% The other packets so far.
 flushed() ->
     receive
         {Tag, _, _} = Message when Tag =:= hep_packets -> [Message | flushed()];
@@ -185,15 +185,15 @@ flushed() ->
 
 %%% Processes of a listener
 
-%% The shards of UDP.
+%% The UDP shards.
 workers(Listener) ->
     children(Listener, shards).
 
-%% Of TCP and TLS.
+%% The processes of TCP and TLS connections.
 connections(Listener) ->
     children(Listener, connections).
 
-%% What accepts connections.
+%% The acceptors.
 acceptors(Listener) ->
     children(Listener, acceptors).
 
@@ -201,7 +201,7 @@ acceptors(Listener) ->
 child(Listener, Id) ->
     hep_listener_sup:child(Listener, Id).
 
-%% All processes below a listener, and the listener.
+%% All processes of a listener, including the listener.
 processes(Listener) ->
     Children = [{Id, Pid} || {Id, Pid, _, _} <- supervisor:which_children(Listener), is_pid(Pid)],
     Below = [Pid || {Id, _} <- Children, lists:member(Id, [shards, connections, acceptors]), Pid <- children(Listener, Id)],

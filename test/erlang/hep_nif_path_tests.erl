@@ -1,9 +1,9 @@
-%% @doc Where the native library is looked for, and what is said when it is not there.
+%% @doc Where the native library is searched, and the messages if it is missing.
 -module(hep_nif_path_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 
-%% The logger's handler of these tests.
+%% The logger handler of these tests.
 -export([log/2]).
 
 -define(COMMAND, "sh native/build.sh").
@@ -28,7 +28,7 @@ what_the_loader_says_is_passed_on_test() ->
 success_is_not_logged_test() ->
     ?assertEqual({ok, []}, logged(fun() -> hep_nif_path:load(fun(_) -> ok end) end)).
 
-%% A NIF library cannot be loaded twice: the running one goes on.
+%% A NIF library cannot be loaded twice: the first one keeps running.
 loading_again_leaves_the_codec_running_test() ->
     {_, _} = logged(fun() -> code:load_file(hep_nif) end),
     ?assertEqual({error, not_hep}, hep:decode(<<>>)).
@@ -48,7 +48,7 @@ another_vm_test_() ->
         ]
     ].
 
-%% The folder's name does not matter.
+%% The folder may have any name.
 any_folder(Folder) ->
     Root = filename:join(Folder, "some folder (2)"),
     copy(beams(), filename:join(Root, "ebin")),
@@ -99,7 +99,7 @@ broken_library(Folder) ->
         ?assertEqual({error, not_hep}, peer:call(Peer, hep, decode, [<<>>]))
     end).
 
-%% What a call says without the library.
+%% The error of a call without the library.
 not_loaded(Peer, {Module, Function, Arguments}) ->
     try peer:call(Peer, Module, Function, Arguments) of
         Answer -> error({answered, Module, Function, Answer})
@@ -107,7 +107,7 @@ not_loaded(Peer, {Module, Function, Arguments}) ->
         error:{not_loaded, Text} -> Text
     end.
 
-%% No library can be loaded out of an escript: it is copied to a file, which does not stay.
+%% A library cannot be loaded from an escript: it is copied to a temporary file, which is deleted.
 archive(Folder) ->
     Script = escript(Folder, [library()]),
     Temporary = filename:join(Folder, "tmp"),
@@ -125,7 +125,7 @@ archive_without_library(Folder) ->
     says(Text, [Script, "does not contain it", "escript_incl_priv", "include_priv_for"]),
     does_not_say(Text, ?COMMAND).
 
-%% A program cannot be run out of an escript either.
+%% Nor can a program be run from an escript.
 archive_and_program(Folder) ->
     Script = escript(Folder, [library(), hep_nif_path:program()]),
     {0, Text} = run(Script, Folder, ["port"]),
@@ -211,7 +211,7 @@ output(Port, Text) ->
         error({no_answer, Text})
     end.
 
-%% What the call answers, and the texts that it logs, which nobody else gets to see.
+%% The result of the call, and the texts that it logs, which are not shown.
 logged(Call) ->
     Levels = [{Id, Level} || #{id := Id, level := Level} <- logger:get_handler_config()],
     [ok = logger:set_handler_config(Id, level, none) || {Id, _} <- Levels],

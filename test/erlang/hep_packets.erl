@@ -1,4 +1,4 @@
-%% @doc Packets made by hand, for the tests: frames and chunks of version 3, headers of 1 and 2.
+%% @doc Packets built by hand, for the tests: frames and chunks of version 3, headers of versions 1 and 2.
 -module(hep_packets).
 
 -include("hep.hrl").
@@ -23,17 +23,17 @@ chunk(Vendor, Id, Value) ->
 frame(Chunks) ->
     frame(6 + iolist_size(Chunks), Chunks).
 
-%% A frame with a total length of the caller's.
+%% A frame with the given total length.
 -spec frame(non_neg_integer(), iodata()) -> binary().
 frame(Total, Chunks) ->
     <<"HEP3", Total:16, (iolist_to_binary(Chunks))/binary>>.
 
-%% A packet of version 1 with the header length given.
+%% A packet of version 1 with the given header length.
 -spec v1(ipv4 | ipv6, byte()) -> binary().
 v1(Family, HeaderLength) ->
     fixed(1, Family, HeaderLength).
 
-%% A packet of version 2 with the header length and the time header given.
+%% A packet of version 2 with the given header length and time header.
 -spec v2(ipv4 | ipv6, byte(), Time :: binary()) -> binary().
 v2(Family, HeaderLength, Time) ->
     v2(Family, HeaderLength, Time, <<"OPTIONS sip:a">>).
@@ -47,13 +47,13 @@ fixed(Version, ipv4, Length) ->
 fixed(Version, ipv6, Length) ->
     <<Version, Length, 10, 17, 5060:16, 5080:16, 16#20010db8:32, 1:96, 16#20010db8:32, 2:96>>.
 
-%% The decoded packet of bytes that must decode.
+%% The decoded packet of valid bytes.
 -spec decoded(binary()) -> #hep{}.
 decoded(Bytes) ->
     {ok, #hep{} = Hep} = hep:decode(Bytes),
     Hep.
 
-%% The names that a generic chunk's value is given, whatever its width: one, or none.
+%% The names of a generic chunk, for values of any width: one, or none.
 -spec chunk_names(hep:chunk_id()) -> [binary()].
 chunk_names(Id) ->
     Answers = [hep_generic_transform:transform(Id, <<0:N/unit:8>>) || N <- [1, 2, 4, 8, 16]],
@@ -64,12 +64,12 @@ chunk_names(Id) ->
 named_ids() ->
     [Id || Id <- lists:seq(0, 65535), chunk_names(Id) =/= []].
 
-%% A parsed packet of these generic chunks.
+%% A parsed packet with these generic chunks.
 -spec state([{hep:chunk_id(), term()}]) -> hep:state().
 state(Chunks) ->
     {hep, 3, [{<<0:16, Id:16>>, Value} || {Id, Value} <- Chunks]}.
 
-%% What the generic chunks of a packet of version 3 are transformed to.
+%% The transformed generic chunks of a packet of version 3.
 -spec generic(hep:state() | hep:hep()) -> [{binary(), term()}].
 generic(Packet) ->
     [{<<"hep">>, [{<<"version">>, 3}, {<<"generic">>, Generic}]}] = hep_transform:transform(Packet),

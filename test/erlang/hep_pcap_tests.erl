@@ -43,7 +43,7 @@ sections_of_both_orders_and_interfaces_of_several_link_types_test() ->
         {Link, ?TIME, hep_frames:frame(Name, hep_frames:udp(Src, Dst, message(1), #{}))}
      || {Link, Name} <- [{1, vlan}, {113, cooked}, {101, raw}]
     ],
-    %% The interfaces of a section are not those of the one before.
+    %% Each section has its own interfaces.
     File = <<(hep_frames:ng(big, Frames))/binary, (hep_frames:ng(little, tl(Frames)))/binary>>,
     ?assertEqual(lists:duplicate(5, sip(Src, Dst, 17, message(1))), packets(File)).
 
@@ -147,7 +147,7 @@ headers_between_ip_and_udp_are_passed_over_test() ->
     <<Start:4/binary, Length:16>> = Head,
     Packet = <<Start/binary, (Length + byte_size(Chain)):16, 0, Hops, Addresses/binary, Chain/binary, Udp/binary>>,
     ?assertEqual([sip(Src, Dst, 17, message(1))], packets(hep_frames:pcap(101, [{?TIME, Packet}]))),
-    %% Cut within, they are no packet.
+    %% Truncated headers are no packet.
     Cuts = [{?TIME, binary:part(Packet, 0, Size)} || Size <- lists:seq(0, 40 + byte_size(Chain) + 7)],
     ?assertEqual({[], length(Cuts)}, {packets(hep_frames:pcap(101, Cuts)), maps:get(not_ip, stats(hep_frames:pcap(101, Cuts)))}).
 
@@ -222,7 +222,7 @@ a_port_that_is_used_again_test() ->
     Frames = Connection(1000) ++ Connection(500) ++ Connection(3000000000),
     ?assertEqual(lists:duplicate(3, sip(Src, Dst, 6, message(1))), packets(hep_frames:pcap(101, [{?TIME, F} || F <- Frames]))).
 
-%% The last segment may be captured twice, or sent again.
+%% The last segment may be captured twice, or retransmitted.
 a_message_that_ends_a_connection_comes_out_once_test() ->
     {Src, Dst} = {?V4},
     Frames = [
@@ -234,7 +234,7 @@ a_message_that_ends_a_connection_comes_out_once_test() ->
     ],
     ?assertEqual([sip(Src, Dst, 6, message(N)) || N <- [1, 2]], packets(hep_frames:pcap(101, [{?TIME, F} || F <- Frames]))).
 
-%% A message that waits for a missing segment comes out when its connection is displaced: by the next one between the same
+%% A message that waits for a missing segment comes out when its connection is displaced: by a new one between the same
 %% ports, or by too many others.
 messages_of_displaced_streams_come_out_test_() ->
     {Src, Dst} = {?V4},
@@ -242,7 +242,7 @@ messages_of_displaced_streams_come_out_test_() ->
     Many = [{{10, 0, N bsr 8, N band 255}, 5060} || N <- lists:seq(0, 16 * 1024)],
     [
         {timeout, 60, {Name, fun() ->
-            %% The file goes on: nothing comes out by its end.
+            %% The file continues: the end of the file is not what displaces it.
             File = hep_frames:pcap(101, [{?TIME, F} || F <- Frames] ++ [{?TIME, <<>>}]),
             Cut = binary:part(File, 0, byte_size(File) - 1),
             {error, _, Found} = fold(Cut),
@@ -255,7 +255,7 @@ messages_of_displaced_streams_come_out_test_() ->
         ]
     ].
 
-%% The packet block of pcapng that is obsolete.
+%% The obsolete packet block of pcapng.
 obsolete_packet_block_test() ->
     {Src, Dst} = {?V4},
     Frame = iolist_to_binary(hep_frames:udp(Src, Dst, message(1), #{})),
@@ -284,7 +284,7 @@ obsolete_packet_block_test() ->
      || Order <- [big, little]
     ].
 
-%% Broken and cut files
+%% Corrupt and truncated files
 
 every_cut_of_a_file_test_() ->
     {Src, Dst} = {?V4},
@@ -409,7 +409,7 @@ sip_fixtures_round_trip_test() ->
         {ok, #hep{payload_type = 1, src_port = Port, timestamp = {_, _, Microseconds}} = Hep} <- [
             hep:decode(hep_fixtures:bytes(E))
         ],
-        %% Some are too large for a time.
+        %% Some are too large for a timestamp.
         Port =/= undefined, Microseconds < 1000000,
         {ok, _} <- [hep_sip:summary(Hep)]
     ],
@@ -451,7 +451,7 @@ packets_that_no_file_can_carry_are_returned_test() ->
         {Good#hep{src_ip = undefined}, no_address},
         {Good#hep{dst_ip = {0, 0, 0, 0, 0, 0, 0, 1}}, mixed_families},
         {Good#hep{payload = binary:copy(<<0>>, 65508)}, {too_large, 65508}},
-        %% 2106-02-07T06:28:16Z: more seconds than a record has room for.
+        %% 2106-02-07T06:28:16Z: more seconds than the format allows.
         {Good#hep{timestamp = {4294, 967296, 0}}, {invalid_time, {4294, 967296, 0}}}
     ],
     in_folder(fun(Folder) ->
@@ -494,7 +494,7 @@ a_large_file_takes_little_memory_test_() ->
         end)
     end}.
 
-%% That of the process, with what the native library takes; elsewhere than on Linux that of the VM alone.
+%% The memory of the VM, with that of the native library on Linux.
 memory() ->
     case file:read_file("/proc/self/statm") of
         {ok, Pages} -> binary_to_integer(lists:nth(2, binary:split(Pages, <<" ">>, [global]))) * 4096;
@@ -537,7 +537,7 @@ sip({SrcIp, SrcPort}, {DstIp, DstPort}, Protocol, Payload) ->
     #hep{version = 3, protocol_family = Family, protocol = Protocol, src_ip = SrcIp, src_port = SrcPort, dst_ip = DstIp,
         dst_port = DstPort, timestamp = {1800, 0, 123456}, payload = Payload}.
 
-%% What is left of a packet in a file.
+%% The fields of a packet that a file keeps.
 in_pcap(Hep) -> Hep#hep{version = 3, node_id = undefined, chunks = []}.
 
 at_file_time(#hep{version = 1} = Hep) -> Hep#hep{timestamp = {1800, 0, 123456}};
@@ -610,7 +610,7 @@ changed(File, Times) ->
     <<Before:At/binary, _, After/binary>> = File,
     changed(<<Before/binary, (rand:uniform(256) - 1), After/binary>>, Times - 1).
 
-%% That of the IP header, and that of the header behind: 0 when they are right.
+%% The checksums of the IP header and of the next header: 0 if they are right.
 checksums(<<4:4, _:4, _, Length:16, _:40, Protocol, _:16, Src:4/binary, Dst:4/binary, Rest/binary>> = Packet) ->
     ?assertEqual(Length, byte_size(Packet)),
     [checksum(binary:part(Packet, 0, 20)), checksum(<<Src/binary, Dst/binary, Protocol:16, (byte_size(Rest)):16, Rest/binary>>)];

@@ -1,4 +1,4 @@
-%% @doc The port program within its limits: large answers, bombs, floods, wrong answers, memory.
+%% @doc The limits of the port program: large results, zip bombs, floods, wrong results, memory.
 -module(hep_port_limits_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -20,7 +20,7 @@ bomb(Size) ->
 small(Number) ->
     frame(chunk(15, <<Number:32, 0:500/unit:8>>)).
 
-%% Wherever the bombs stand, all other requests are answered.
+%% All other requests are answered, whatever the position of the bombs.
 bombs_among_others_test_() ->
     {timeout, 60,
         with_port(#{max_frame => 16 * ?MIB, timeout => 60000}, fun(Port) ->
@@ -36,7 +36,7 @@ bombs_among_others_test_() ->
             ?assert(length(Kept) > 8 andalso length(Kept) < 16)
         end)}.
 
-%% What the program needs beside its frames, and the answer to one bomb as JSON.
+%% The memory of the program besides its frames and the JSON of one bomb.
 bounded_memory_test_() ->
     {timeout, 120,
         with_port(#{max_frame => 16 * ?MIB, timeout => 120000}, fun(Port) ->
@@ -58,7 +58,7 @@ bounded_memory_test_() ->
             end
         end)}.
 
-%% A request that is too large alone takes no other with it.
+%% A request that is too large fails alone.
 large_request_in_a_batch_test_() ->
     with_port(#{max_frame => 128 * 1024}, fun(Port) ->
         Large = <<0:131072/unit:8>>,
@@ -69,7 +69,7 @@ large_request_in_a_batch_test_() ->
             hep_port:batch(Port, [{decode, <<>>}, {decode, Large}, {parse, <<>>}, {decode, x}])
         ),
         ?assertMatch([{error, {too_large, _}}], hep_port:batch(Port, [{parse, Large}])),
-        %% Many that are too large only together.
+        %% Many that are too large together only.
         Half = <<0:70000/unit:8>>,
         ?assertMatch({error, {too_large, _}}, hep_port:batch(Port, [{decode, Half}, {decode, Half}])),
         ?assertMatch({error, {too_large, _}}, hep_port:batch(Port, lists:duplicate(3300, {parse, <<>>}))),
@@ -78,7 +78,7 @@ large_request_in_a_batch_test_() ->
 
 %%% Frames that nobody asked for
 
-%% The first one ends the program: the mailbox does not fill.
+%% The first one ends the program: the mailbox does not grow.
 flood_test_() ->
     quietly(fun() ->
         in_folder(fun(Folder) ->
@@ -89,7 +89,7 @@ flood_test_() ->
             {ok, Port} = hep_port:start_link(#{program => Program}),
             {Length, Memory} = peaks(Port, 0, 0),
             ?assertEqual({program_ends, unasked_frame}, exit_of(Port)),
-            %% Chunks of 64 KiB, of which the system's pipe holds one.
+            %% Chunks of 64 KiB, the size of the system's pipe.
             ?assert(Length < 200, Length),
             ?assert(Memory - Before < 20 * ?MIB, Memory - Before)
         end)
@@ -101,7 +101,7 @@ peaks(Pid, Length, Memory) ->
         undefined -> {Length, Memory}
     end.
 
-%% So do a frame that has no number, one beyond the longest, and a second answer.
+%% So do a frame without a number, one beyond the maximum, and a second answer.
 wrong_frames_test_() ->
     Answer = [0, 0, 0, 21, <<0:64>>, 0, 0, 0, 9, 131, 119, 6, "badarg"],
     [
@@ -136,7 +136,7 @@ wrong_frames_test_() ->
 
 %%% Answers of the wrong shape
 
-%% Well-formed terms that the call cannot return: the program is broken, and not the caller.
+%% Valid terms that the call cannot return: an error of the program, not of the caller.
 wrong_answers_test_() ->
     Packet = small(1),
     Record = hep:payload(<<"x">>, hep:new()),
@@ -164,7 +164,7 @@ wrong_answers_test_() ->
         Answer <- Answers
     ].
 
-%% New atoms are never freed, and a compressed term may become a thousand times as large.
+%% New atoms are never freed, and a compressed term may expand a thousandfold.
 dangerous_answers_test() ->
     Atom = <<131, 104, 2, 119, 5, "error", 119, 12, "hep_new_atom">>,
     Compressed = term_to_binary({error, lists:duplicate(1000, not_hep)}, [compressed]),
@@ -174,9 +174,9 @@ dangerous_answers_test() ->
      || Bytes <- [Atom, Compressed, <<>>, <<131>>, <<"xy">>, <<131, 104, 2>>]
     ].
 
-%% A caller gets no exception of a broken program, and the next one a new program.
+%% Callers of a broken program get an error, not an exception, and the next one gets a new program.
 broken_program_test_() ->
-    %% {ok, x}, to whatever number: the requests' own.
+    %% {ok, x}, with the number of the request.
     Script =
         "while head -c 4 >/dev/null; do number=$(head -c 8 | od -An -vtx1); test -n \"$number\" || exit; "
         "printf '\\000\\000\\000\\026'; for b in $number; do printf \"\\\\$(printf %o 0x$b)\"; done; "
@@ -188,16 +188,16 @@ broken_program_test_() ->
         ?assertEqual({error, port_restarted}, hep_port:batch(Port, [{decode, <<>>}]))
     end).
 
-%% Every atom that an answer can contain is known to a VM that has loaded what the server loads.
+%% A VM that has loaded the server's modules knows all atoms that a result can contain.
 atoms_are_known_test() ->
     {ok, Source} = file:read_file("native/hep_term/src/builder.rs"),
-    %% Options are in no answer; for SIP the program has no request.
+    %% Options are never in results; the program has no request for SIP.
     Others = "/// (An option|A fact of a SIP message|\\[`SipError).*\\n.*;",
     Answers = re:replace(Source, Others, "", [global]),
     {match, Names} = re:run(Answers, "[A-Z][A-Za-z0-9]* = \"([a-z0-9_]+)\";", [global, {capture, all_but_first, list}]),
     Known = lists:append([atoms(Module) || Module <- hep_port_term:modules()]),
     ?assert(length(Names) > 25),
-    %% In answers to calls that the program has no request for: a transformed chunk, a glance.
+    %% In results of calls for which the program has no request: a transformed chunk, a summary of SIP.
     ?assertEqual(["plain", "compressed"], [Name || [Name] <- Names, not lists:member(Name, Known)]).
 
 atoms(Module) ->
@@ -206,7 +206,7 @@ atoms(Module) ->
 
 %%% Ends
 
-%% A program that is stopped does not see that its input has ended.
+%% A stopped program does not notice the end of its input.
 stop_of_a_stopped_program_test_() ->
     quietly(fun() ->
         {ok, Port} = hep_port:start_link(#{}),
@@ -216,7 +216,7 @@ stop_of_a_stopped_program_test_() ->
         ?assertNot(hep_ports:is_running(Program))
     end).
 
-%% Programs that cannot be executed, in each way there is.
+%% Programs that cannot be executed, for each reason.
 descriptors_test_() ->
     quietly(fun() ->
         in_folder(fun(Folder) ->
@@ -234,7 +234,7 @@ descriptors_test_() ->
         end)
     end).
 
-%% How many descriptors are left.
+%% The number of free descriptors.
 repeated(Start) ->
     _ = Start(),
     Before = descriptors(),

@@ -1,4 +1,4 @@
-%% @doc The port program stands what happens to programs: pipelining, time, ends, starting.
+%% @doc The port program under stress: pipelining, timeouts, ends, starts.
 -module(hep_port_program_tests).
 
 -behaviour(supervisor).
@@ -12,7 +12,7 @@
 ]).
 -import(hep_packets, [chunk/2, chunk/3, frame/1]).
 
-%% The supervisor's.
+%% Callback of the supervisor.
 -export([init/1]).
 
 %%% Pipelining
@@ -36,7 +36,7 @@ answers_go_to_their_askers_test_() ->
         )
     end).
 
-%% 1000 batches leave nothing behind.
+%% 1000 batches leave nothing in memory.
 memory_test_() ->
     {timeout, 60,
         with_port(fun(Port) ->
@@ -71,7 +71,7 @@ no_answer_is_a_timeout_test_() ->
         )
     end).
 
-%% A program that does not even read: the pipe is full, and the time runs all the same.
+%% A program that does not read: the pipe is full, and the timeout still applies.
 no_reader_is_a_timeout_test_() ->
     with_script("exec sleep 4", #{timeout => 100}, fun(Port) ->
         Large = <<0:100000/unit:8>>,
@@ -95,7 +95,7 @@ late_answers_are_dropped_test_() ->
         ?assertEqual(Program, os_pid(Port))
     end).
 
-%% A program that has long had nothing to do, and one that answers late again and again, are not stuck.
+%% A program after a long pause, and one that always answers late, are not stuck.
 late_program_is_not_stuck_test_() ->
     with_port(#{timeout => 150}, fun(Port) ->
         Program = os_pid(Port),
@@ -112,7 +112,7 @@ late_program_is_not_stuck_test_() ->
         ?assertEqual(Program, os_pid(Port))
     end).
 
-%% A program that answers is not stuck, though one request stays without an answer for longer than twice the timeout.
+%% A program that answers is not stuck, although one request stays unanswered for longer than twice the timeout.
 answering_program_is_not_stuck_test_() ->
     {ok, Request} = hep_port_term:request({decode, <<>>}),
     Size = iolist_size(hep_port_frames:frame(0, [Request])),
@@ -136,7 +136,7 @@ answering_program_is_not_stuck_test_() ->
         ?assertEqual(Program, os_pid(Port))
     end).
 
-%% After twice the timeout, without a further request. Pending requests get an error.
+%% After twice the timeout, without another request. Pending requests get an error.
 stuck_program_is_replaced_test_() ->
     with_port(#{timeout => 500}, fun(Port) ->
         Program = os_pid(Port),
@@ -153,7 +153,7 @@ stuck_program_is_replaced_test_() ->
         ?assertEqual({messages, []}, process_info(self(), messages))
     end).
 
-%% One that neither reads its input nor listens to signals that can be ignored.
+%% A program that neither reads its input nor reacts to signals that can be ignored.
 deaf_program_is_replaced_test_() ->
     with_script("trap '' TERM INT HUP; exec sleep 8", #{timeout => 100}, fun(Port) ->
         Program = os_pid(Port),
@@ -162,7 +162,7 @@ deaf_program_is_replaced_test_() ->
         ?assertNotEqual(Program, os_pid(Port))
     end).
 
-%% After a few times it is the supervisor's turn.
+%% After a few restarts the server ends, and its supervisor decides.
 program_that_is_always_stuck_test_() ->
     quietly(fun() ->
         with_script_now("exec sleep 8", #{timeout => 20}, fun(Port) ->
@@ -187,7 +187,7 @@ killed_program_test_() ->
         ?assertNotEqual(Program, os_pid(Port))
     end).
 
-%% Every request is answered once, rightly or with port_restarted.
+%% Every request gets one result: the right one or port_restarted.
 killed_under_load_test_() ->
     {timeout, 60,
         with_port(fun(Port) ->
@@ -245,7 +245,7 @@ sent(Tags) ->
             sent(Tags)
     end.
 
-%% One that closes its input and its output, and lives on.
+%% A program that closes its input and output, and keeps running.
 program_that_turns_away_test_() ->
     with_script("exec 0<&- 1>&-; exec sleep 20", #{timeout => 1000}, fun(Port) ->
         Program = os_pid(Port),
@@ -261,7 +261,7 @@ until_restarted(Port, Times) when Times > 0 ->
         Answer -> Answer
     end.
 
-%% After a few restarts it is the supervisor's turn.
+%% After a few restarts the server ends, and its supervisor decides.
 program_that_ends_at_once_test_() ->
     quietly(fun() ->
         in_folder(fun(Folder) ->
@@ -351,7 +351,7 @@ program_ends_with_its_owner_test_() ->
 
 %%% Processes linked to the server
 
-%% Their ends end it, unless they are normal.
+%% Abnormal ends of linked processes end the server.
 linked_process_ends_test_() ->
     quietly(fun() ->
         {ok, Port} = hep_port:start_link(#{}),

@@ -1,4 +1,4 @@
-%% @doc The port program answers as the NIF does, and needs none.
+%% @doc The port program returns the same results as the NIF, and works without it.
 -module(hep_port_tests).
 
 -include_lib("proper/include/proper.hrl").
@@ -8,7 +8,7 @@
 -import(hep_ports, [alike/2, all_alike/2, in_batch/1, nif/1, os_pid/1, with_port/1]).
 -import(hep_packets, [chunk/2, chunk/3, frame/1]).
 
-%% What another VM runs.
+%% Runs in another VM.
 -export([calls_without_nif/0]).
 
 -define(LONGEST, (64 * 1024 * 1024)).
@@ -90,7 +90,7 @@ property(batch, Port) ->
         end
     ).
 
-%% Any term in every place.
+%% Any term in every position.
 requests(Term, Other) ->
     Hep = record(3),
     [{What, Term} || What <- [parse, decode, encode, transform, from_json]] ++
@@ -165,7 +165,7 @@ encode_options() ->
 record(Version) ->
     (hep_encoding:hep(3))#hep{version = Version}.
 
-%% Mostly valid: up to two fields are replaced.
+%% Usually valid: up to two fields are replaced.
 any_record() ->
     ?LET(
         {Version, Changes},
@@ -198,11 +198,11 @@ address() ->
         ?LET(Segments, vector(8, integer(0, 65536)), list_to_tuple(Segments))
     ]).
 
-%% A record that cannot be written has no JSON: hep_json raises, and so must the port.
+%% A record that cannot be encoded has no JSON: hep_json raises, and so must the port.
 json_of_an_invalid_record_test_() ->
     with_port(fun(Port) -> ?assertError(badarg, hep_port:to_json(Port, (record(3))#hep{src_port = x})) end).
 
-%% Atoms beyond ASCII go back as they came.
+%% Atoms beyond ASCII come back unchanged.
 atoms_test_() ->
     with_port(fun(Port) ->
         [
@@ -211,7 +211,7 @@ atoms_test_() ->
         ]
     end).
 
-%% So do the terms in which a list of small integers, some of them negative, may stand.
+%% So do the terms that may contain a list of small integers, some of them negative.
 wrong_values_test_() ->
     with_port(fun(Port) ->
         [
@@ -230,7 +230,7 @@ wrong_values_test_() ->
         ]
     end).
 
-%% What the program cannot read takes no other request of its batch with it, and is a badarg at the most.
+%% A term that the program cannot read raises badarg, and does not affect other requests of the batch.
 batch_with_an_unreadable_term_test_() ->
     with_port(fun(Port) ->
         Strange = (record(3))#hep{src_ip = fun erlang:abs/255},
@@ -238,7 +238,7 @@ batch_with_an_unreadable_term_test_() ->
         ?assertMatch([{error, invalid_packet, <<"x">>}, {error, _}], Answers)
     end).
 
-%% However deep a term is, the program goes on.
+%% The program survives terms of any depth.
 deep_term_test_() ->
     with_port(fun(Port) ->
         Program = os_pid(Port),
@@ -266,7 +266,7 @@ big_packets_test_() ->
         [alike(Port, {What, Hep#hep{timestamp = {1, 2, 3}}}) || What <- [transform, to_json, encode]]
     end).
 
-%% More than a packet holds, at a byte's border and not.
+%% More than a packet, aligned to bytes or not.
 many_bytes_test_() ->
     with_port(fun(Port) ->
         [many_bytes(Port, Large) || Large <- [fun aligned/1, fun unaligned/1]]
@@ -341,7 +341,7 @@ longest_frame_test_() ->
             ?assertEqual({error, not_hep}, hep_port:decode(Port, <<>>))
         end)}.
 
-%% A program whose longest frame is shorter, so that its answers are soon beyond it.
+%% A program with a smaller maximum frame, so that its results soon exceed it.
 answer_beyond_the_longest_frame_test_() ->
     hep_ports:with_script("exec " ++ hep_nif_path:program() ++ " 1000", #{}, fun(Port) ->
         Empty = frame([chunk(9, Id, <<>>) || Id <- lists:seq(1, 100)]),

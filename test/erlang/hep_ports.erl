@@ -1,4 +1,4 @@
-%% @doc What the suites of the port program have in common: servers, programs, processes; what NIF and port answer.
+%% @doc Shared by the suites of the port program: servers, programs, processes, and the results of NIF and port.
 -module(hep_ports).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -58,7 +58,7 @@ in_batch(Answered) ->
 %% Without the time of decoding.
 untimed({{to_json, Packet}, {error, _} = Error}) when is_binary(Packet) -> Error;
 untimed({{to_json, Packet}, {ok, Json}}) when is_binary(Packet) -> still(hep_json:decode(Json));
-%% What cannot be written has a test of its own.
+%% Another test covers records that cannot be encoded.
 untimed({{to_json, _}, {error, Reason}}) when is_tuple(Reason) -> badarg;
 untimed({_Request, Answer}) -> still(Answer).
 
@@ -71,7 +71,7 @@ still(Answer) ->
 
 %%% Processes
 
-%% What each of so many processes answers.
+%% The results of this many processes.
 each_of(Count, Call) ->
     each_of(Count, Call, 30000).
 
@@ -104,7 +104,7 @@ wait(Condition, Times) ->
         false -> timer:sleep(10), wait(Condition, Times - 1)
     end.
 
-%% The operating system's process id of the server's program. None between two programs.
+%% The operating system's process id of the server's program; none during a restart.
 os_pid(Server) ->
     os_pid(Server, 500).
 
@@ -172,7 +172,7 @@ in_folder(Test) ->
         ok = file:del_dir_r(Folder)
     end.
 
-%% Ends are messages, and not logged.
+%% Exits are messages, and are not logged.
 quietly(Test) ->
     {timeout, 30, fun() ->
         Modules = [gen_server, supervisor, proc_lib],

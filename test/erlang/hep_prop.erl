@@ -1,11 +1,11 @@
-%% @doc Holds properties in EUnit, for the suites that have some.
+%% @doc Runs properties as EUnit tests.
 -module(hep_prop).
 
 -include_lib("eunit/include/eunit.hrl").
 
 -export([holds/3, without_raising/1]).
 
-%% An exported property of the module; the failure shows the counterexample.
+%% Checks an exported property of the module; a failure shows the counterexample.
 holds(Module, Name, Cases) ->
     Options = [quiet, {numtests, Cases}, {max_size, 40}],
     ?assertEqual(true, proper:counterexample(Module:Name(), Options)).

@@ -1,4 +1,4 @@
-%% @doc Properties of encoding: any term has a documented answer, and a generated packet comes back.
+%% @doc Properties of encoding: any term has a documented result, and a generated packet is read back unchanged.
 -module(hep_prop_encode_tests).
 
 -include_lib("proper/include/proper.hrl").
@@ -32,11 +32,11 @@ property_test_() ->
 prop_any_term() ->
     ?CHECK(Term, term(), answers(Term)).
 
-%% A record of any terms.
+%% A record with any terms.
 prop_any_fields() ->
     ?CHECK(Fields, vector(record_size() - 1, near()), answers(list_to_tuple([hep | Fields]))).
 
-%% A packet with one field of any term.
+%% A packet with any term in one field.
 prop_any_field_of_a_packet() ->
     ?CHECK(
         {Hep, Position, Term},
@@ -44,7 +44,7 @@ prop_any_field_of_a_packet() ->
         answers(setelement(Position, Hep, Term))
     ).
 
-%% Any terms for chunks.
+%% Any terms as chunks.
 prop_any_chunks() ->
     ?CHECK(
         {Hep, Chunks, Tail},
@@ -55,7 +55,7 @@ prop_any_chunks() ->
 record_size() ->
     record_info(size, hep).
 
-%% What is or almost is the value of a field.
+%% Values that are valid, or nearly valid, for a field.
 near() ->
     oneof([
         term(), undefined, integer(), large(), binary(), bitstring(), integer(0, 20), [],
@@ -70,7 +70,7 @@ vector_of(Lengths, Type) ->
 large() ->
     ?LET({Sign, Bits, Less}, {oneof([1, -1]), integer(0, 80), integer(0, 1)}, Sign * ((1 bsl Bits) - Less)).
 
-%% All encoders answer, and agree.
+%% The results of all encoders are consistent.
 answers(Term) ->
     Answer = hep:encode(Term),
     is_answer(Answer) andalso
@@ -84,13 +84,13 @@ answers(Term) ->
             [{1, hep_v1_encoder}, {2, hep_v2_encoder}, {3, hep_v3_encoder}]
         ).
 
-%% What an encoder of one version encodes of the record.
+%% The part of the record that an encoder of one version encodes.
 fitting(1, #hep{} = Hep) -> Hep#hep{version = 1, node_id = undefined, chunks = []};
 fitting(2, #hep{} = Hep) -> Hep#hep{version = 2, chunks = []};
 fitting(3, #hep{} = Hep) -> Hep#hep{version = 3};
 fitting(_, Term) -> Term.
 
-%% What it answers where hep:encode/1 answers that.
+%% Its result for a result of hep:encode/1.
 second(_, {ok, _} = Ok) -> Ok;
 second(_, {error, {unknown_protocol_family, _}} = Error) -> Error;
 second(_, {error, {unsupported_payload_type, _}} = Error) -> Error;
@@ -118,7 +118,7 @@ is_reason(_) -> false.
 is_field(Field) ->
     lists:member(Field, [auth_key, compress | record_info(fields, hep)]).
 
-%% The bytes; those of a packet that is given the time of encoding differ in it.
+%% The bytes; in a packet without a time, those of the time differ.
 untimed(#hep{timestamp = undefined}, {ok, Parts}) ->
     {ok, Hep} = hep:decode(iolist_to_binary(Parts)),
     {ok, Hep#hep{timestamp = undefined}};
@@ -127,7 +127,7 @@ untimed(_, {ok, Parts}) ->
 untimed(_, Error) ->
     Error.
 
-%% Options are right or a badarg, whatever the packet is.
+%% Options are valid or raise badarg, whatever the packet.
 prop_any_options() ->
     ?CHECK(
         {Term, Options},
@@ -159,7 +159,7 @@ is_option(_) -> false.
 
 %%% Generated packets
 
-%% Every fact of a packet of version 3 comes back, however it is packed.
+%% Every field of a packet of version 3 is read back, with any compression.
 prop_version_3() ->
     ?CHECK(
         {Hep, Compress, Key},
@@ -180,7 +180,7 @@ prop_fixed_headers() ->
             Bytes = encoded(Hep, #{v2_style => Style}),
             {ok, Again} = hep:decode(Bytes, #{v2_order => Order}),
             Written = written(Hep, Again),
-            %% Versions 1 and 2 have the family, and version 2 always a capture id.
+            %% Versions 1 and 2 always have the family, and version 2 a capture id.
             NodeId =
                 case Hep of
                     #hep{version = 2, node_id = undefined} -> 0;
@@ -190,7 +190,7 @@ prop_fixed_headers() ->
         end
     ).
 
-%% Generic chunks in the order of their ids, the payload behind them, the vendors' last.
+%% Generic chunks in the order of their ids, then the payload, then the chunks of vendors.
 prop_order_of_chunks() ->
     ?CHECK(
         Hep,
@@ -224,7 +224,7 @@ encoded(Hep, Options) ->
     {ok, Parts} = hep:encode(Hep, Options),
     iolist_to_binary(Parts).
 
-%% The packet as it comes back. An empty chunk of those that are known is none.
+%% The packet as read back. Empty known chunks are absent.
 written(#hep{chunks = Chunks} = Hep, #hep{timestamp = {_, _, _} = Now}) ->
     Long = [{Key, long(Value)} || {Key, Value} <- Chunks],
     {Generic, Vendors} = lists:partition(fun({{Vendor, _}, _}) -> Vendor =:= 0 end, Long),

@@ -125,8 +125,8 @@ any_options() ->
 large() ->
     ?LET(Bits, integer(0, 80), 1 bsl Bits).
 
-%% A call may answer, or raise what says that an argument is wrong; the accessors' records may be no
-%% records.
+%% A call may return a result, or raise an error for a wrong argument; the accessors' records may be
+%% invalid.
 is_allowed(Call) ->
     try
         _ = Call(),
@@ -135,7 +135,7 @@ is_allowed(Call) ->
         error:badarg -> true
     end.
 
-%% Getters, setters and transform take every record that has the documented types.
+%% Getters, setters and transform accept every record with the documented types.
 prop_well_typed_record() ->
     ?CHECK(
         {Hep, Field},
@@ -164,7 +164,7 @@ value_form() ->
 prop_any_bytes() ->
     ?CHECK(Bytes, any_bytes(), is_answered(Bytes)).
 
-%% With a total length that holds, so that the chunks are looked at.
+%% With a correct total length, so that the chunks are read.
 prop_any_frame() ->
     ?CHECK(Chunks, binary(), is_answered(frame(Chunks))).
 
@@ -182,7 +182,7 @@ is_answered(Bytes) ->
 
 %%% Generated packets of version 3
 
-%% Whatever the chunks are: each comes back, in order, and together they are the frame again.
+%% Any chunks come back, in order, and together they are the frame.
 prop_parse_gives_the_chunks() ->
     ?CHECK(
         {Chunks, Behind},
@@ -196,7 +196,7 @@ prop_parse_gives_the_chunks() ->
         end
     ).
 
-%% The facts do not depend on the order of their chunks.
+%% The order of chunks does not change the decoded fields.
 prop_decode_gives_the_facts() ->
     ?FORALL(
         {Facts, Others},
@@ -216,7 +216,7 @@ prop_decode_gives_the_facts() ->
         )
     ).
 
-%% A fact is `undefined' or its value on the wire.
+%% A value is `undefined' or as on the wire.
 facts() ->
     ?LET(
         {Addresses, Facts},
@@ -289,7 +289,7 @@ timestamp(Seconds, Micros) ->
 value_or(undefined, Default) -> Default;
 value_or(Value, _) -> Value.
 
-%% Chunks without a field of their own: of vendors, unknown, and generic ones of the right width.
+%% Chunks without a field: of vendors, unknown, and generic ones of the right width.
 others() ->
     list(oneof([
         {?SUCHTHAT(V, uint(16), V =/= 0), uint(16), binary()},
@@ -367,8 +367,8 @@ of_version(2, _, Value) -> Value.
 
 %%% Binaries
 
-%% Payload, chunks of the record and values of the chunk view are parts of the datagram. (The VM
-%% itself copies a part of fewer than 65 bytes where that is cheaper.)
+%% Payload, chunks of the record and values of the chunk view are sub-binaries of the datagram. (The VM
+%% copies a part of fewer than 65 bytes where that is cheaper.)
 prop_nothing_is_copied() ->
     ?CHECK(
         [Payload, Key, Vendors, Id],
@@ -389,7 +389,7 @@ prop_nothing_is_copied() ->
         end
     ).
 
-%% A datagram that begins within a byte of another binary.
+%% A datagram that begins inside a byte of another binary.
 prop_unaligned_bytes() ->
     ?CHECK(
         {Bits, Chunks, Behind},
@@ -405,7 +405,7 @@ prop_unaligned_bytes() ->
 
 %%% Transforming
 
-%% Octet-strings come back as they are; integers too, as integers.
+%% Octet-strings come back unchanged, and integers as integers.
 prop_transform_leaves_no_value_out() ->
     ?CHECK(
         Chunks,

@@ -1,4 +1,4 @@
-%% @doc The registry's numbers and names convert both ways, in the API and in the native code too.
+%% @doc The numbers and names of the registry convert both ways, in the API and in the native code.
 -module(hep_registry_tests).
 
 -include("hep.hrl").
@@ -99,7 +99,7 @@ what_is_no_name_has_no_number_test() ->
         Wrong <- [no_such_name, undefined, "sip", <<"sip">>, 1, {}, []]
     ].
 
-%% Every chunk that the codec knows has an entry here, and its name.
+%% Every chunk of the codec has an entry here, with its name.
 chunk_ids_test() ->
     ?assertEqual(
         hep_packets:named_ids(),
@@ -111,7 +111,7 @@ chunk_ids_test() ->
     ],
     ?assertError(function_clause, hep_registry:chunk_id(no_such_chunk)).
 
-%% The keys of the chunk view, for every id; those of generic chunks are ready-made.
+%% The keys of the chunk view, for every id; those of generic chunks are prepared.
 chunk_keys_test_() ->
     [
         {integer_to_list(Vendor), fun() ->
@@ -128,7 +128,7 @@ parsed_keys(Vendor, Ids) ->
     {ok, State} = hep_multi_parser:parse(Frame),
     [Key || {Key, <<>>} <- hep:get_chunks(State)].
 
-%% As many ids as a packet has room for.
+%% As many ids as fit into a packet.
 batches() ->
     [lists:seq(First, min(First + 9999, 65535)) || First <- lists:seq(0, 65535, 10000)].
 
@@ -174,10 +174,10 @@ chunks() ->
 names(NameOf, Last) ->
     [{N, Name} || N <- lists:seq(0, Last), N =/= 16, Name <- [NameOf(N)], is_atom(Name)].
 
-%% The number of a name; a number without a name is its own.
+%% The number of a name; a number without a name stands for itself.
 back(Number, Number, _) -> Number;
 back(_, Name, NumberOf) -> NumberOf(Name).
 
-%% What a setter puts into the record.
+%% The value that a setter stores in the record.
 stored(payload_type, Value) -> (hep:payload_type(Value, hep:new()))#hep.payload_type;
 stored(protocol_family, Value) -> (hep:protocol_family(Value, hep:new()))#hep.protocol_family.

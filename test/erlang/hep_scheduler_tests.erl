@@ -1,4 +1,4 @@
-%% @doc Large packets, compressed ones, which are inflated on dirty schedulers, and what else those are for.
+%% @doc Dirty schedulers: for large packets, compressed packets, and other long calls.
 -module(hep_scheduler_tests).
 
 -include("hep.hrl").
@@ -28,7 +28,7 @@ ten_thousand_chunks_test_() ->
         )
     end}.
 
-%% As many generic chunks as a packet can hold.
+%% The maximum number of generic chunks in a packet.
 most_generic_chunks_test_() ->
     {timeout, 30, fun() ->
         Count = (65535 - 6) div 7,
@@ -58,7 +58,7 @@ largest_packet_test() ->
 
 %%% Normal schedulers stay free
 
-%% What a normal scheduler does not take on.
+%% Calls that are too long for a normal scheduler.
 too_much_test_() ->
     {Long, Text} = {many(2001), <<0:(64 * 1024 + 1)/unit:8>>},
     {ok, {hep, 3, Chunks}} = hep_multi_parser:parse(Long),
@@ -80,7 +80,7 @@ too_much_test_() ->
                 ]
     ].
 
-%% The answers are the same on either scheduler.
+%% Both schedulers return the same results.
 same_answers_test_() ->
     {ok, {hep, 3, Chunks}} = hep_multi_parser:parse(many(3)),
     {ok, Decoded} = hep:decode(many(3)),
@@ -98,14 +98,14 @@ same_answers_test_() ->
 
 answer({Function, Arguments}) -> apply(hep_nif, Function, Arguments).
 
-%% An error comes from either scheduler.
+%% Both schedulers raise the same errors.
 badarg_test() ->
     ?assertError(badarg, hep_nif:decode(<<>>, [x], 0)),
     ?assertError(badarg, hep_nif:decode(<<>>, [x], 16#10000)),
     ?assertError(badarg, hep_nif:parse(x, {}, 0)),
     ?assertError(badarg, hep_nif:parse(x, {}, 16#10000)).
 
-%% The most that one does take on: the best of a few runs, however busy the machine is.
+%% The longest calls on a normal scheduler: the best of a few runs, since the machine may be busy.
 most_test_() ->
     Many = many(2000),
     {ok, {hep, 3, Chunks}} = hep_multi_parser:parse(Many),
@@ -127,7 +127,7 @@ most_test_() ->
 time_of({Function, Arguments}) ->
     element(1, timer:tc(hep_nif, Function, Arguments)).
 
-%% To read JSON is charged to the process that has it read.
+%% Reading JSON is charged to the calling process.
 charged_test() ->
     Json = json(8 * 1024),
     {reductions, Before} = process_info(self(), reductions),
@@ -135,7 +135,7 @@ charged_test() ->
     {reductions, After} = process_info(self(), reductions),
     ?assert(After - Before > 1000).
 
-%% Binaries beyond a datagram are not touched on a normal scheduler, wherever they are: unaligned ones would be copied.
+%% A normal scheduler does not touch binaries larger than a datagram, since unaligned ones would be copied.
 large_binaries_test_() ->
     Large = unaligned(1024 * 1024),
     Key = <<0:16, 1:16>>,
@@ -178,7 +178,7 @@ large_binaries_test_() ->
             ]
     ].
 
-%% What small binaries are about stays where it is, whoever made them.
+%% Calls with small binaries stay on a normal scheduler.
 small_binaries_test_() ->
     {ok, State} = hep_multi_parser:parse(many(3)),
     {hep, 3, Chunks} = State,
@@ -192,7 +192,7 @@ small_binaries_test_() ->
         ]
     ].
 
-%% Gzip members, which may hold tens of thousands of empty blocks: a few bytes of them, too.
+%% Gzip members, which may hold tens of thousands of empty blocks: even with a few bytes of input.
 member_test() ->
     <<First:20/binary, Rest/binary>> = zlib:gzip(frame(chunk(15, <<"payload">>))),
     ?assertEqual([unpack], dirty({unpack, [First]})),
@@ -249,12 +249,12 @@ many(Count) ->
 compressed() ->
     frame(chunk(16, zlib:compress(<<0:(256 * 1024)/unit:8>>))).
 
-%% A binary that does not begin at a byte's border.
+%% A binary that does not begin at a byte boundary.
 unaligned(Size) ->
     <<_:1, Binary:Size/binary, _/bitstring>> = <<0:1, 0:Size/unit:8, 0:7>>,
     Binary.
 
-%% Packets as JSON, of so many bytes.
+%% Packets as JSON, of this many bytes.
 json(Size) ->
     Packet = <<"{\"type\":\"HEP\",\"version\":3,\"srcPort\":1,\"payload\":{\"type\":1,\"data\":\"\"}}">>,
     Count = (Size - 2) div (byte_size(Packet) + 1),
@@ -303,7 +303,7 @@ zip_bomb_test_() ->
         ]
     ]}.
 
-%% An inflated payload is given back with the packet.
+%% An inflated payload is freed with its packet.
 inflated_payloads_are_collected_test() ->
     Bytes = frame(chunk(16, zlib:compress(binary:copy(<<0>>, 256 * 1024)))),
     Before = binary_memory(),

@@ -1,5 +1,5 @@
-%% @doc The main module of an escript, for the tests: decodes the packet given in hex and prints the
-%% payload, or why the codec is not there. With `port' behind it the port program does it, that of the path behind that.
+%% @doc The main module of an escript, for the tests: decodes a packet given in hex and prints the
+%% payload, or why the codec is missing. After `port' the port program decodes it; its path may follow.
 -module(hep_script).
 
 -export([main/1]).

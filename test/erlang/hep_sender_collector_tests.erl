@@ -1,4 +1,4 @@
-%% @doc The sender, against collectors that do not read, that come and go, and several of them.
+%% @doc The sender with collectors that do not read, collectors that come and go, and several of them.
 -module(hep_sender_collector_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -12,7 +12,8 @@
 
 %%% Collectors that do not read
 
-%% The caller does not notice. Of what waits the oldest go; what was written before, and the newest, arrive.
+%% The caller does not notice. Of the waiting packets the oldest are dropped; earlier written ones, and the newest,
+%% arrive.
 stuck_collector_test_() ->
     {timeout, 120, fun() ->
         Collector = listen(tcp, ?V4),
@@ -21,14 +22,14 @@ stuck_collector_test_() ->
             Connection = accept(Collector),
             {Before, Count} = {fill(Sender, 1), 100000},
             Times = lists:sort([send_timed(Sender, N) || N <- lists:seq(Before + 1, Count)]),
-            %% The longest are those of a busy machine.
+            %% On a busy machine single calls may take longer.
             ?assert(lists:nth(length(Times) * 99 div 100, Times) < 1000),
             #{queued := Queued, dropped := Dropped, sent := Sent, queued_bytes := Bytes} = settled(Sender, Count),
             Size = byte_size(numbered(1, 500)),
             ?assert(Queued > 500 andalso Bytes =< 500 * Size + 65536),
             ?assert(Dropped > 50000),
             Numbers = numbers(frames(Sent + Queued, Connection)),
-            %% Nothing is missing but what was dropped, which is in one piece: the oldest that still waited.
+            %% Only dropped packets are missing, and they are contiguous: the oldest that still waited.
             First = Sent + Queued - 500,
             ?assertEqual(lists:seq(1, First) ++ lists:seq(Count - 499, Count), Numbers),
             ok = hep_sender:flush(Sender, ?PATIENCE),
@@ -36,7 +37,7 @@ stuck_collector_test_() ->
         end)
     end}.
 
-%% In microseconds. A caller that is faster than the sender tries again.
+%% In microseconds. A caller that is faster than the sender retries.
 send_timed(Sender, Number) ->
     Packet = numbered(Number, 500),
     case timer:tc(fun() -> hep_sender:send(Sender, Packet) end) of
@@ -47,7 +48,7 @@ send_timed(Sender, Number) ->
             max(Took, send_timed(Sender, Number))
     end.
 
-%% The figures when nothing moves any more: the last one is in the queue, and the connection is stuck.
+%% The counters once nothing changes any more: the last packet is in the queue, and the connection is stuck.
 settled(Sender, Count) ->
     Info = hep_sender:info(Sender),
     timer:sleep(200),
@@ -56,7 +57,7 @@ settled(Sender, Count) ->
         _ -> settled(Sender, Count)
     end.
 
-%% The other bound.
+%% The other limit.
 queue_bytes_test() ->
     Options = #{transport => tcp, targets => [{?V4, free_port(tcp)}], queue_bytes => 65535 * 3},
     with_sender(Options, fun(Sender) ->
@@ -69,7 +70,7 @@ queue_bytes_test() ->
         ?assertMatch(#{queued := 4, queued_bytes := 185541, dropped := 8}, hep_sender:info(Sender))
     end).
 
-%% A collector that does not read for too long is given up, and a new connection tried.
+%% The connection to a collector that does not read for too long is closed, and a new one is tried.
 send_timeout_test_() ->
     [
         {atom_to_list(Transport), {timeout, 60, fun() ->
@@ -88,7 +89,7 @@ send_timeout_test_() ->
      || Transport <- [tcp, tls]
     ].
 
-%% Until the first target has been down once.
+%% Sends until the first target has been down once.
 until_down(Sender, Send) ->
     wait(fun() ->
         _ = Send(),
@@ -96,7 +97,7 @@ until_down(Sender, Send) ->
         Reason =/= undefined
     end).
 
-%% A sender that ends with such a collector leaves no socket behind.
+%% Stopping a sender with a stuck collector closes its socket.
 stop_while_stuck_test_() ->
     [
         {atom_to_list(Transport), {timeout, 60, fun() ->
@@ -116,7 +117,7 @@ stop_while_stuck_test_() ->
      || Transport <- [tcp, tls]
     ].
 
-%% What was written arrives even though the sender is gone by then.
+%% Written packets arrive after the sender has ended.
 flush_and_stop_test_() ->
     [
         {lists:concat([Transport, " ", Size]), {timeout, 60, fun() ->
@@ -155,7 +156,7 @@ absent_collector_test_() ->
      || Transport <- [tcp, tls]
     ].
 
-%% Over UDP it is the refusal of an earlier datagram that tells, and no process ends by it.
+%% Over UDP the error of an earlier datagram is reported; no process ends because of it.
 absent_collector_udp_test_() ->
     {timeout, 60, fun() ->
         Port = free_port(udp),
@@ -184,7 +185,8 @@ unknown_name_test() ->
         ?assert(lists:member(Reason, [nxdomain, timeout, eai_again, formerr]), Reason)
     end).
 
-%% The collector ends connections wherever it likes. Each begins with a whole packet, and goes on with whole ones.
+%% The collector closes connections at any byte. Each connection begins with a complete packet, and has only complete
+%% ones.
 cut_connections_test_() ->
     {timeout, 120, fun() ->
         Collector = listen(tcp, ?V4),
@@ -199,12 +201,12 @@ cut_connections_test_() ->
             Last = until(0, Connection),
             [?assertEqual(lists:usort(N), N) || N <- [Last | [numbers(whole(Bytes)) || Bytes <- Cut]]],
             #{targets := [#{reconnects := Reconnects}]} = hep_sender:info(Sender),
-            %% A connection that is cut at once may not have been one for the sender.
+            %% The sender may not have noticed a connection that was closed at once.
             ?assert(Reconnects > 0 andalso Reconnects =< length(Cut), Reconnects)
         end)
     end}.
 
-%% Packets of many sizes, until it is killed.
+%% Sends packets of many sizes, until it is killed.
 feed(Sender, Number) ->
     _ = hep_sender:send(Sender, numbered(Number, Number * 7 rem 3000)),
     Number rem 50 =:= 0 andalso timer:sleep(1),
@@ -217,39 +219,39 @@ cut(Collector, Count) ->
     close(Connection),
     Bytes.
 
-%% The numbers that come before this one.
+%% The numbers before this one.
 until(Number, Connection) ->
     case numbers(frames(1, Connection)) of
         [Number] -> [];
         [Other] -> [Other | until(Number, Connection)]
     end.
 
-%% A frame that was half written goes out whole on the next connection.
+%% A half written frame is sent completely on the next connection.
 half_written_frame_test_() ->
     {timeout, 60, fun() ->
         Collector = listen(tcp, ?V4),
         Options = #{transport => tcp, targets => [{?V4, port(Collector)}], backoff => {1, 5}, queue => 1000},
         with_sender(Options, fun(Sender) ->
             First = {_, Socket} = accept(Collector),
-            %% More than all buffers take.
+            %% More than all buffers hold.
             Count = 400,
             [ok = hep_sender:send(Sender, numbered(N, 60000)) || N <- lists:seq(1, Count)],
             wait(fun() -> is_stuck(Sender) end),
             #{sent := Written} = hep_sender:info(Sender),
             ok = inet:setopts(Socket, [{linger, {true, 0}}]),
             close(First),
-            %% What was under way comes again, and nothing after it is missing.
+            %% The interrupted batch comes again, and nothing after it is missing.
             Numbers = numbers(frames(Count - Written, accept(Collector))),
             ?assertEqual(lists:seq(Written + 1, Count), Numbers)
         end)
     end}.
 
-%% What the system does not take never gets out, and holds nothing up.
+%% A datagram that the system rejects is dropped, and delays nothing.
 emsgsize_test() ->
     Collector = listen(udp, ?V4),
     with_sender(#{targets => [{?V4, port(Collector)}]}, fun(Sender) ->
         ok = hep_sender:send(Sender, numbered(1)),
-        %% Past the check of the size, which is as large as the largest here.
+        %% Bypasses the check of the size, since the system's limit is as large.
         Sender ! {packet, <<0:65508/unit:8>>, 65508, none},
         ok = hep_sender:send(Sender, numbered(2)),
         ?assertEqual([1, 2], numbers(received(2, Collector))),
@@ -260,7 +262,7 @@ emsgsize_test() ->
         )
     end).
 
-%% One that takes connections and ends them at once is not pressed.
+%% A collector that accepts connections and closes them at once is not flooded.
 backoff_test_() ->
     {timeout, 60, fun() ->
         Collector = listen(tcp, ?V4),
@@ -268,14 +270,14 @@ backoff_test_() ->
         with_sender(Options, fun(Sender) ->
             Times = [begin close(accept(Collector)), erlang:monotonic_time(millisecond) end || _ <- lists:seq(1, 7)],
             Pauses = lists:zipwith(fun erlang:'-'/2, tl(Times), lists:droplast(Times)),
-            %% Half of each at the least, but for a millisecond's rounding.
+            %% At least half of each, except for rounding.
             Least = [9, 19, 39, 79, 99, 99],
             ?assertEqual([], [Wrong || {Pause, L} = Wrong <- lists:zip(Pauses, Least), Pause < L]),
             wait_for(Sender, 1, #{last_error => closed})
         end)
     end}.
 
-%% HEP has no answers: what a collector says is thrown away.
+%% HEP has no acknowledgements: data from a collector is discarded.
 talking_collector_test() ->
     Collector = listen(tcp, ?V4),
     with_sender(#{transport => tcp, targets => [{?V4, port(Collector)}]}, fun(Sender) ->
@@ -285,7 +287,7 @@ talking_collector_test() ->
         ?assertEqual([1], numbers(frames(1, Connection)))
     end).
 
-%% A connection's process is no more than its connection.
+%% Killing the process of a connection ends this connection only.
 killed_connection_test() ->
     Collector = listen(tcp, ?V4),
     Options = #{transport => tcp, targets => [{?V4, port(Collector)}], backoff => {1, 5}},
@@ -321,7 +323,7 @@ all_targets_test_() ->
                 ?assertEqual([N], numbers(frames(1, Connection)))
              || N <- lists:seq(1, 30), Send(N) =:= [N], Connection <- Connections
             ],
-            %% The one that is absent holds nobody up, and has a queue of its own.
+            %% The absent collector delays no other, and has its own queue.
             wait(fun() -> maps:get(sent, hep_sender:info(Sender)) =:= 60 end),
             #{targets := [First, Second, Third], dropped := 20, queued := 10} = hep_sender:info(Sender),
             ?assertMatch(#{sent := 30, dropped := 0, queued := 0}, First),
@@ -344,25 +346,25 @@ failover_test_() ->
         with_sender(Options, fun(Sender) ->
             Second = accept(Collector2),
             Send = fun(N) -> ok = hep_sender:send(Sender, numbered(N)) end,
-            %% There, ...
+            %% To the first target, ...
             Send(1),
             ?assertEqual([1], numbers(frames(1, Second))),
             Collector1 = listen(tcp, ?V4, Port1),
             First = accept(Collector1),
             wait_for(Sender, 1, #{state => up}),
-            %% ... back, ...
+            %% ... to the second, ...
             Send(2),
             ?assertEqual([2], numbers(frames(1, First))),
             close(Collector1),
             close(First),
             wait_for(Sender, 1, #{state => down}),
-            %% ... and there again.
+            %% ... and to the first again.
             Send(3),
             ?assertEqual([3], numbers(frames(1, Second))),
             ok = hep_sender:flush(Sender, ?PATIENCE),
             #{targets := [T1, T2], sent := 3, dropped := 0, strategy := failover} = hep_sender:info(Sender),
             ?assertEqual([1, 2], [maps:get(sent, T) || T <- [T1, T2]]),
-            %% With none the one queue holds what comes.
+            %% Without any target, packets wait in the shared queue.
             close(Collector2),
             close(Second),
             wait_for(Sender, 2, #{state => down}),
@@ -372,7 +374,7 @@ failover_test_() ->
         end)
     end}.
 
-%% One that does not read is as good as none, when its time is over. Nothing that had waited is lost.
+%% A collector that does not read counts as down after the timeout. No waiting packet is lost.
 failover_from_stuck_test_() ->
     {timeout, 60, fun() ->
         [Stuck, Good] = [listen(tcp, ?V4), listen(tcp, ?V4)],

@@ -1,4 +1,4 @@
-%% @doc The sender when its callers and it are killed, when names move, and what it shows of its secrets.
+%% @doc The sender when it or its callers are killed, when names change, and its secrets.
 -module(hep_sender_fault_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -12,7 +12,7 @@
 
 %%% Callers that are killed
 
-%% Some of them between the count and the message: the count of packets on the way is right again after a while.
+%% Some are killed between the count and the message: the count of packets on the way is corrected after a while.
 killed_callers_test_() ->
     {timeout, 120, fun() ->
         Collector = listen(udp, ?V4),
@@ -34,7 +34,7 @@ send_on(Sender, Packet) ->
     _ = hep_sender:send(Sender, Packet),
     send_on(Sender, Packet).
 
-%% How many packets the sender takes while it does nothing.
+%% The number of packets that the suspended sender accepts.
 room(Sender) ->
     ok = hep_sender:flush(Sender, ?PATIENCE),
     timer:sleep(100),
@@ -45,7 +45,7 @@ room(Sender) ->
         true = erlang:resume_process(Sender)
     end.
 
-%% The same without chance: counts that are too high, or too low, by packets or by bytes alone.
+%% The same with fixed counts: too high or too low, by packets or by bytes alone.
 wrong_counts_test_() ->
     {timeout, 60, fun() ->
         Collector = listen(udp, ?V4),
@@ -62,12 +62,12 @@ wrong_counts_test_() ->
         end)
     end}.
 
-%% The atomics are the only reference in the row.
+%% The row contains only one reference: the atomics.
 count(Number, Change, Shared) ->
     [Counters] = [Element || Element <- tuple_to_list(Shared), is_reference(Element)],
     atomics:add(Counters, Number, Change).
 
-%% A caller that is between count and message for long costs nobody else anything once it goes on.
+%% A caller that was suspended between count and message has no effect on others when it continues.
 slow_caller_test_() ->
     {timeout, 60, fun() ->
         Collector = listen(udp, ?V4),
@@ -92,12 +92,12 @@ killed_sender() ->
     exit(Sender, kill),
     receive {'DOWN', Monitor, _, _, killed} -> ok end,
     ?assertEqual({error, not_running}, hep_sender:send(Sender, numbered(1))),
-    %% What it left behind goes with the next one.
+    %% The packets that it left go to the next sender.
     with_sender(#{targets => [{?V4, free_port(udp)}]}, fun(Next) ->
         ?assertEqual([Next], [Pid || {{hep_sender_inbox, Pid}, _} <- persistent_term:get()])
     end).
 
-%% Nothing that another process can read shows the key.
+%% No state that another process can read contains the key.
 secret_test() ->
     Key = <<"a key that nobody sees">>,
     with_sender(#{auth_key => Key, targets => [{?V4, free_port(udp)}]}, fun(Sender) ->
@@ -109,7 +109,7 @@ secret_test() ->
 
 %%% Names that move
 
-%% Packets go to the old address until the new one is known, and while the name is unknown.
+%% Packets go to the old address until the new one is known, also while the name is unknown.
 moving_name_test_() ->
     {timeout, 60, fun() ->
         with_names(fun() ->
@@ -138,7 +138,7 @@ moving_name_test_() ->
         end)
     end}.
 
-%% An address that is still among those of the name is kept.
+%% An address is kept while the name still has it.
 added_address_test_() ->
     {timeout, 60, fun() ->
         with_names(fun() ->
@@ -156,7 +156,7 @@ added_address_test_() ->
         end)
     end}.
 
-%% A name is looked up in the VM's own table of hosts only.
+%% Names are looked up in the VM's own table of hosts only.
 with_names(Test) ->
     Lookup = inet_db:res_option(lookup),
     ok = inet_db:set_lookup([file]),
@@ -171,7 +171,7 @@ arrived({udp, Socket}) ->
 
 %%% Parts of a route
 
-%% Each delay is random: a part, up to half, is taken off.
+%% Each delay is shortened at random, by up to half.
 jitter_test() ->
     [
         begin
@@ -183,7 +183,7 @@ jitter_test() ->
      || {Attempts, Longest} <- [{0, 100}, {1, 200}, {4, 1600}, {9, 30000}, {1000, 30000}]
     ].
 
-%% With failover a target gives back a batch while an older one waits already, or a newer one.
+%% With failover a target gives back a batch when an older one already waits, or a newer one.
 given_back_test() ->
     Entry = fun(Number) -> {1, {Number, <<"x">>, none}} end,
     Batch = fun(From, To) -> [Entry(Number) || Number <- lists:seq(From, To)] end,

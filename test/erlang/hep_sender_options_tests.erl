@@ -1,4 +1,4 @@
-%% @doc The sender's options, one by one, and TLS.
+%% @doc The options of the sender, and TLS.
 -module(hep_sender_options_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -47,14 +47,14 @@ tls(Host, Tls, Expected) ->
         end)
     end).
 
-%% What OTP says of a certificate for another name.
+%% OTP's alert for a certificate with another name.
 wrong_name_alert() ->
     case list_to_integer(erlang:system_info(otp_release)) of
         Release when Release >= 27 -> bad_certificate;
         _ -> handshake_failure
     end.
 
-%% They do not know the collector's. A system may have none.
+%% The system's CAs do not include the collector's. A system may have none.
 system_authorities_test() ->
     Options = #{transport => tls, targets => [{"localhost", free_port(tcp)}]},
     try public_key:cacerts_get() of
@@ -63,13 +63,13 @@ system_authorities_test() ->
         _:_ -> ?assertEqual({error, no_cacerts}, hep_sender:start_link(Options))
     end.
 
-%% Shakes hands with whoever comes.
+%% Accepts and handshakes with any client.
 refuse({tls, Listener} = Collector) ->
     {ok, Socket} = ssl:transport_accept(Listener),
     _ = ssl:handshake(Socket, ?PATIENCE),
     refuse(Collector).
 
-%% No log shows what is secret.
+%% Logs contain no secrets.
 secrets_test() ->
     Options = #{
         transport => tls,

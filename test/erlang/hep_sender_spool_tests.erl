@@ -15,7 +15,7 @@
 
 %%% Outages
 
-%% Sent while nobody listens, also from the disk: all arrive, in order, and new packets behind them.
+%% Sent while no collector listens, also by way of the disk: all arrive, in order, and new packets after them.
 absent_collector_test_() ->
     {timeout, 60, [{atom_to_list(Transport), fun() -> absent(Transport) end} || Transport <- [tcp, tls]]}.
 
@@ -37,8 +37,8 @@ absent(Transport) ->
         end)
     end).
 
-%% It stops and comes back while packets are sent all the time. What it had not read is lost unseen: HEP has no receipts.
-%% The counters agree with what was sent, and what arrives is in order, with repetitions of a batch.
+%% The collector stops and comes back during continuous sending. Unread packets are lost unnoticed: HEP has no
+%% acknowledgements. The counters match the sent packets, and packets arrive in order, with repetitions of a batch.
 restarting_collector_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -79,7 +79,7 @@ is_in_order([Number, Next | Others]) when Next > Number -> is_in_order([Next | O
 is_in_order([Number, Next | Others]) -> Number - Next < 4000 andalso is_in_order([max(Number, Next) | Others]);
 is_in_order(_) -> true.
 
-%% A collector that does not read: the queue in memory stays below its limit, and nothing is lost.
+%% With a collector that does not read, the queue in memory stays below its limit, and nothing is lost.
 slow_collector_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -105,7 +105,7 @@ slow_collector_test_() ->
         end)
     end}.
 
-%% A closed port over UDP: ICMP makes it known, after a datagram or two of each attempt.
+%% A closed port over UDP: ICMP reports it after one or two datagrams of each attempt.
 udp_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -122,7 +122,7 @@ udp_test_() ->
         end)
     end}.
 
-%% One target is down: it has a spool of its own, and the other gets its packets at once.
+%% One target is down: it has its own spool, and the other one gets its packets at once.
 all_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -143,7 +143,7 @@ all_test_() ->
         end)
     end}.
 
-%% All targets are down: the first that is up gets the spool.
+%% All targets are down: the first one that is up gets the spool.
 failover_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -162,7 +162,7 @@ failover_test_() ->
 
 %%% Limits
 
-%% Beyond `max_bytes' the oldest are lost, and counted.
+%% Beyond `max_bytes' the oldest packets are lost and counted.
 full_spool_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -190,7 +190,7 @@ send_large(Number, Sender) ->
 idle(Sender) ->
     wait(fun() -> maps:get(queued, hep_sender:info(Sender)) =:= 0 end).
 
-%% The spool becomes shorter by `spool_rate', whatever arrives.
+%% The spool becomes shorter by `spool_rate', whatever the rate of new packets.
 rate_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -205,7 +205,7 @@ rate_test_() ->
                 {Sent, _, _, 0} = counters(Sender),
                 ?assert(Sent =< 20 * (erlang:monotonic_time(millisecond) - Start) div 1000 + 5),
                 send(1001, 1500, Sender),
-                %% As many as arrived, and a few of the rate.
+                %% As many as arrived, and a few from the spool.
                 _ = frames(500, Connection),
                 {More, _, _, 0} = counters(Sender),
                 ?assert(More =< 20 * (erlang:monotonic_time(millisecond) - Start) div 1000 + 510),
@@ -217,7 +217,7 @@ rate_test_() ->
 
 %%% Restarts
 
-%% A sender that is stopped writes its queue; the next one finds all, and sends it first.
+%% A stopped sender writes its queue to disk; the next one finds all packets, and sends them first.
 restart_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -240,7 +240,7 @@ restart_test_() ->
         end)
     end}.
 
-%% Stopped while its target is slow: the batch under way and the queue come first when it starts again.
+%% Stopped while its target is slow: the current batch and the queue come first after the restart.
 restart_slow_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -264,7 +264,7 @@ restart_slow_test_() ->
         end)
     end}.
 
-%% The VM is killed: what was on the disk comes, in order and without a gap.
+%% The VM is killed: the packets on disk arrive, in order and without a gap.
 killed_vm_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -290,7 +290,7 @@ killed_vm_test_() ->
         end)
     end}.
 
-%% Sends, and reports how many packets the spool has.
+%% Sends, and reports the number of packets in the spool.
 victim(Options, Progress) ->
     {ok, Sender} = hep_sender:start_link(Options),
     {ok, File} = file:open(Progress, [write, raw, binary]),
@@ -305,8 +305,9 @@ victim(Number, File, Sender) ->
 
 %%% The disk
 
-%% A file system of 10 MB: the errors are counted, the queue in memory goes on, and all that is not counted as dropped
-%% arrives, in order.
+%% A file system of 10 MB: errors are counted, the queue in memory keeps working, and all packets arrive in order,
+%% except
+%% those counted as dropped.
 full_disk_test_() ->
     {timeout, 60, fun() ->
         with_disk(10, fun(Dir) ->
@@ -328,14 +329,14 @@ full_disk_test_() ->
         end)
     end}.
 
-%% The queue is empty, or the disk is full.
+%% Waits until the queue is empty, or the disk full.
 pause(Sender) ->
     wait(fun() ->
         #{queued := Queued, spool_errors := Errors} = hep_sender:info(Sender),
         Queued =:= 0 orelse Errors > 0
     end).
 
-%% The directory goes away: counted, and the packets go from memory.
+%% The directory is removed: errors are counted, and the packets are sent from memory.
 directory_lost_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -364,7 +365,7 @@ directory_lost_test_() ->
         end)
     end}.
 
-%% Errors at the start are those of the spool.
+%% Errors at the start are those of hep_spool.
 start_test() ->
     hep_collectors:quietly(fun() -> with_dir(fun wrong_directories/1) end).
 

@@ -1,4 +1,4 @@
-%% @doc The sender: what arrives, what is refused, many callers, ends, events; real sockets on loopback.
+%% @doc The sender: arriving packets, rejected packets, many callers, ends, events; with real sockets on loopback.
 -module(hep_sender_tests).
 
 -behaviour(supervisor).
@@ -7,7 +7,7 @@
 -include("hep.hrl").
 -include("hep_collectors.hrl").
 
-%% The supervisor's.
+%% Callback of the supervisor.
 -export([init/1]).
 
 -import(hep_collectors, [
@@ -72,7 +72,7 @@ bytes_are_counted_test() ->
         ?assertMatch(#{sent_bytes := Size, targets := [#{sent_bytes := Size}]}, hep_sender:info(Sender))
     end).
 
-%% Options fill in what a packet lacks; the key takes the place of its own.
+%% Options fill in missing fields; the key replaces the packet's own.
 options_fill_in_test() ->
     Collector = listen(udp, ?V4),
     Options = #{capture_id => 2002, node_name => <<"edge">>, auth_key => <<"key">>, encode => #{compress => zlib}},
@@ -83,12 +83,12 @@ options_fill_in_test() ->
         ?assertEqual({2002, <<"edge">>, <<"key">>}, {hep:node_id(Filled), hep:node_name(Filled), hep:auth_key(Filled)}),
         ?assertEqual({7, <<"own">>, <<"key">>}, {hep:node_id(Kept), hep:node_name(Kept), hep:auth_key(Kept)}),
         ?assertEqual(hep:payload(packet(1)), hep:payload(Filled)),
-        %% Bytes go out as they are.
+        %% Encoded packets are sent unchanged.
         ok = hep_sender:send(Sender, numbered(9)),
         ?assertEqual([iolist_to_binary(numbered(9))], received(1, Collector))
     end).
 
-%% What an older version has no place for is left out, but for the key.
+%% Fields that an older version cannot carry are left out, except the key.
 options_and_older_versions_test() ->
     Collector = listen(udp, ?V4),
     Options = #{capture_id => 2002, node_name => <<"edge">>, targets => [{?V4, port(Collector)}]},
@@ -130,12 +130,12 @@ correlated(Option, Expected, Packet) ->
         ok = hep_sender:send(Sender, Packet),
         [Datagram] = received(1, Collector),
         ?assertEqual(Expected, hep:correlation_id(decoded(Datagram))),
-        %% Decoding hides an empty chunk.
+        %% Decoding removes an empty chunk.
         {ok, Parsed} = hep_multi_parser:parse(Datagram),
         ?assertEqual(Expected =/= undefined, hep:get_chunk(0, 17, Parsed) =/= not_found)
     end).
 
-%% The id must not be the reason why a packet is rejected.
+%% The id must not make a packet too large.
 correlation_of_the_largest_packet_test() ->
     Start = <<"BYE sip:b SIP/2.0\r\ni: 12345678901234567890\r\n\r\n">>,
     Filled = fun(Size) -> hep:payload(<<Start/binary, 0:((Size - byte_size(Start)) * 8)>>, packet(1)) end,
@@ -155,7 +155,7 @@ correlation_of_the_largest_packet_test() ->
         ?assertEqual({error, {datagram_too_large, 65508}}, hep_sender:send(Sender, Filled(Largest + 1)))
     end).
 
-%% What the codec rejects is still its error.
+%% Errors of the codec are returned unchanged.
 correlation_of_invalid_packets_test() ->
     Collector = listen(udp, ?V4),
     with_sender(#{correlation => sip_call_id, targets => [{?V4, port(Collector)}]}, fun(Sender) ->
@@ -271,7 +271,7 @@ many_callers_test_() ->
                 Arrived = numbers(frames(10000, Connection)),
                 [receive {'DOWN', Monitor, _, Pid, Reason} -> normal = Reason end || {Pid, Monitor} <- Callers],
                 ?assertEqual(lists:seq(1, 10000), lists:sort(Arrived)),
-                %% What one caller sends stays in its order.
+                %% The packets of a caller stay in order.
                 [?assertEqual(Own, [N || N <- Arrived, N >= hd(Own), N =< lists:last(Own)]) || Own <- Numbers],
                 ?assertMatch(#{dropped := 0}, hep_sender:info(Sender))
             end)
@@ -279,12 +279,12 @@ many_callers_test_() ->
      || Transport <- [tcp, tls]
     ].
 
-%% The mailbox is bounded as well, in packets and in bytes.
+%% The mailbox is limited in packets and in bytes.
 mailbox_test() ->
     Collector = listen(udp, ?V4),
     Options = #{targets => [{?V4, port(Collector)}], queue => 100, queue_bytes => 70000},
     with_sender(Options, fun(Sender) ->
-        %% The connection has nothing more to say.
+        %% The connection sends no more messages.
         wait_for(Sender, 1, #{state => up}),
         true = erlang:suspend_process(Sender),
         Results = [hep_sender:send(Sender, numbered(N)) || N <- lists:seq(1, 300)],
@@ -299,12 +299,12 @@ mailbox_test() ->
         Large = [hep_sender:send(Sender, sized(30000)) || _ <- [1, 2, 3]],
         true = erlang:resume_process(Sender),
         ?assertEqual([ok, ok, {error, overloaded}], Large),
-        %% The counts are right again.
+        %% The counts are correct again.
         ok = hep_sender:flush(Sender, ?PATIENCE),
         ?assertEqual(ok, hep_sender:send(Sender, sized(30000)))
     end).
 
-%% Small packets go out together, as they come while the connection writes.
+%% Small packets are written in batches: those that arrive during a write.
 batches_test() ->
     Collector = listen(tcp, ?V4),
     Options = #{transport => tcp, targets => [{?V4, port(Collector)}], batch_bytes => 1000},
@@ -352,7 +352,7 @@ names() ->
      || {N, Sender} <- [{1, Name}, {2, {global, Name}}, {3, Via}]
     ],
     ?assertEqual({error, {already_started, whereis(Name)}}, hep_sender:start_link(hd(Named))),
-    %% One that is killed is started again, and what it left behind goes.
+    %% A killed sender is restarted, and the packets that it left are sent.
     Killed = whereis(Name),
     exit(Killed, kill),
     wait(fun() -> is_pid(whereis(Name)) andalso whereis(Name) =/= Killed end),
@@ -381,7 +381,7 @@ child_spec_test() ->
 init(Specification) ->
     {ok, Specification}.
 
-%% Whatever else comes is no reason to end, and what waits goes on waiting.
+%% Other messages do not end the sender, and do not affect waiting callers.
 stray_messages_test() ->
     with_sender(#{transport => tcp, targets => [{?V4, free_port(tcp)}]}, fun(Sender) ->
         ok = hep_sender:send(Sender, numbered(1)),
@@ -391,7 +391,7 @@ stray_messages_test() ->
         ?assertMatch(#{queued := 1}, hep_sender:info(Sender))
     end).
 
-%% Whoever started the sender takes it, and its connections, along.
+%% The sender and its connections end with the process that started it.
 ends_with_its_parent_test() ->
     Collector = listen(tcp, ?V4),
     Self = self(),
@@ -418,7 +418,7 @@ flush_test() ->
         ?assertError(function_clause, hep_sender:flush(Sender, -1))
     end).
 
-%% What others send later is not waited for.
+%% Later packets of others are not waited for.
 flush_among_others_test() ->
     with_sender(#{transport => tcp, targets => [{?V4, free_port(tcp)}], queue => 5}, fun(Sender) ->
         [ok = hep_sender:send(Sender, numbered(N)) || N <- [1, 2, 3]],
@@ -432,7 +432,7 @@ flush_among_others_test() ->
         ?assertMatch(#{queued := 5, dropped := 3}, hep_sender:info(Sender))
     end).
 
-%% What is being written is older than what is dropped meanwhile.
+%% Packets that are being written are older than those dropped meanwhile.
 flush_under_way_test_() ->
     {timeout, 60, fun() ->
         Collector = listen(tcp, ?V4),
@@ -456,7 +456,7 @@ flush_under_way_test_() ->
         end)
     end}.
 
-%% A flush of another process, which has reached the sender.
+%% A flush in another process, which has reached the sender.
 flushing(Sender, Timeout) ->
     Test = self(),
     Process = spawn_link(fun() -> Test ! {self(), hep_sender:flush(Sender, Timeout)} end),
@@ -502,7 +502,7 @@ telemetry_test_() ->
         end)
     end}.
 
-%% In place of the application telemetry: a module that sends the events to this process.
+%% A module in place of telemetry, which sends the events to this process.
 with_telemetry(Test) ->
     true = register(hep_sender_tests_events, self()),
     Source =
@@ -540,16 +540,16 @@ queue_test() ->
     New = hep_sender_queue:new(3, 100),
     {{0, 0}, Queue} = hep_sender_queue:in([{10, a}, {20, b}, {30, c}], New),
     ?assertEqual({3, 60}, {hep_sender_queue:packets(Queue), hep_sender_queue:bytes(Queue)}),
-    %% Packets, bytes, and more than one at once.
+    %% The number of packets and bytes, possibly of more than one packet.
     ?assertMatch({{1, 10}, _}, hep_sender_queue:in([{5, d}], Queue)),
     {{2, 30}, Full} = hep_sender_queue:in([{70, d}], Queue),
     ?assertEqual({[{30, c}, {70, d}], New}, hep_sender_queue:batch(1000, Full)),
-    %% One at the least, and whole ones only.
+    %% At least one packet, and only complete ones.
     {[{10, a}], Rest} = hep_sender_queue:batch(1, Queue),
     ?assertMatch({[{20, b}], _}, hep_sender_queue:batch(49, Rest)),
     ?assertMatch({[{20, b}, {30, c}], _}, hep_sender_queue:batch(50, Rest)),
     ?assertEqual({[], New}, hep_sender_queue:batch(1, New)),
-    %% What comes back is the oldest again.
+    %% Returned packets are the oldest again.
     {{0, 0}, Whole} = hep_sender_queue:put_back([{10, a}], Rest),
     ?assertMatch({[{10, a}, {20, b}, {30, c}], _}, hep_sender_queue:batch(1000, Whole)),
     {{0, 0}, Later} = hep_sender_queue:in([{1, d}], Rest),

@@ -1,10 +1,10 @@
-%% @doc The summary of the captured SIP of all senders, compared with tshark's, where it is installed.
+%% @doc The summary of the captured SIP of all senders, compared with the fields of tshark, where it is installed.
 -module(hep_sip_interop_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 -include_lib("hep/include/hep.hrl").
 
-%% tshark's fields, in the order of `summarised/1'.
+%% The fields of tshark, in the order of `summarised/1'.
 -define(FIELDS, [
     "sip.Method", "sip.r-uri", "sip.Status-Code", "sip.Status-Line", "sip.Call-ID", "sip.CSeq.seq", "sip.CSeq.method",
     "sip.from.addr", "sip.from.user", "sip.from.host", "sip.from.tag",
@@ -32,7 +32,7 @@ tshark() ->
         file:delete(File)
     end.
 
-%% Each distinct payload of type SIP, with a fixture that has it. Includes those that are not SIP: tshark decides.
+%% Each distinct payload of type SIP, with one of its fixtures. Includes payloads that are not SIP: tshark decides.
 payloads() ->
     Messages = [
         {File, Payload}

@@ -1,11 +1,12 @@
-%% @doc SIP at a glance: torture messages in the manner of RFC 4475, the captured SIP of all senders, every cut of it.
+%% @doc SIP summaries: torture messages like those of RFC 4475, the captured SIP of all senders, each truncated at every
+%% byte.
 -module(hep_sip_tests).
 
 -include("hep.hrl").
 -include_lib("eunit/include/eunit.hrl").
 
-%% Short torture of RFC 4475, section 3.1.1.1: odd case, compact names, folding, white space before the colon, several
-%% headers of a name.
+%% The short torture test of RFC 4475, section 3.1.1.1: odd case, compact names, folding, white space before the colon,
+%% several headers of one name.
 torture() ->
     <<"INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0\r\n"
         "TO :\r\n sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n\r\n"
@@ -91,9 +92,9 @@ badarg_test_() ->
      || Term <- [undefined, "INVITE", <<1:1>>, #hep{payload = 1}]
     ] ++ [?_assertError(badarg, hep_sip:header("Via", torture()))].
 
-%% Parts, not copies: what comes out keeps the payload alive and nothing else.
+%% Sub-binaries, not copies: the result keeps the payload in memory and nothing else.
 no_copies_test() ->
-    %% The VM copies parts of up to 64 bytes from OTP 27 on.
+    %% Since OTP 27 the VM copies parts of up to 64 bytes.
     Uri = [<<"sip:">>, binary:copy(<<"a">>, 100)],
     Message = iolist_to_binary([<<"OPTIONS ">>, Uri, <<" SIP/2.0\r\n\r\n">>, binary:copy(<<"x">>, 1000)]),
     {ok, #{uri := Part}} = hep_sip:summary(Message),
@@ -108,7 +109,7 @@ captured() ->
 
 is_sip(Payload) -> re:run(Payload, "^(SIP/2.0 [1-6]|[A-Z]+ sips?:[^ ]+ SIP/2.0)") =/= nomatch.
 
-%% The Call-ID and the CSeq that a plain search finds.
+%% The same Call-ID and CSeq as found by a plain search.
 captured_test_() ->
     {timeout, 60, fun() ->
         Captured = captured(),
@@ -139,7 +140,7 @@ found(Payload, Pattern) ->
         nomatch -> none
     end.
 
-%% What a cut message says is a beginning of what the whole one says.
+%% The values of a truncated message are prefixes of those of the complete one.
 cut_test_() ->
     {timeout, 120, fun() ->
         lists:foreach(fun every_cut/1, lists:usort([Hep#hep.payload || {_, Hep} <- captured()]))

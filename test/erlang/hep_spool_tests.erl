@@ -3,7 +3,7 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
-%% Nothing is dropped.
+%% Large enough: nothing is dropped.
 -define(LARGE, #{max_bytes => 1 bsl 20, segment_bytes => 4096}).
 
 -import(hep_spools, [with_dir/1, with_disk/2, files/1, segments/1, open/1, open/2, take_all/1]).
@@ -38,7 +38,7 @@ take_limits_test() ->
         ok = hep_spool:close(Spool)
     end).
 
-%% Random operations, against a list. Reopening repeats what was taken and not acknowledged, nothing else.
+%% Random operations, compared with a list. Reopening repeats only what was taken and not acknowledged.
 random_test_() ->
     {timeout, 60, fun() ->
         lists:foreach(
@@ -81,7 +81,7 @@ random(Left, Dir, Spool, {Number, Taken, Waiting}) ->
 
 %%% Limits
 
-%% Beyond `max_bytes' the oldest are deleted and counted; the files stay within it.
+%% Beyond `max_bytes' the oldest records are deleted and counted; the files stay within the limit.
 oldest_dropped_test() ->
     with_dir(fun(Dir) ->
         Records = [<<N:32, 0:996/unit:8>> || N <- lists:seq(1, 300)],
@@ -100,7 +100,7 @@ oldest_dropped_test() ->
         ?assertEqual(lists:nthtail(Dropped, Records), take_all(Spool))
     end).
 
-%% Records that are taken while their file is deleted: they are lost only if they are rewound.
+%% Records whose file is deleted after they were taken: they are lost only if they are rewound.
 taken_and_deleted_test() ->
     with_dir(fun(Dir) ->
         Records = [<<N:32, 0:996/unit:8>> || N <- lists:seq(1, 200)],
@@ -141,7 +141,7 @@ options_test() ->
 
 %%% The directory
 
-%% A second spool is refused until the first has ended, however that ends.
+%% A second spool is rejected until the owner of the first one has ended, in any way.
 lock_test() ->
     with_dir(fun(Dir) ->
         Self = self(),
@@ -173,7 +173,7 @@ not_a_directory_test() ->
         ]
     end).
 
-%% The directory is replaced by a file: errors, counted; when it is back, writing goes on.
+%% The directory is replaced by a file: errors are counted; when the directory is back, writing continues.
 directory_lost_test() ->
     with_dir(fun(Dir) ->
         Spool = write([<<N:32, 0:4092/unit:8>> || N <- [1, 2]], open(Dir)),
@@ -186,7 +186,7 @@ directory_lost_test() ->
         ?assertMatch([<<1:32, _/binary>>, <<2:32, _/binary>>, <<"x">>], take_all(write([<<"x">>], Failed)))
     end).
 
-%% A file system of 10 MB: what is written is counted, nothing of it is lost, and writing goes on when there is room.
+%% A file system of 10 MB: written records are counted, none of them is lost, and writing continues when there is room.
 full_disk_test_() ->
     {timeout, 60, fun() ->
         with_disk(10, fun(Disk) ->
@@ -201,7 +201,7 @@ full_disk_test_() ->
         end)
     end}.
 
-%% The last write of several records is cut by the end of the disk.
+%% The last write of several records is truncated by the full disk.
 fill(Written, Spool) ->
     Records = [<<N:64, 0:1000/unit:8>> || N <- lists:seq(Written + 1, Written + 50)],
     case hep_spool:write(Records, Spool) of
@@ -220,7 +220,7 @@ numbers(Records) ->
 
 %%% Invalid files
 
-%% Cut at each byte: the complete records come, the cut one is counted, and what is written next comes, too.
+%% Truncated at each byte: the complete records are read, the truncated one is counted, and later records are read, too.
 cut_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -253,7 +253,7 @@ take_all(Spool, Dropped) ->
     ok = hep_spool:close(Done),
     Records.
 
-%% A changed byte anywhere: nothing wrong comes out, later files are read, and each record comes or is counted.
+%% A changed byte anywhere: no invalid record is returned, later files are read, and each record is returned or counted.
 changed_byte_test_() ->
     {timeout, 60, fun() ->
         with_dir(fun(Dir) ->
@@ -263,7 +263,7 @@ changed_byte_test_() ->
                     _ = rand:seed(exsss, Seed),
                     [ok = file:delete(Some) || Some <- files(Dir)],
                     ok = close(write(Records, open(Dir, #{segment_bytes => 4096}))),
-                    %% Not in the last file, whose number of records may become unknown.
+                    %% Not in the last file, whose number of records may be unknown.
                     Files = lists:droplast(segments(Dir)),
                     change(lists:nth(rand:uniform(length(Files)), Files)),
                     {Left, Done} = hep_spools:taken(open(Dir, #{segment_bytes => 4096})),
@@ -285,7 +285,7 @@ change(File) ->
     <<Before:Place/binary, Byte, After/binary>> = Bytes,
     ok = file:write_file(File, [Before, Byte bxor rand:uniform(255), After]).
 
-%% In the file that is being written: reading and writing go on in the next one.
+%% In the open file: reading and writing continue in the next one.
 changed_open_file_test() ->
     with_dir(fun(Dir) ->
         Spool = write([<<"one">>, <<"two">>], open(Dir)),
@@ -298,7 +298,7 @@ changed_open_file_test() ->
 skip_valid({[<<"one">>], Spool}) -> hep_spool:take(1, 100, hep_spool:ack(1, Spool));
 skip_valid(Result) -> Result.
 
-%% Files that are missing, zeros at the end, foreign files, and a position that is invalid.
+%% Missing files, zeros at the end, foreign files, and an invalid position.
 strange_directory_test() ->
     with_dir(fun(Dir) ->
         Records = [<<N:64, 0:1000/unit:8>> || N <- lists:seq(1, 12)],
@@ -318,8 +318,8 @@ strange_directory_test() ->
 
 %%% A killed VM
 
-%% It is killed in the midst of writing and reading: what it reported as written comes, in order, and at most one take
-%% comes again.
+%% The VM is killed while it writes and reads: the reported records are read in order, and at most one take
+%% is repeated.
 killed_vm_test_() ->
     {timeout, 60, fun() -> [with_dir(fun(Dir) -> killed(Delay, Dir) end) || Delay <- [0, 30, 100]] end}.
 

@@ -1,10 +1,10 @@
-%% @doc Directories, small disks and VMs for the tests of spools.
+%% @doc Directories, small disks and VMs for the tests of hep_spool.
 -module(hep_spools).
 
 -export([with_dir/1, with_disk/2, files/1, segments/1, open/1, open/2, take_all/1, taken/1]).
 -export([killed_vm/2, batch/0, victim/2, start_vm/2, kill/1]).
 
-%% The records of one write and of one take of the VM that is killed.
+%% The number of records in a write, and in a take, of the killed VM.
 -define(BATCH, 20).
 
 with_dir(Test) ->
@@ -17,7 +17,7 @@ with_dir(Test) ->
         ok = file:del_dir_r(Dir)
     end.
 
-%% A file system in memory of so many megabytes. Mounting needs root.
+%% A file system in memory with this many megabytes. Mounting needs root.
 with_disk(Megabytes, Test) ->
     with_dir(fun(Dir) ->
         Mount = io_lib:format("mount -t tmpfs -o size=~bm tmpfs ~ts && echo mounted", [Megabytes, Dir]),
@@ -65,8 +65,8 @@ taken(Before, Spool) ->
 
 batch() -> ?BATCH.
 
-%% Runs victim/2 in another VM, kills that VM, and returns how far it was: the last numbers written and acknowledged. It
-%% may have been one call further.
+%% Runs victim/2 in another VM, kills this VM, and returns its progress: the last reported numbers. It
+%% may have finished one more call.
 killed_vm(Dir, Delay) ->
     Progress = Dir ++ ".progress",
     {Port, _} = Vm = start_vm(io_lib:format("hep_spools:victim(~0p, ~0p)", [Dir, Progress]), [{line, 200}]),
@@ -81,7 +81,7 @@ killed_vm(Dir, Delay) ->
     ok = file:delete(Progress),
     {Written, Done}.
 
-%% Writes two batches for each that it takes.
+%% Writes two batches for each batch that it takes.
 victim(Dir, Progress) ->
     {ok, File} = file:open(Progress, [write, raw, binary]),
     victim(1, 0, File, open(Dir, #{max_bytes => 1 bsl 30})).

@@ -1,4 +1,4 @@
-%% @doc Dividing streams: the fixtures' streams and made-up ones, whole, in pieces, and byte by byte.
+%% @doc Splitting streams: those of the fixtures and generated ones, complete, in pieces, and byte by byte.
 -module(hep_stream_tests).
 
 -include_lib("proper/include/proper.hrl").
@@ -50,7 +50,7 @@ wrong(Bytes, At) ->
         _ -> not_hep
     end.
 
-%% In pieces of many sizes; a short stream cut once, at each of its bytes.
+%% In pieces of many sizes; a short stream split once, at each of its bytes.
 ends(Packets, Errors, Options, Bytes) ->
     Expected = {Packets, Errors},
     [?assertEqual(Expected, divided(pieces(Size, Bytes), Options)) || Size <- [1, 2, 3, 5, 6, 7, 61, 690, 1460, ?LIMIT]],
@@ -77,14 +77,14 @@ nothing_test() ->
     ?assertEqual(0, hep_stream:buffered(Stream)),
     ?assertEqual([], hep_stream:finish(Stream)).
 
-%% A magic is looked at as its bytes come in.
+%% Each byte of the magic is checked as it arrives.
 wrong_magic_test_() ->
     [
         ?_assertMatch({[], [{0, not_hep}], _}, hep_stream:feed(hep_stream:new(), Bytes))
      || Bytes <- [<<0>>, <<3>>, <<"F">>, <<"HF">>, <<"HEX">>, <<"HEP2">>, <<"EEP4">>, <<"hep3">>, <<"HEP ", 0:16>>]
     ].
 
-%% Behind the first byte of the stream a version's number is nothing but wrong.
+%% After the first byte of the stream, the number of a version is not HEP.
 version_within_test() ->
     ?assertMatch({[_], [{6, not_hep}], _}, hep_stream:feed(hep_stream:new(), <<"HEP3", 6:16, 2, 28>>)).
 
@@ -97,8 +97,8 @@ ended_test() ->
 
 %%% Taking up a stream again
 
-%% A sender that restarts: its packet breaks off, and another one comes on the same stream. (Where it breaks off in
-%% the value of its last chunk, what comes behind fills that up.)
+%% A sender that restarts: its packet is incomplete, and another one follows on the same stream. (If it ends in
+%% the value of the last chunk, the following bytes complete the chunk.)
 broken_off_test() ->
     Packet = hep_net:packet(1),
     [
@@ -109,7 +109,7 @@ broken_off_test() ->
      || At <- lists:seq(6, 32), Size <- [1, 7, 1000]
     ].
 
-%% A magic in the payload of a packet is no other packet.
+%% A magic in the payload of a packet does not begin another packet.
 magic_within_test() ->
     Packet = frame([chunk(15, <<"HEP3", 6:16>>), chunk(14, <<"EEP3">>)]),
     ?assertEqual({[Packet], []}, divided([Packet], #{resync => true})).
@@ -124,7 +124,7 @@ skipped_test() ->
     ?assertMatch({[], [{15, {resync, 15}}], _}, hep_stream:feed(More, <<"HEP3">>)),
     ?assertMatch({[<<"EEP3", 6:16>>], [{12, {resync, 12}}], _}, hep_stream:feed(More, <<"3", 6:16>>)).
 
-%% Packets broken off within each other, each of which would have all of it looked at.
+%% Nested incomplete packets, each of which would need a search through all of it.
 many_broken_off_test() ->
     Inner = binary:copy(<<1:32, 12:16, "HEP3", ?LIMIT:16>>, 20000),
     {Packets, Errors} = divided(pieces(1460, <<"HEP3", ?LIMIT:16, Inner/binary>>), #{resync => true}),
@@ -132,7 +132,7 @@ many_broken_off_test() ->
     ?assert(length(Errors) < 60),
     ?assertEqual(6 + byte_size(Inner), accounted(Packets, Errors)).
 
-%% 64 KB of packets with a wrong length are that many errors, and no more than are allowed.
+%% 64 KB of packets with a wrong length cause as many errors, but no more than the limit.
 max_errors_test_() ->
     Wrong = binary:copy(<<"HEP3", 0:16>>, 10000),
     Errors = fun(Count) ->
@@ -147,7 +147,7 @@ max_errors_test_() ->
             ?assert(hep_stream:is_ended(Ended)),
             ?assertEqual({[], [Last], Ended}, hep_stream:feed(Ended, <<"HEP3", 6:16>>)),
             ?assertEqual([Last], hep_stream:finish(Ended)),
-            %% One below.
+            %% One below the limit.
             {[], Allowed, Open} = hep_stream:feed(Stream, binary:part(Wrong, 0, 6 * Max)),
             ?assertEqual(Errors(Max), Allowed ++ hep_stream:finish(Open)),
             ?assertNot(hep_stream:is_ended(Open))
@@ -155,7 +155,7 @@ max_errors_test_() ->
      || Max <- [1, 2, 100]
     ].
 
-%% Packets that break off count as errors, too.
+%% Incomplete packets count as errors, too.
 max_breaks_test() ->
     Break = <<"HEP3", 32:16, 0:64>>,
     Stream = hep_stream:new(#{resync => true, max_errors => 2}),
@@ -174,7 +174,7 @@ greeting_test_() ->
         Resync <- [false, true]
     ].
 
-%% Offsets count it, and it is expected nowhere else.
+%% Offsets include the greeting, and it is accepted only at the start.
 greeting_offset_test_() ->
     Packet = frame([]),
     [
@@ -213,7 +213,7 @@ largest_member_test() ->
     More = zlib:gzip(<<Largest/binary, 0>>),
     [?assertEqual({[], [{0, invalid_gzip}]}, divided(pieces(Size, More), #{})) || Size <- [1460, 100000]].
 
-%% Whatever a member claims to be, no more than a packet is unpacked of it.
+%% No more than a packet is unpacked from a member, whatever it claims.
 bomb_test() ->
     Bomb = zlib:gzip(binary:copy(<<0>>, 50_000_000)),
     {[], [{0, invalid_gzip}], _} = hep_stream:feed(hep_stream:new(), Bomb).
@@ -236,9 +236,9 @@ broken_member_test_() ->
      || Broken <- [Flip(2), Flip(3), Flip(byte_size(Member) - 1), Flip(byte_size(Member) - 8)], Size <- [1, 1000]
     ].
 
-%% A sender that restarts within a member.
+%% A sender that restarts inside a member.
 broken_off_member_test() ->
-    %% Deflated: in a stored block the packet's magic would stand as it is.
+    %% Compressed: in a stored block the magic of the packet would be visible.
     Packet = frame([chunk(15, binary:copy(<<"abcdefg">>, 30)), chunk(15, list_to_binary(lists:seq(0, 99)))]),
     Member = zlib:gzip(Packet),
     Bytes = <<(binary:part(Member, 0, 60))/binary, Member/binary, Member/binary>>,
@@ -250,7 +250,7 @@ broken_off_member_test() ->
     ],
     ?assertEqual({[], [{0, {truncated, 60}}]}, divided([binary:part(Member, 0, 60)], #{})).
 
-%% A stream is a value: it can be fed again, with something else.
+%% A stream is a value: it can be fed again, with other bytes.
 member_again_test() ->
     [Packet, Other] = [frame([chunk(15, <<N, "abcdefgh">>)]) || N <- [1, 2]],
     [Member, Another] = [zlib:gzip(P) || P <- [Packet, Other]],
@@ -262,7 +262,7 @@ member_again_test() ->
     ?assertMatch({[Packet], [], _}, hep_stream:feed(Stream, Tail)),
     ?assertMatch({[Packet], [], _}, hep_stream:feed(Next, binary:part(Tail, 5, byte_size(Tail) - 5))).
 
-%% No more is unpacked than is allowed.
+%% No more is unpacked than the limit.
 allowed_test() ->
     Packet = frame([chunk(15, binary:copy(<<"x">>, 40000))]),
     Member = zlib:gzip(Packet),
@@ -272,7 +272,7 @@ allowed_test() ->
     {[Packet], [], Next, packed} = hep_stream:feed(Stream, <<>>, ?LIMIT),
     {[Packet, Packet], [], Last, packed} = hep_stream:feed(Next, <<>>, ?LIMIT + byte_size(Packet)),
     {[Packet], [], _, done} = hep_stream:feed(Last, <<>>, infinity),
-    %% Packets that are not packed need no allowance.
+    %% Uncompressed packets do not count against the limit.
     {[<<"HEP3", 6:16>>], [], _, packed} = hep_stream:feed(hep_stream:new(), <<"HEP3", 6:16, Member/binary>>, 0).
 
 %%% Memory
@@ -288,7 +288,7 @@ copy_test() ->
     ?assertEqual(byte_size(Bytes), binary:referenced_byte_size(kept(Large))),
     ?assertEqual(Copied, Parts).
 
-%% A payload of a packet that was decoded pins no more than its packet does.
+%% A decoded payload keeps no more than its packet in memory.
 payload_test() ->
     Bytes = binary:copy(frame([chunk(15, binary:copy(<<"x">>, 300))]), 1000),
     {Packets, [], _} = hep_stream:feed(hep_stream:new(), Bytes),
@@ -297,7 +297,7 @@ payload_test() ->
      || Packet <- Packets
     ].
 
-%% A packet that fills most of what was read is not copied.
+%% A packet that fills most of the input is not copied.
 large_is_not_copied_test() ->
     Large = frame([chunk(15, binary:copy(<<"x">>, 60000))]),
     Bytes = <<Large/binary, 0:80>>,
@@ -343,7 +343,7 @@ format_error_test_() ->
 
 %%% Properties
 
-%% Packets, one behind the other and cut anywhere, come out as they went in.
+%% Packets in a stream, split anywhere, come out unchanged.
 prop_frames() ->
     ?CHECK(
         {Packets, Cuts, Resync},
@@ -351,7 +351,7 @@ prop_frames() ->
         {Packets, []} =:= divided(cut_at(Cuts, iolist_to_binary(Packets)), #{resync => Resync})
     ).
 
-%% Some of them packed.
+%% Some are in gzip.
 prop_members() ->
     ?CHECK(
         {Packets, Cuts, Resync},
@@ -368,7 +368,8 @@ prop_members() ->
         end
     ).
 
-%% However any bytes are cut they give the same, every one is accounted for, and no more than a packet is kept.
+%% For any bytes, the result does not depend on how they are split, every byte is accounted for, and at most a packet is
+%% buffered.
 prop_any_bytes() ->
     ?CHECK(
         {Parts, Cuts, Resync, Copy},
@@ -405,7 +406,7 @@ any_frame() ->
 payload() ->
     oneof([binary(), <<"HEP3">>, <<"HEP3", 6:16>>, ?LET(N, integer(0, 300), binary:copy(<<"x">>, N))]).
 
-%% Packets, what was packets, what might become packets.
+%% Packets, parts of packets, and bytes that may become packets.
 part() ->
     frequency([
         {4, any_frame()},
@@ -426,7 +427,7 @@ cuts() ->
 
 %%% Feeding
 
-%% What a stream gives in all, what is wrong at its end included, up to the error that ends it.
+%% All packets and errors of a stream, including those at its end, up to the error that ends it.
 divided(Pieces, Options) ->
     divided(Pieces, hep_stream:new(Options), [], []).
 
@@ -440,7 +441,7 @@ divided([Piece | Pieces], Stream, Packets, Errors) ->
         _ -> divided(Pieces, Next, [Complete | Packets], [Wrong | Errors])
     end.
 
-%% As it gives it at once, with what is wrong at its end.
+%% The result for the whole stream at once, including the error at its end.
 whole(Bytes, Options) ->
     {Packets, Errors, Stream} = hep_stream:feed(hep_stream:new(Options), Bytes),
     {Packets, Errors ++ hep_stream:finish(Stream), Stream}.
@@ -457,7 +458,7 @@ cut(At, Bytes) ->
     <<Left:At/binary, Right/binary>> = Bytes,
     [Left, Right].
 
-%% Cut into pieces of these sizes, the rest in one.
+%% Split into pieces of these sizes, and the rest.
 cut_at([Size | Sizes], Bytes) when Size < byte_size(Bytes) ->
     <<Piece:Size/binary, Rest/binary>> = Bytes,
     [Piece | cut_at(Sizes, Rest)];

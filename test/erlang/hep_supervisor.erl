@@ -9,11 +9,11 @@
 start_link(Children) ->
     start_link(10, Children).
 
-%% With so many restarts in 10 seconds.
+%% Allows this many restarts in 10 seconds.
 start_link(Intensity, Children) ->
     supervisor:start_link(?MODULE, {#{strategy => one_for_one, intensity => Intensity, period => 10}, Children}).
 
-%% By the process that started it.
+%% Must be called by the process that started it.
 stop(Supervisor) ->
     unlink(Supervisor),
     Monitor = monitor(process, Supervisor),

@@ -1,4 +1,4 @@
-%% @doc The terms that transforming reads: many of them, wrong ones, keys and binaries wherever they lie.
+%% @doc The terms that transforming reads: large numbers of them, wrong ones, and keys and binaries anywhere in memory.
 -module(hep_transform_terms_tests).
 
 -include("hep.hrl").
@@ -8,7 +8,7 @@
 
 %%% Keys
 
-%% A key is found by its address: keys that are each in the place of the one before it are taken for that one.
+%% A key is found by its address. Keys in the place of the one before are recognised as that key.
 keys_are_found_by_address_test() ->
     [_ | Shifted] = tuple_to_list(hep_registry:keys()),
     [_, Protocol | _] = Shifted,
@@ -18,7 +18,7 @@ keys_are_found_by_address_test() ->
         hep_nif:transform([{Protocol, <<17>>}], hep_registry:names(), list_to_tuple(Shifted), 0)
     ).
 
-%% Whatever lies where, the answer is the same.
+%% The result does not depend on addresses.
 wherever_keys_lie_test_() ->
     Ids = lists:seq(0, tuple_size(hep_registry:keys()) - 1),
     {Even, Odd} = lists:partition(fun(Id) -> Id rem 2 =:= 0 end, Ids),
@@ -35,7 +35,7 @@ wherever_keys_lie_test_() ->
     ],
     [{What, fun() -> without_collection(fun() -> found(Make()) end) end} || {What, Make} <- Keys].
 
-%% In a process that has so much room that nothing is moved.
+%% Runs in a process with a heap so large that no GC moves a term.
 without_collection(Fun) ->
     {Pid, Monitor} = spawn_opt(Fun, [monitor, {min_heap_size, 1_000_000}]),
     receive
@@ -54,16 +54,16 @@ found(Keys) ->
      || Chunks <- [Own, lists:reverse(Own), Own ++ Own, Others, Others ++ Own]
     ].
 
-%% Every id with a value of each width that a chunk can have: all that have a name are transformed once at least.
+%% Every id with a value of each possible width: each named chunk is transformed at least once.
 of_all_widths() ->
     Ids = lists:seq(0, tuple_size(hep_registry:keys()) - 1),
     [{Id, <<Id:Width/unit:8>>} || Id <- Ids, Width <- [1, 2, 4, 8, 16]].
 
-%% The keys by their ids, each made in its turn.
+%% The keys by their ids, created one by one.
 made_in_order(Ids) ->
     list_to_tuple([Key || {_, Key} <- lists:sort([{Id, key(0, Id)} || Id <- Ids])]).
 
-%% The very term in the tuple, if it has one.
+%% The identical term in the tuple, if there is one.
 own_key(Id, Keys) when is_tuple(Keys), Id < tuple_size(Keys), is_binary(element(1, Keys)) ->
     element(Id + 1, Keys);
 own_key(Id, _) ->
@@ -177,7 +177,7 @@ unaligned_test() ->
 unaligned_chunks() ->
     [{<<0:16, 1:16>>, <<2>>}, {<<0:16, 9:16>>, <<1, 2, 3, 4>>}, {<<0:16, 15:16>>, <<"payload">>}].
 
-%% To look into such a binary is to copy it: a list of large ones must not take their size many times over.
+%% Reading an unaligned binary copies it: a list of large ones must not multiply the memory.
 large_unaligned_test_() ->
     {timeout, 60, fun() ->
         Large = binary:copy(<<1>>, 16 * 1024 * 1024),

@@ -1,4 +1,4 @@
-%% @doc Transforming parsed and decoded packets: names, values, order, modules of the user's.
+%% @doc Transforming parsed and decoded packets: names, values, order, the user's modules.
 -module(hep_transform_tests).
 
 -include("hep.hrl").
@@ -12,7 +12,7 @@
 
 %%% Names and values
 
-%% Every chunk with a name: its id, name, value on the wire and value transformed.
+%% Every chunk with a name: its id, name, value on the wire and transformed value.
 named() ->
     [
         {1, <<"ipProtocolFamily">>, <<2>>, 2},
@@ -79,7 +79,7 @@ left_out(Id, Wrong) ->
     Hep = #hep{version = 3, chunks = [{{0, Id}, {byte_size(Wrong), Wrong}}]},
     ?assertNot(lists:keymember(Id, 1, generic(Hep))).
 
-%% The integers above have every width up to 8 bytes, if it fits its type.
+%% The integers above may have any width of up to 8 bytes, if the value fits.
 integers_of_any_width_test_() ->
     [
         {lists:flatten(io_lib:format("~s ~b", [Name, Width])), fun() ->
@@ -265,7 +265,7 @@ vendor_chunks_of_a_record_test() ->
         hep_transform:transform([hep_js_transform], Plain)
     ).
 
-%% hep-js writes the node name, chunk 19, before the payload: it is the only one out of order.
+%% hep-js writes the node name, chunk 19, before the payload: the only chunk out of order.
 by_id(Properties) ->
     {_, Generic} = lists:keyfind(<<"generic">>, 1, Properties),
     {value, Payload, Others} = lists:keytake(<<"payload">>, 1, Generic),
@@ -287,7 +287,7 @@ from_packet_test_() ->
                 [{"other", Other} || Other <- Others]
     ].
 
-%% The packet, and what is left of it when it is cut.
+%% The packet, and its truncations.
 from_packet(Bytes) ->
     Sizes = lists:usort([byte_size(Bytes) | lists:seq(0, byte_size(Bytes), 7)]),
     [same_in_one_step(Cut) || Size <- Sizes, Cut <- [binary:part(Bytes, 0, Size)]].
@@ -362,7 +362,7 @@ from_packet_of_other_terms_test() ->
 
 %%% Records
 
-%% Every fixture whose packet says each fact once, in the usual way, whatever the order.
+%% Every fixture whose packet has each field once, in the usual encoding, in any order.
 record_equals_sorted_packet_test_() ->
     Plain = [Entry || Entry <- hep_fixtures:entries(datagram), is_plain(Entry)],
     [
@@ -387,7 +387,7 @@ still(#hep{version = 1} = Hep, Chunks) ->
 still(Hep, _Chunks) ->
     Hep.
 
-%% The other rules change a value; and what a packet does not say has a place in the record still.
+%% The other rules change a value; and fields missing in the packet still have a default in the record.
 is_plain(#{<<"decode">> := _, <<"parse">> := Chunks} = Entry) ->
     Rules = ["Q4", "Q5", "Q7", "Q8", "Q10", "empty", "duplicates", "payload-order", "time"],
     Ids = [Id || [0, Id, _] <- Chunks],

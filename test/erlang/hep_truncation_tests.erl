@@ -1,10 +1,10 @@
-%% @doc Every truncation of every datagram gives a documented answer, the same in all generations.
+%% @doc Every truncation of every datagram has a documented result, the same in all generations.
 -module(hep_truncation_tests).
 
 -include("hep.hrl").
 -include_lib("eunit/include/eunit.hrl").
 
-%% The longest header.
+%% The size of the longest header.
 -define(HEADER, 52).
 
 every_datagram_test_() ->
@@ -35,7 +35,7 @@ fixed(Length, <<Version, _, Family, _/binary>> = Bytes) ->
             ?assert(lists:member(element(1, Reason), Kinds));
         {ok, #hep{payload = Payload}} ->
             ?assert(Length >= header(Version, Family)),
-            %% Q10 takes off NUL bytes.
+            %% Q10 removes NUL bytes.
             Came = binary:part(Bytes, header(Version, Family), Length - header(Version, Family)),
             ?assert(Payload =:= Came orelse Came =:= <<Payload/binary, 0:(byte_size(Came) - byte_size(Payload))/unit:8>>)
     end.
@@ -45,7 +45,7 @@ header(1, _) -> 40;
 header(2, 2) -> 28;
 header(2, _) -> 52.
 
-%% A frame is cut up to its total length; behind it anything may come, or nothing.
+%% A frame is truncated up to its total length; any bytes may follow, or none.
 frame(0, Bytes, _) ->
     ?assertEqual({error, not_hep}, hep_answers:check(Bytes));
 frame(Length, Bytes, <<Magic:4/binary, Total:16, _/binary>>) when
@@ -56,7 +56,7 @@ frame(Length, Bytes, <<Magic:4/binary, Total:16, _/binary>> = Whole) when
     (Magic =:= <<"HEP3">> orelse Magic =:= <<"EEP3">>), Total >= 6, Length >= Total
 ->
     ?assertEqual(hep:decode(Whole), hep_answers:check(Bytes));
-%% Gzip may be followed by bytes, which are left alone.
+%% Bytes after gzip are ignored.
 frame(_, Bytes, <<16#1f, 16#8b, _/binary>> = Whole) ->
     case hep_answers:check(Bytes) of
         {error, _} -> ok;

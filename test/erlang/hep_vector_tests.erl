@@ -1,4 +1,4 @@
-%% @doc The original library's own answers, for all of its modules that are here.
+%% @doc The recorded results of the original library, for all of its modules that exist here.
 -module(hep_vector_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -46,7 +46,7 @@ vector({Module, Function, Arguments}, Expected) ->
     Answer = apply(Module, Function, Arguments),
     ?assertEqual(Expected, hide(Expected, Answer)).
 
-%% The answer, with '_' wherever the expected term has it.
+%% The result, with '_' wherever the expected term has it.
 hide('_', _) ->
     '_';
 hide([Expected | Rest], [Answer | Answers]) ->
@@ -56,7 +56,7 @@ hide(Expected, Answer) when tuple_size(Expected) =:= tuple_size(Answer) ->
 hide(_, Answer) ->
     Answer.
 
-%% Those whose module and function are here, with their numbers.
+%% The vectors whose module and function exist here, with their numbers.
 runnable(File) ->
     Vectors = hep_fixtures:vectors(File),
     [

@@ -1,4 +1,4 @@
-%% @doc Transforms the chunks of the vendor 7: does what they say, for the tests.
+%% @doc Transforms the chunks of vendor 7: the value of a chunk says what to do. For the tests.
 -module(hep_wild_transform).
 
 -behaviour(hep_transform).

@@ -1,4 +1,4 @@
-%% @doc Claims the generic chunks, for the tests. It gets those with an unknown id.
+%% @doc Transforms generic chunks with an unknown id, for the tests.
 -module(hep_zero_transform).
 
 -behaviour(hep_transform).
