@@ -81,7 +81,7 @@
 %%   up to 255 bytes of any value</dd>
 %% <dt>`packet'</dt><dd>the index in the packets</dd>
 %% <dt>`call'</dt><dd>the key of the packet's call, see {@link key/1}</dd>
-%% <dt>`sdp'</dt><dd>whether the body is a session description</dd>
+%% <dt>`sdp'</dt><dd>whether the body, or one of its parts, is a session description</dd>
 %% <dt>`retransmission'</dt><dd>whether the same capture agent has reported the same message between the same addresses
 %%   before</dd>
 %% <dt>`duplicate'</dt><dd>whether another capture agent has</dd>
@@ -98,7 +98,8 @@
 %% Of a call: `trying', no response but 100 yet; `ringing', another provisional response; `answered', a 2xx to INVITE;
 %% `completed', BYE after that; `cancelled', CANCEL before the answer, or 487; `redirected', 3xx; `rejected', 4xx or
 %% 6xx; `failed', 408 or 5xx. A new INVITE after a negative response, with credentials for example, is `trying' again.
-%% Other methods: `completed' by a 2xx.
+%% Other methods: `completed' by a 2xx. CANCEL and negative responses count only between the caller and its next hop,
+%% since a proxy may try several destinations.
 
 -type summary() :: #{
     packets := non_neg_integer(),
@@ -129,6 +130,12 @@
 %% <dt>`call_id', `from', `to', `source', `destination'</dt><dd>of the first message</dd>
 %% </dl>
 
+-record(attempt, {
+    cseq :: hep:uint32() | undefined,
+    branch :: binary(),
+    source :: {inet:ip_address() | undefined, inet:port_number() | undefined}
+}).
+
 -record(call, {
     packets = 0 :: non_neg_integer(),
     messages = 0 :: non_neg_integer(),
@@ -143,8 +150,8 @@
     state :: state() | undefined,
     %% status and reason.
     response = #{} :: map(),
-    %% Branch and CSeq of the latest request with a final response.
-    ended :: {binary(), hep:uint32() | undefined} | undefined
+    %% The latest request of the caller.
+    attempt :: #attempt{} | undefined
 }).
 
 -opaque call() :: #call{}.
@@ -325,12 +332,12 @@ reliable(#{status := Status}, Payload) when Status < 200 -> values(<<"RSeq">>, P
 reliable(_, _) -> [].
 
 %% What the arrow shows.
-shown(#read{sip = #{kind := Kind} = Sip}) ->
+shown(#read{sip = #{kind := Kind} = Sip, hep = #hep{payload = Payload}}) ->
     CSeq = maps:get(cseq, Sip, {undefined, undefined}),
     Shown = #{
         kind => Kind,
         label => text(message_label(Sip)),
-        sdp => is_sdp(Sip),
+        sdp => is_sdp(Sip, Payload),
         method => maps:get(method, Sip, element(2, CSeq)),
         status => maps:get(status, Sip, undefined),
         cseq => element(1, CSeq)
@@ -346,8 +353,17 @@ message_label(#{kind := response, status := Status, reason := <<>>}) -> integer_
 message_label(#{kind := response, status := Status, reason := Reason}) ->
     <<(integer_to_binary(Status))/binary, " ", (text(Reason))/binary>>.
 
-is_sdp(#{content_type := <<Type:15/binary, _/binary>>}) -> lowercase(Type) =:= <<"application/sdp">>;
-is_sdp(_) -> false.
+is_sdp(#{content_length := 0}, _) -> false;
+is_sdp(#{content_type := Type}, Payload) -> is_sdp_type(media_type(Type), Payload);
+is_sdp(_, _) -> false.
+
+is_sdp_type(<<"application/sdp">>, _) -> true;
+is_sdp_type(<<"multipart/", _/binary>>, Payload) ->
+    re:run(Payload, "\\ncontent-type[ \\t]*:\\s*application/sdp(?:[\\s;]|$)", [caseless]) =/= nomatch;
+is_sdp_type(_, _) -> false.
+
+%% Without parameters.
+media_type(Type) -> lowercase(hd(binary:split(text(Type), [<<";">>, <<" ">>, <<"\t">>]))).
 
 %% Of ASCII: the bytes may be any.
 lowercase(Bytes) -> <<<<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Bytes>>.
@@ -425,27 +441,30 @@ address(Party) ->
 
 %%% States
 
-state(#{kind := request, method := Method} = Sip, Time, _, Call) ->
-    requested(text(Method), attempt(Sip), Time, started(text(Method), Call));
-state(#{kind := response, status := Status, cseq := {_, Method}} = Sip, Time, Hep, Call) ->
+state(#{kind := request, method := Method} = Sip, Time, Hep, Call) ->
+    requested(text(Method), Sip, Time, Hep, started(text(Method), Call));
+state(#{kind := response, status := Status, cseq := {_, Method}} = Sip, Time, #hep{dst_ip = Ip}, Call) ->
     Started = started(text(Method), Call),
-    case text(Method) =:= Started#call.method andalso (Status < 300 orelse is_caller(Hep, Started)) of
+    case text(Method) =:= Started#call.method andalso (Status < 300 orelse is_caller(Sip, Ip, Started)) of
         true -> responded(Status, Sip, Time, Started);
         false -> Started
     end;
 state(_, _, _, Call) ->
     Call.
 
-%% A retransmission is the same attempt.
-attempt(Sip) ->
-    {kept(maps:get(via_branch, Sip, <<>>)), element(1, maps:get(cseq, Sip, {undefined, undefined}))}.
+%% A proxy may go on after a negative response, or cancel one of several attempts: only what passes between it and the
+%% caller counts. This is known by the branch (RFC 3261, sections 9.1 and 17.1.3), without one by the caller's address.
+is_caller(Sip, Ip, #call{attempt = Attempt, first = #{source := {Source, _}}}) ->
+    case {Attempt, branch(Sip)} of
+        {#attempt{branch = Known}, Branch} when Known =/= <<>>, Branch =/= <<>> -> Known =:= Branch;
+        _ -> Ip =:= Source
+    end.
 
-%% A negative response between two proxies may be followed by an attempt at another destination.
-is_caller(#hep{dst_ip = Ip}, #call{first = #{source := {Source, _}}}) -> Ip =:= Source.
+branch(Sip) -> text(maps:get(via_branch, Sip, <<>>)).
 
 %% The method that the state is about.
 started(<<"INVITE">> = Method, #call{method = Known} = Call) when Known =/= Method ->
-    Call#call{method = Method, state = trying, response = #{}, ended = undefined};
+    Call#call{method = Method, state = trying, response = #{}, attempt = undefined};
 started(<<"CANCEL">>, #call{method = undefined} = Call) ->
     started(<<"INVITE">>, Call);
 started(<<"ACK">>, Call) ->
@@ -455,34 +474,53 @@ started(Method, #call{method = undefined} = Call) ->
 started(_, Call) ->
     Call.
 
-requested(<<"BYE">>, _, Time, #call{method = <<"INVITE">>, state = State} = Call) when
+requested(<<"BYE">>, _, Time, _, #call{method = <<"INVITE">>, state = State} = Call) when
     State =:= trying; State =:= ringing; State =:= answered
 ->
     Call#call{state = completed, bye = Time};
-requested(<<"CANCEL">>, _, _, #call{method = <<"INVITE">>, state = State} = Call) when
+requested(<<"CANCEL">>, Sip, _, #hep{src_ip = Ip}, #call{method = <<"INVITE">>, state = State} = Call) when
     State =:= trying; State =:= ringing
 ->
-    Call#call{state = cancelled};
-requested(<<"INVITE">>, _, _, #call{state = State} = Call) when State =:= answered; State =:= completed ->
+    case is_caller(Sip, Ip, Call) of
+        true -> Call#call{state = cancelled};
+        false -> Call
+    end;
+requested(<<"INVITE">>, _, _, _, #call{state = State} = Call) when State =:= answered; State =:= completed ->
     Call;
-requested(Method, Attempt, _, #call{method = Method, state = State, ended = Ended} = Call) when
-    Attempt =/= Ended, State =/= trying, State =/= ringing
-->
-    Call#call{state = trying, response = #{}};
-requested(_, _, _, Call) ->
+requested(Method, Sip, _, Hep, #call{method = Method, attempt = Known} = Call) ->
+    Attempt = #attempt{cseq = cseq(Sip), branch = binary:copy(branch(Sip)), source = {Hep#hep.src_ip, Hep#hep.src_port}},
+    case is_new(Attempt, Known) of
+        true -> attempted(Call#call{attempt = Attempt});
+        false -> Call
+    end;
+requested(_, _, _, _, Call) ->
     Call.
+
+cseq(#{cseq := {Number, _}}) -> Number;
+cseq(_) -> undefined.
+
+%% A new attempt of the caller has a higher CSeq. A proxy that tries another destination keeps the CSeq and changes the
+%% branch; it is the caller if the capture begins behind it. What comes from elsewhere is the request on its next hop.
+is_new(_, undefined) -> true;
+is_new(#attempt{source = {Ip, _}}, #attempt{source = {Other, _}}) when Ip =/= Other -> false;
+is_new(#attempt{cseq = New}, #attempt{cseq = Old}) when is_integer(New), is_integer(Old), New =/= Old -> New > Old;
+is_new(#attempt{branch = New, source = Source}, #attempt{branch = Old, source = Source}) -> New =/= Old;
+is_new(_, _) -> false.
+
+attempted(#call{state = State} = Call) when State =:= trying; State =:= ringing -> Call;
+attempted(Call) -> Call#call{state = trying, response = #{}}.
 
 responded(Status, Sip, Time, #call{method = Method, state = State} = Call) ->
     Known = Call#call{response = #{status => Status, reason => kept(maps:get(reason, Sip, <<>>))}},
     case {Method, final(Status)} of
         {<<"INVITE">>, _} when State =:= answered; State =:= completed -> Call;
         {<<"INVITE">>, success} -> Known#call{state = answered, answer = Time};
-        {_, success} -> Known#call{state = completed, ended = attempt(Sip)};
+        {_, success} -> Known#call{state = completed};
         {_, trying} when State =:= trying -> Known;
         {<<"INVITE">>, ringing} when State =:= trying; State =:= ringing -> Known#call{state = ringing};
         {_, Provisional} when Provisional =:= trying; Provisional =:= ringing -> Call;
-        {_, _} when State =:= cancelled -> Known#call{ended = attempt(Sip)};
-        {_, Negative} when State =:= trying; State =:= ringing -> Known#call{state = Negative, ended = attempt(Sip)};
+        {_, _} when State =:= cancelled -> Known;
+        {_, Negative} when State =:= trying; State =:= ringing -> Known#call{state = Negative};
         {_, _} -> Call
     end.
 

@@ -82,6 +82,23 @@ labels_test_() ->
         ]
     ].
 
+sdp_test_() ->
+    Mixed = fun(Part) ->
+        [<<"Content-Type: multipart/mixed;boundary=\"b\"\r\n\r\n--b\r\nContent-Type: application/isup\r\n\r\nx\r\n--b\r\n">>, Part, <<"\r\n--b--">>]
+    end,
+    [
+        {iolist_to_binary(Headers), ?_assertMatch([#{sdp := Sdp}], arrows([request(<<"INVITE">>, 1, #{headers => Headers})]))}
+     || {Sdp, Headers} <- [
+            {true, [<<"c: application/sdp\r\n">>]},
+            {true, [<<"Content-Type: application/SDP ;charset=x\r\n">>]},
+            {false, [<<"Content-Type: application/sdpfrag\r\n">>]},
+            {false, [<<"Content-Type: application/sdp\r\nContent-Length: 0\r\n">>]},
+            {true, Mixed(<<"Content-type : application/sdp\r\n\r\nv=0">>)},
+            {true, Mixed(<<"CONTENT-TYPE: APPLICATION/SDP;x=y\r\n\r\nv=0">>)},
+            {false, Mixed(<<"Content-Type: application/pidf+xml\r\n\r\napplication/sdp">>)}
+        ]
+    ].
+
 %% The parts of a message may be any bytes.
 bytes_that_are_not_utf8_test() ->
     Bytes = binary:copy(<<255, 200>>, 20),
@@ -156,7 +173,18 @@ states_test_() ->
     Registered = fun(Status) -> response(Status, <<"R">>, 1, <<"REGISTER">>, #{at => 2}) end,
     Bye = request(<<"BYE">>, 2, #{at => 5 * ?SECOND}),
     %% Between two proxies.
-    Next = response(486, <<"Busy">>, 1, <<"INVITE">>, #{at => 2, from => ?B, to => ?P}),
+    Hop = #{branch => <<"z9hG4bKp">>, at => 2},
+    Onward = request(<<"INVITE">>, 1, Hop#{from => ?P}),
+    Next = response(486, <<"Busy">>, 1, <<"INVITE">>, Hop#{to => ?P}),
+    Stopped = request(<<"CANCEL">>, 1, Hop#{from => ?P}),
+    %% All on one address: only the branches differ.
+    L = fun(Port) -> {{127, 0, 0, 1}, Port} end,
+    LocalInvite = request(<<"INVITE">>, 1, #{at => 1, from => L(1), to => L(2)}),
+    LocalOnward = request(<<"INVITE">>, 1, Hop#{from => L(2), to => L(3)}),
+    LocalBusy = response(486, <<"Busy">>, 1, <<"INVITE">>, Hop#{from => L(3), to => L(2)}),
+    %% A capture behind the proxy, which tries one destination after the other.
+    Other = request(<<"INVITE">>, 1, #{at => 4, branch => <<"z9hG4bKq">>}),
+    NoBranch = fun(Packet) -> Packet#hep{payload = re:replace(Packet#hep.payload, "Via:.*\r\n", "", [{return, binary}])} end,
     [
         {lists:flatten(io_lib:format("~w ~w", [State, Status])), fun() ->
             Summary = hep_flow:summary(Packets),
@@ -185,8 +213,22 @@ states_test_() ->
             {failed, 503, [I(1), R(503, 2)]},
             {failed, 408, [I(1), R(408, 2)]},
             {trying, none, [I(1), R(407, 2), Again(3)]},
-            {trying, none, [I(1), Next]},
-            {answered, 200, [I(1), Next, R(200, 3)]},
+            {trying, none, [I(1), Onward, Next]},
+            {answered, 200, [I(1), Onward, Next, R(200, 3)]},
+            {rejected, 486, [I(1), Onward, Next, R(486, 3)]},
+            {trying, none, [NoBranch(P) || P <- [I(1), Onward, Next]]},
+            {rejected, 486, [NoBranch(P) || P <- [I(1), Onward, Next, R(486, 3)]]},
+            %% A proxy cancels an attempt, and goes on.
+            {ringing, 180, [I(1), Onward, R(180, 3), Stopped, R(180, 4)]},
+            {ringing, 180, [NoBranch(P) || P <- [I(1), Onward, R(180, 3), Stopped, R(180, 4)]]},
+            {trying, none, [LocalInvite, LocalOnward, LocalBusy]},
+            %% The next hop's request comes late, or again.
+            {rejected, 486, [I(1), R(486, 2), Onward]},
+            {trying, none, [I(1), R(486, 3), Other]},
+            {failed, 503, [I(1), R(486, 3), Other, response(503, <<"R">>, 1, <<"INVITE">>, #{at => 5, branch => <<"z9hG4bKq">>})]},
+            %% The response to an attempt before says nothing of the next one.
+            {trying, none, [I(1), R(407, 2), Again(3), R(407, 4)]},
+            {completed, 200, [Register, Registered(200), Register]},
             {trying, none, [request(<<"OPTIONS">>, 1, #{at => 1}), response(200, <<"R">>, 1, <<"OPTIONS">>, #{at => 2}), I(3)]},
             {trying, none, [Register]},
             {trying, 100, [Register, Registered(100)]},
