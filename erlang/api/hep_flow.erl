@@ -445,9 +445,15 @@ state(#{kind := request, method := Method} = Sip, Time, Hep, Call) ->
     requested(text(Method), Sip, Time, Hep, started(text(Method), Call));
 state(#{kind := response, status := Status, cseq := {_, Method}} = Sip, Time, #hep{dst_ip = Ip}, Call) ->
     Started = started(text(Method), Call),
-    case text(Method) =:= Started#call.method andalso (Status < 300 orelse is_caller(Sip, Ip, Started)) of
-        true -> responded(Status, Sip, Time, Started);
-        false -> Started
+    case text(Method) of
+        Name when Name =:= Started#call.method ->
+            case Status < 300 orelse is_caller(Sip, Ip, Started) of
+                true -> responded(Status, Sip, Time, Started);
+                false -> Started
+            end;
+        %% The BYE itself may be missing in the capture.
+        <<"BYE">> when Status >= 200, Status < 300 -> hung_up(Time, Started);
+        _ -> Started
     end;
 state(_, _, _, Call) ->
     Call.
@@ -474,10 +480,8 @@ started(Method, #call{method = undefined} = Call) ->
 started(_, Call) ->
     Call.
 
-requested(<<"BYE">>, _, Time, _, #call{method = <<"INVITE">>, state = State} = Call) when
-    State =:= trying; State =:= ringing; State =:= answered
-->
-    Call#call{state = completed, bye = Time};
+requested(<<"BYE">>, _, Time, _, #call{method = <<"INVITE">>} = Call) ->
+    hung_up(Time, Call);
 requested(<<"CANCEL">>, Sip, _, #hep{src_ip = Ip}, #call{method = <<"INVITE">>, state = State} = Call) when
     State =:= trying; State =:= ringing
 ->
@@ -494,6 +498,13 @@ requested(Method, Sip, _, Hep, #call{method = Method, attempt = Known} = Call) -
         false -> Call
     end;
 requested(_, _, _, _, Call) ->
+    Call.
+
+hung_up(Time, #call{method = <<"INVITE">>, state = State} = Call) when
+    State =:= trying; State =:= ringing; State =:= answered
+->
+    Call#call{state = completed, bye = Time};
+hung_up(_, Call) ->
     Call.
 
 cseq(#{cseq := {Number, _}}) -> Number;

@@ -89,7 +89,9 @@ fn parts(uri: &[u8]) -> Parts<'_> {
             let (info, rest) = split(rest, at);
             (info.get(..until(info, b":")), rest)
         }
-        None => (None, rest),
+        // Other URIs, such as urn:service:sos, have no host.
+        None if [&b"sip"[..], b"sips"].iter().any(|sip| scheme.eq_ignore_ascii_case(sip)) => (None, rest),
+        None => return (None, None, None),
     };
     let end = match rest {
         [b'[', ..] => memchr(b']', rest).map_or(rest.len(), |end| end.saturating_add(1)),
@@ -181,6 +183,14 @@ mod tests {
         assert_eq!((tel.user, tel.host, tel.tag), (Some(&b"+4930123"[..]), None, Some(&b"a"[..])));
         assert_eq!(read(b"sip:a@b;x=\"<>;tag=no\";tag=yes").tag, Some(&b"yes"[..]));
         assert_eq!(read(b"<sip:a@b:99999>").port, None);
+        assert_eq!(read(b"<SIPS:example.org:5061>").host, Some(&b"example.org"[..]));
+        let emergency = read(b"<urn:service:sos>;tag=a");
+        assert_eq!(
+            (emergency.uri, emergency.host, emergency.tag),
+            (&b"urn:service:sos"[..], None, Some(&b"a"[..]))
+        );
+        let presence = read(b"pres:alice@example.org");
+        assert_eq!((presence.user, presence.host), (Some(&b"alice"[..]), Some(&b"example.org"[..])));
     }
 
     #[test]
