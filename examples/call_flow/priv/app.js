@@ -88,15 +88,37 @@ const take = (answer) => {
 
 const STATES = { receiving: 'receiving', reading: 'reading', done: '' }
 
+const some = (number, one, several) => `${count(number)} ${number === 1 ? one : several}`
+
+// What of a file is not on the page.
+const losses = ({ error, invalid, incomplete, unknown_link: unknown, evicted }) => [
+  ...(invalid > 0 ? [some(invalid, 'invalid HEP packet', 'invalid HEP packets')] : []),
+  ...(incomplete > 0 ? [some(incomplete, 'message that lacks a part', 'messages that lack a part')] : []),
+  ...(unknown > 0 ? [some(unknown, 'frame of an unknown link type', 'frames of an unknown link type')] : []),
+  ...(evicted > 0 ? [some(evicted, 'call beyond the limits', 'calls beyond the limits')] : []),
+  ...(error ? [`then ${error}`] : [])
+]
+
+// What of a call is not in the ladder or in the download.
+const missing = ({ legs, not_shown: more, not_in_pcap: left }) => {
+  const ignored = legs.reduce((sum, leg) => sum + leg.ignored, 0)
+  return [
+    ...(ignored > 0 ? [`${some(ignored, 'packet', 'packets')} beyond the limit per call not kept`] : []),
+    ...(more > 0 ? [`${some(more, 'more packet', 'more packets')} in the downloads only`] : []),
+    ...(left > 0 ? [`${some(left, 'packet', 'packets')} without addresses not in the pcap`] : [])
+  ].join(', ')
+}
+
 const named = (source) => {
   const live = source.state === 'live'
   $('source').dataset.state = page.paused ? 'paused' : source.state
   $('source-name').textContent = live ? (page.paused ? 'paused' : 'live') : line(`${source.name} ${STATES[source.state]}`)
   $('to-live').hidden = live
   $('rates').hidden = !live
-  if (source.error && source.epoch !== page.reported) {
+  const lost = source.state === 'done' ? losses(source) : []
+  if (lost.length > 0 && source.epoch !== page.reported) {
     page.reported = source.epoch
-    page.warning = `${source.name}: ${count(source.packets)} packets, then ${source.error}.`
+    page.warning = `${source.name}: ${count(source.packets)} packets, ${lost.join(', ')}.`
   }
   if (!live && page.warning) say(line(page.warning))
 }
@@ -181,6 +203,8 @@ const showCall = (call) => {
     $(form).hidden = false
     $(form).href = api.callPath(page.source, call.id, page.related, `.${form}`)
   }
+  $('call-note').textContent = missing(call)
+  $('call-note').hidden = $('call-note').textContent === ''
   ladder.show(call)
   if (other && call.arrows.length > 0) ladder.select(0, false)
 }
@@ -193,7 +217,7 @@ const noCall = (text) => {
   $('no-call').hidden = false
   $('no-call').replaceChildren(h('p', {}, text))
   $('call-title').textContent = 'No call selected'
-  for (const id of ['related', 'pcap', 'json']) $(id).hidden = true
+  for (const id of ['related', 'pcap', 'json', 'call-note']) $(id).hidden = true
 }
 
 // ---- The message

@@ -11,7 +11,7 @@
 
 %% Calls per answer.
 -define(LIMIT, 2000).
-%% Packets in the ladder of several calls.
+%% Packets in a ladder. Downloads have all.
 -define(LADDER, 4000).
 
 -spec get(Path :: [string()], Query :: #{string() => string()}) -> answer().
@@ -221,7 +221,7 @@ call([Id | Form], Query, Tables) ->
                     _ -> [Number]
                 end,
             Packets = lists:append([packets(Leg, Tables) || Leg <- Legs]),
-            form(Form, Number, Seq, Legs, Related, lists:sublist(Packets, ?LADDER), Tables);
+            form(Form, Number, Seq, Legs, Related, Packets, Tables);
         not_found ->
             failure(404, <<"the call is not there any more">>)
     end.
@@ -230,20 +230,25 @@ packets(Id, Tables) ->
     [{Id, Number, Hep} || {Number, Hep, _} <- call_flow_calls:packets(Id, Tables)].
 
 form([], Id, Seq, Legs, Related, Packets, Tables) ->
-    #{hosts := Hosts, arrows := Arrows} = hep_flow:ladder([Hep || {_, _, Hep} <- Packets]),
-    Refs = list_to_tuple(Packets),
+    Shown = lists:sublist(Packets, ?LADDER),
+    #{hosts := Hosts, arrows := Arrows} = hep_flow:ladder([Hep || {_, _, Hep} <- Shown]),
+    Refs = list_to_tuple(Shown),
+    {_, LeftOut} = pcap(Packets),
     json(#{
         id => Id,
         seq => Seq,
         legs => rows(Legs, Tables),
         related => rows(Related, Tables),
         hosts => [Label || #{label := Label} <- Hosts],
-        arrows => [arrow(Arrow, element(Index, Refs)) || #{packet := Index} = Arrow <- Arrows]
+        arrows => [arrow(Arrow, element(Index, Refs)) || #{packet := Index} = Arrow <- Arrows],
+        not_shown => length(Packets) - length(Shown),
+        not_in_pcap => LeftOut
     });
 form(["pcap"], Id, _, _, _, Packets, _) ->
-    download(Id, "pcap", "application/vnd.tcpdump.pcap", pcap([Hep || {_, _, Hep} <- Packets]));
+    {Content, LeftOut} = pcap(Packets),
+    download(Id, "pcap", "application/vnd.tcpdump.pcap", [{"X-Left-Out", integer_to_list(LeftOut)}], Content);
 form(["json"], Id, _, _, _, Packets, _) ->
-    download(Id, "json", "application/json", hep_json:encode([Hep || {_, _, Hep} <- Packets]));
+    download(Id, "json", "application/json", [], hep_json:encode([Hep || {_, _, Hep} <- Packets]));
 form(_, _, _, _, _, _, _) ->
     failure(404, <<"unknown form">>).
 
@@ -251,23 +256,23 @@ arrow(Arrow, {Id, Number, _}) ->
     Shown = maps:with([time, from, to, kind, label, sdp, retransmission, duplicate, method, status, cseq], Arrow),
     Shown#{call => Id, number => Number}.
 
-download(Id, Suffix, Type, Content) ->
+download(Id, Suffix, Type, Headers, Content) ->
     Name = lists:flatten(io_lib:format("attachment; filename=\"call-~b.~s\"", [Id, Suffix])),
-    {200, [{content_type, Type}, {"Content-Disposition", Name}], Content}.
+    {200, [{content_type, Type}, {"Content-Disposition", Name} | Headers], Content}.
 
-%% Packets without addresses cannot be in a capture file.
+%% A capture file, and how many packets cannot be in it: those without addresses, for example.
 pcap(Packets) ->
-    {Records, _} = lists:foldl(
-        fun(Hep, {Before, Writer}) ->
+    {Records, _, LeftOut} = lists:foldl(
+        fun({_, _, Hep}, {Before, Writer, Left}) ->
             case hep_pcap:record(Hep, Writer) of
-                {ok, Record, Next} -> {[Before | Record], Next};
-                {error, _} -> {Before, Writer}
+                {ok, Record, Next} -> {[Before | Record], Next, Left};
+                {error, _} -> {Before, Writer, Left + 1}
             end
         end,
-        {[], hep_pcap:writer()},
+        {[], hep_pcap:writer(), 0},
         Packets
     ),
-    [hep_pcap:header() | Records].
+    {[hep_pcap:header() | Records], LeftOut}.
 
 message(Id, Number, Tables) ->
     case call_flow_calls:packet(Id, Number, Tables) of

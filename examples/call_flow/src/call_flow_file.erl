@@ -5,12 +5,21 @@
 
 -export([fold/4]).
 
-%% @doc Calls the function with batches of entries. The outcome says how many packets came out, and has the error, as
-%% text, of a file that is cut or broken; what is before the error counts.
+-type outcome() :: #{
+    packets := non_neg_integer(),
+    invalid := non_neg_integer(),
+    incomplete := non_neg_integer(),
+    unknown_link := non_neg_integer(),
+    error => binary()
+}.
+
+%% @doc Calls the function with batches of entries. The outcome says how many packets came out, how many are invalid or lack
+%% a part, how many frames are of an unknown link type, and has the error, as text, of a file that is cut or broken; what
+%% is before the error counts.
 -spec fold(hep_pcap:source(), Batch :: pos_integer(), fun(([call_flow_calls:entry()], Acc) -> Acc), Acc) ->
-    {#{packets := non_neg_integer(), invalid := non_neg_integer(), error => binary()}, Acc}.
+    {outcome(), Acc}.
 fold(Source, Batch, Fun, Acc) ->
-    Options = #{stats => fun(#{invalid := Invalid}) -> put(?MODULE, Invalid) end},
+    Options = #{stats => fun(Stats) -> put(?MODULE, Stats) end},
     Add = fun(Hep, Info, {Entries, Waiting, Packets, Before}) ->
         Entry = {call_flow_calls:slim(Hep), meta(Hep, Info)},
         case Waiting + 1 of
@@ -18,13 +27,18 @@ fold(Source, Batch, Fun, Acc) ->
             More -> {[Entry | Entries], More, Packets + 1, Before}
         end
     end,
-    _ = put(?MODULE, 0),
     {Error, {Entries, _, Packets, Last}} =
         case hep_pcap:fold(Source, Options, Add, {[], 0, 0, Acc}) of
             {ok, Result} -> {#{}, Result};
             {error, Reason, Result} -> {#{error => unicode:characters_to_binary(hep_pcap:format_error(Reason))}, Result}
         end,
-    {Error#{packets => Packets, invalid => erase(?MODULE)}, Fun(lists:reverse(Entries), Last)}.
+    {maps:merge(Error#{packets => Packets}, lost(erase(?MODULE))), Fun(lists:reverse(Entries), Last)}.
+
+lost(#{invalid := Invalid, fragments_dropped := Fragments, tcp_incomplete := Messages, unknown_link := Unknown}) ->
+    #{invalid => Invalid, incomplete => Fragments + Messages, unknown_link => Unknown};
+%% The file could not be opened.
+lost(undefined) ->
+    #{invalid => 0, incomplete => 0, unknown_link => 0}.
 
 %% The time of the file is the time of receipt for HEP. A SIP message without HEP has no sender.
 meta(_, #{inside := hep, source := Source, time := Time, protocol := Protocol}) ->

@@ -40,7 +40,7 @@ text() ->
         ]),
         metric(recorded, counter, <<"Packets written to capture files">>, [{[], N} || #{packets := N} <- [Recorder]]),
         metric(recorded_bytes, counter, <<"Bytes written to capture files">>, [{[], N} || #{bytes := N} <- [Recorder]]),
-        metric(record_failures, counter, <<"Packets and writes lost for a file that could not be written">>, [
+        metric(record_failures, counter, <<"Packets not recorded: invalid, or the file could not be written">>, [
             {[], N} || #{failed := N} <- [Recorder]
         ])
     ].

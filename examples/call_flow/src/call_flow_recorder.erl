@@ -28,6 +28,8 @@
     written = 0 :: non_neg_integer(),
     buffer = [] :: iolist(),
     buffered = 0 :: non_neg_integer(),
+    %% The packets in the buffer.
+    waiting = 0 :: non_neg_integer(),
     writer :: hep_pcap:writer(),
     stats = #{bytes => 0, packets => 0, failed => 0} :: #{bytes | packets | failed => non_neg_integer()}
 }).
@@ -140,23 +142,30 @@ buffer(Record, Size, #recorder{record = #{file_bytes := Max}, written = Written,
 ->
     %% A new file, since this one is full. The TCP flows begin anew in it.
     buffer(Record, Size, rotate(write(State)));
-buffer(Record, Size, #recorder{buffer = Buffer, buffered = Buffered} = State) ->
-    case count(packets, 1, State#recorder{buffer = [Buffer | Record], buffered = Buffered + Size}) of
+buffer(Record, Size, #recorder{buffer = Buffer, buffered = Buffered, waiting = Waiting} = State) ->
+    case State#recorder{buffer = [Buffer | Record], buffered = Buffered + Size, waiting = Waiting + 1} of
         #recorder{buffered = Full} = Next when Full > ?BUFFER -> write(Next);
         Next -> Next
     end.
 
 write(#recorder{buffered = 0} = State) ->
     State;
-write(#recorder{file = File, buffer = Buffer, buffered = Buffered, written = Written} = State) ->
-    Empty = State#recorder{buffer = [], buffered = 0, written = Written + Buffered},
+write(#recorder{file = closed} = State) ->
+    case rotate(State) of
+        #recorder{file = closed, waiting = Waiting} = Closed -> count(failed, Waiting, emptied(Closed));
+        Open -> write(Open)
+    end;
+write(#recorder{file = File, buffer = Buffer, buffered = Buffered, waiting = Waiting} = State) ->
     case file:write(File, Buffer) of
         ok ->
-            count(bytes, Buffered, Empty);
+            count(packets, Waiting, count(bytes, Buffered, emptied(State)));
         {error, Reason} ->
             ?LOG_ERROR("call_flow: cannot record: ~ts", [file:format_error(Reason)]),
-            rotate(count(failed, 1, Empty))
+            rotate(count(failed, Waiting, emptied(State)))
     end.
+
+emptied(#recorder{buffered = Buffered, written = Written} = State) ->
+    State#recorder{buffer = [], buffered = 0, waiting = 0, written = Written + Buffered}.
 
 %% Without a file, for want of space or rights, each flush tries again.
 rotate(#recorder{record = #{dir := Dir, files := Files}, number = Number} = State) ->
@@ -164,13 +173,28 @@ rotate(#recorder{record = #{dir := Dir, files := Files}, number = Number} = Stat
     Next = State#recorder{number = Number + 1, written = 24, writer = hep_pcap:writer()},
     Name = filename:join(Dir, io_lib:format("call_flow-~8..0b" ?SUFFIX, [Number + 1])),
     delete_old(files(Dir), Files - 1),
-    case file:open(Name, [write, raw, binary, exclusive]) of
+    case created(Name) of
         {ok, File} ->
-            _ = file:write(File, hep_pcap:header()),
             Next#recorder{file = File};
         {error, Reason} ->
             ?LOG_ERROR("call_flow: cannot record to ~ts: ~ts", [Name, file:format_error(Reason)]),
             Next#recorder{file = closed}
+    end.
+
+%% A file without its header would be unreadable.
+created(Name) ->
+    case file:open(Name, [write, raw, binary, exclusive]) of
+        {ok, File} ->
+            case file:write(File, hep_pcap:header()) of
+                ok ->
+                    {ok, File};
+                Error ->
+                    _ = file:close(File),
+                    _ = file:delete(Name),
+                    Error
+            end;
+        Error ->
+            Error
     end.
 
 close(#recorder{file = closed}) -> ok;

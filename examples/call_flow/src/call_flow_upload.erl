@@ -62,7 +62,8 @@ handle_continue(read, #upload{id = Id, parts = Parts, calls = Calls} = State) ->
     call_flow_sources:info(Id, info(State, reading)),
     File = iolist_to_binary(lists:reverse(Parts)),
     {Outcome, Read} = call_flow_file:fold({binary, File}, ?BATCH, fun add/2, Calls),
-    call_flow_sources:info(Id, maps:merge(info(State, done), Outcome)),
+    #{evicted := Evicted} = call_flow_calls:stats(Read),
+    call_flow_sources:info(Id, maps:merge((info(State, done))#{evicted => lists:sum(maps:values(Evicted))}, Outcome)),
     {noreply, State#upload{parts = done, calls = Read}, {continue, collect}};
 handle_continue(collect, State) ->
     {noreply, State, ?KEEP}.

@@ -15,6 +15,8 @@ open_test_() ->
         {timeout, 60, fun errors_of_the_server_have_the_policy/0},
         {timeout, 60, fun changes_need_a_header/0},
         {timeout, 60, fun calls_appear/0},
+        {timeout, 60, fun packets_without_addresses_are_not_in_the_pcap/0},
+        {timeout, 60, fun long_ladders_are_cut_and_downloads_are_not/0},
         {timeout, 60, fun hostile_strings_are_text/0},
         {timeout, 60, fun filters/0},
         {timeout, 60, fun wrong_requests_are_refused/0},
@@ -82,6 +84,29 @@ calls_appear() ->
     ?assertMatch([<<"SIP/2.0 486", _/binary>>, <<"INVITE ", _/binary>>], Payloads),
     {200, _, Json} = fetch(Path ++ ".json"),
     ?assertMatch({ok, [_, _]}, hep_json:decode(Json)).
+
+packets_without_addresses_are_not_in_the_pcap() ->
+    Log = hep:correlation_id(<<"no-address">>, hep:payload_type(log, hep:payload(<<"text">>, hep:new()))),
+    send([Log, call_flow_fixture:sip(call_flow_fixture:invite(<<"no-address">>)), Log]),
+    ?assert(until(fun() -> row(<<"no-address">>) =/= none andalso maps:get(<<"packets">>, row(<<"no-address">>)) =:= 3 end)),
+    Path = "/api/call/" ++ integer_to_list(maps:get(<<"id">>, row(<<"no-address">>))),
+    ?assertMatch(#{<<"not_in_pcap">> := 2, <<"not_shown">> := 0, <<"arrows">> := [_, _, _]}, json(Path)),
+    {200, Headers, Pcap} = fetch(Path ++ ".pcap"),
+    ?assertEqual("2", proplists:get_value("x-left-out", Headers)),
+    ?assertEqual({ok, 1}, hep_pcap:fold({binary, Pcap}, #{}, fun(_, N) -> N + 1 end, 0)).
+
+%% Five legs of 900 packets.
+long_ladders_are_cut_and_downloads_are_not() ->
+    Legs = [<<"long-", (integer_to_binary(N))/binary>> || N <- lists:seq(1, 5)],
+    Hep = fun(Leg) -> call_flow_fixture:sip(call_flow_fixture:invite(Leg, #{more => <<"X-CID: long-1\r\n">>})) end,
+    Entries = [{Hep(Leg), call_flow_fixture:source()} || Leg <- Legs, _ <- lists:seq(1, 900)],
+    ok = gen_server:call(call_flow_store, {add, Entries}),
+    Path = "/api/call/" ++ integer_to_list(maps:get(<<"id">>, row(<<"long-1">>))),
+    #{<<"arrows">> := Arrows, <<"not_shown">> := 500} = json(Path ++ "?related=1"),
+    ?assertEqual(4000, length(Arrows)),
+    {200, _, Json} = fetch(Path ++ ".json?related=1"),
+    {ok, All} = hep_json:decode(Json),
+    ?assertEqual(4500, length(All)).
 
 %% Invalid UTF-8 does not stop the encoder, and an answer is never HTML.
 hostile_strings_are_text() ->

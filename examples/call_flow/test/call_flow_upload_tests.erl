@@ -1,17 +1,19 @@
 -module(call_flow_upload_tests).
 
 -include_lib("eunit/include/eunit.hrl").
+-include_lib("hep/include/hep.hrl").
 
 -import(call_flow_fixture, [fetch/1, post/3, decode/1, until/1]).
 
 -define(HEADER, [{"x-call-flow", "1"}]).
 
 upload_test_() ->
-    {setup, fun() -> call_flow_fixture:start(#{upload => #{bytes => 1000000, files => 2}}) end, fun call_flow_fixture:stop/1, [
+    {setup, fun() -> call_flow_fixture:start(#{upload => #{bytes => 1000000, files => 2}, limits => #{calls => 3}}) end, fun call_flow_fixture:stop/1, [
         {timeout, 60, fun a_file_has_its_own_calls/0},
         {timeout, 60, fun parts_come_in_order/0},
         {timeout, 60, fun sizes_are_bounded/0},
         {timeout, 60, fun files_are_bounded/0},
+        {timeout, 60, fun losses_are_counted/0},
         {timeout, 60, fun hostile_files_are_errors/0}
     ]}.
 
@@ -52,6 +54,19 @@ files_are_bounded() ->
     ?assertMatch({200, _, _}, fetch("/api/state?source=" ++ Second)),
     ?assertMatch({200, _, _}, fetch("/api/state?source=" ++ Third)).
 
+%% What of a file is not shown: invalid packets, incomplete ones, frames of an unknown link type, calls beyond the limits.
+losses_are_counted() ->
+    Invalid = (hep:dst_port(9060, call_flow_fixture:hep(log, <<"HEP3", 0, 3>>)))#hep{protocol = 17},
+    #{<<"source">> := Source} = uploaded(file_of([Invalid | [call_flow_fixture:sip(call_flow_fixture:invite(Id)) || Id <- [<<"1">>, <<"2">>, <<"3">>, <<"4">>]]])),
+    ?assertMatch(#{<<"packets">> := 4, <<"invalid">> := 1, <<"evicted">> := 1, <<"incomplete">> := 0}, Source),
+    <<Head:20/binary, _:32, Frames/binary>> = file([<<"1">>]),
+    #{<<"source">> := Unknown} = uploaded(<<Head/binary, 147:32, Frames/binary>>),
+    ?assertMatch(#{<<"packets">> := 0, <<"unknown_link">> := 1}, Unknown),
+    Large = (call_flow_fixture:sip(call_flow_fixture:invite(<<"1">>)))#hep{protocol = 6},
+    #hep{payload = Payload} = Large,
+    #{<<"source">> := Cut} = uploaded(file_of([Large#hep{payload = binary:part(Payload, 0, byte_size(Payload) - 10)}])),
+    ?assertMatch(#{<<"packets">> := 0, <<"incomplete">> := 1}, Cut).
+
 %% Bytes that are no file, a cut file, a file with changed bytes: an error or calls, and the server goes on.
 hostile_files_are_errors() ->
     #{<<"source">> := #{<<"error">> := Error}} = uploaded(<<"no capture file">>),
@@ -65,14 +80,16 @@ hostile_files_are_errors() ->
 
 %%% Helpers
 
-file(CallIds) ->
+file(CallIds) -> file_of([call_flow_fixture:sip(call_flow_fixture:invite(CallId)) || CallId <- CallIds]).
+
+file_of(Packets) ->
     {Records, _} = lists:mapfoldl(
-        fun(CallId, Writer) ->
-            {ok, Record, Next} = hep_pcap:record(call_flow_fixture:sip(call_flow_fixture:invite(CallId)), Writer),
+        fun(Hep, Writer) ->
+            {ok, Record, Next} = hep_pcap:record(Hep, Writer),
             {Record, Next}
         end,
         hep_pcap:writer(),
-        CallIds
+        Packets
     ),
     iolist_to_binary([hep_pcap:header() | Records]).
 

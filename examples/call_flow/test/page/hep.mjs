@@ -19,10 +19,10 @@ const address = (ip) => Buffer.from(ip.split('.').map(Number))
 
 export const TYPES = { sip: 1, rtcp: 5, log: 100 }
 
-// `time' is in microseconds.
+// `time' is in microseconds. Addresses that are null are left out.
 export const packet = ({ type = 'sip', from = '10.0.0.1', to = '10.0.0.2', time = Date.now() * 1000, agent = 7, correlation, payload }) => {
   const chunks = [
-    chunk(1, number(1, 2)), chunk(2, number(1, 17)), chunk(3, address(from)), chunk(4, address(to)),
+    chunk(1, number(1, 2)), chunk(2, number(1, 17)), ...(from ? [chunk(3, address(from))] : []), ...(to ? [chunk(4, address(to))] : []),
     chunk(7, number(2, 5060)), chunk(8, number(2, 5060)),
     chunk(9, number(4, Math.floor(time / 1e6))), chunk(10, number(4, time % 1e6)),
     chunk(11, number(1, TYPES[type])), chunk(12, number(4, agent)),

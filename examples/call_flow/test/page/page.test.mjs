@@ -109,6 +109,16 @@ test('legs are shown together', async () => {
   await page.waitForFunction(() => document.querySelectorAll('#ladder .arrow').length === 2)
 })
 
+test('what the download leaves out is said', async () => {
+  assert.ok(!await page.locator('#call-note').isVisible())
+  const log = packet({ type: 'log', from: null, to: null, correlation: 'no-address', payload: 'text' })
+  await send(server.port, [packet({ payload: sip('INVITE sip:bob@example.org SIP/2.0', { id: 'no-address' }) }), log])
+  await show(page, 'no-address')
+  await page.getByText('1 packet without addresses not in the pcap').waitFor()
+  await show(page, 'leg-a')
+  await page.locator('#call-note').waitFor({ state: 'hidden' })
+})
+
 test('the filter works while one types', async () => {
   await send(server.port, [
     ...call('filter-one', { to: '<sip:4711@example.org>' }),
@@ -233,6 +243,10 @@ test('a cut file shows what is before the cut', async () => {
   await drop('cut.pcapng', content.subarray(0, content.length - 40))
   await page.locator('#alert').getByText(/cut\.pcapng: \d+ packets?, then offset \d+: the file is cut here/).waitFor()
   await row(page, 'OPTIONS').first().waitFor()
+  const invalid = Buffer.from(content)
+  invalid.write('HEP3\xff\xff', invalid.indexOf('OPTIONS'), 'latin1')
+  await drop('invalid.pcap', invalid)
+  await page.locator('#alert').getByText('invalid.pcap: 2 packets, 1 invalid HEP packet.').waitFor()
   await drop('no.pcap', Buffer.from('This is no capture file.'))
   await page.locator('#alert').getByText('not a capture file').waitFor()
   await page.getByText('The file has neither HEP nor SIP.').waitFor()

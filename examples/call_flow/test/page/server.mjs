@@ -74,10 +74,12 @@ export const rows = (page) => page.locator('#rows [role=row]')
 
 export const row = (page, text) => rows(page).filter({ hasText: text })
 
-// Shows only the calls with that text, and selects the first.
+// Shows only the calls with that part of a Call-ID, and selects the first.
 export const show = async (page, text) => {
   await page.fill('#filter', text)
   await rows(page).first().click()
+  // The ladder of the call before stays until the answer has come.
+  await page.locator('#call-title .key', { hasText: text }).waitFor()
   await page.locator('#ladder [role=option]').first().waitFor()
 }
 
