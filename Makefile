@@ -1,7 +1,8 @@
 # hep. `make help` lists the commands.
 #
-# Plain `make` builds ebin/ and priv/ with nothing but erlc and cargo: erlang.mk calls it for a
-# dependency. (Versions of it from 2015 replace a Makefile that names the other Erlang build tool, even in a comment.)
+# Plain `make` builds ebin/ and priv/ with erlc and cargo only: erlang.mk calls it for a
+# dependency. (Versions of 2015 replace a Makefile that contains the name of the other Erlang build tool, even in a
+# comment.)
 
 ERLC ?= erlc
 HEP_MODULES := $(sort $(wildcard erlang/*/*.erl))

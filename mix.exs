@@ -6,7 +6,7 @@ defmodule Mix.Tasks.Compile.HepNif do
   def run(_args) do
     case Mix.shell().cmd("sh native/build.sh", cd: __DIR__) do
       0 ->
-        # Links priv/, which may not have been there before.
+        # Links priv/, which may be new.
         Mix.Project.build_structure()
         {:ok, []}
 
@@ -30,7 +30,7 @@ end
 defmodule HEP.MixProject do
   use Mix.Project
 
-  # The one place for what a package says of itself.
+  # The metadata of the package, from one place.
   {:ok, [{:application, :hep, app_src}]} = :file.consult(Path.join(__DIR__, "erlang/hep.app.src"))
 
   @app_src app_src
@@ -46,7 +46,7 @@ defmodule HEP.MixProject do
       erlc_paths: ["erlang"],
       erlc_include_path: "include",
       test_paths: ["test/elixir"],
-      # Elixir 1.19 and later would warn of it.
+      # Elixir 1.19 and later would warn about it.
       test_ignore_filters: ["test/elixir/fixtures.exs"],
       deps: deps(Mix.env()),
       name: "hep",
@@ -62,11 +62,11 @@ defmodule HEP.MixProject do
 
   # MIX_ENV=docs mix do deps.get, docs
   #
-  # Nothing else needs Hex; a dependency with `only: :docs` would make every task ask for it.
+  # Only this needs Hex; a dependency with `only: :docs` would make every task ask for it.
   defp deps(:docs), do: [{:ex_doc, "~> 0.34", runtime: false}]
   defp deps(_env), do: []
 
-  # The Erlang modules carry their documentation (see erlang/docs.escript), so that ExDoc shows them beside Elixir's.
+  # The Erlang modules contain their documentation (see erlang/docs.escript), so ExDoc shows them, too.
   defp docs do
     [
       main: "readme",

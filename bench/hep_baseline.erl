@@ -1,13 +1,13 @@
-%% @doc The yardstick of the benchmark: the decoder that one would write in plain Erlang. The encoder is
+%% @doc The baseline of the benchmark: the decoder as written in plain Erlang. The encoder is
 %% `hep_baseline_encoder'.
 %%
-%% Binary patterns, one clause for each chunk id with its width, the match context handed from chunk
-%% to chunk. The answers are those of `hep:decode/1', `hep_multi_parser:parse/1' and
-%% `hep_transform:transform/1', errors included. Left out are compressed payloads and what only
-%% single senders do; none of it would cost the packets of the benchmark much.
+%% Binary patterns, one clause for each chunk id with its width; the match context is passed from chunk
+%% to chunk. The results are those of `hep:decode/1', `hep_multi_parser:parse/1' and
+%% `hep_transform:transform/1', including errors. Compressed payloads and deviations of single senders
+%% are left out; they would cost the packets of the benchmark little.
 %%
-%% Plain Erlang has room left: to carry each field as an argument of its own, in place of the
-%% record, takes about a quarter off `decode/1' for version 3, at the price of a function of
+%% Plain Erlang could be faster: with each field as a separate argument instead of a
+%% record, `decode/1' takes a quarter less time for version 3, but needs a function of
 %% fourteen arguments.
 -module(hep_baseline).
 
@@ -21,7 +21,7 @@
 
 -define(SIP, 1).
 -define(SECOND, 1_000_000).
-%% Seconds that every clock has passed, and those from 1900 to 1970.
+%% Seconds that every clock has passed, and the seconds from 1900 to 1970.
 -define(PASSED, 1_750_000_000).
 -define(SINCE_1900, 2_208_988_800).
 
@@ -29,7 +29,7 @@
 -define(HEADER(Id, Width), 0:16, Id:16, (6 + (Width)):16).
 -define(IPV6(A, B, C, D, E, F, G, H), A:16, B:16, C:16, D:16, E:16, F:16, G:16, H:16).
 
-%% What several chunks tell together, and the chunks without a field, the last one first.
+%% The fields, and the chunks without a field, last one first.
 -record(facts, {
     family :: byte() | undefined,
     seconds :: hep:uint32() | undefined,
@@ -139,9 +139,9 @@ fixed_header_error(Version, HeaderLength, Family, Size) ->
         _ -> {invalid_header_length, HeaderLength}
     end.
 
-%% Senders in C write the time in their host's order: the order in which the microseconds are below
-%% a second holds. If that is true of both, the one whose seconds are nearer to the clock does, and
-%% where that tells nothing either, the header length.
+%% Senders in C write the time in host order: the order in which the microseconds are below
+%% a second is right. If both are, the seconds nearer to the clock decide, and
+%% otherwise the header length.
 time(IsDocumented, Seconds, Microseconds, Id) ->
     Swapped = swap32(Microseconds),
     IsLittle =
@@ -237,7 +237,7 @@ finish(Hep, #facts{family = Stated, seconds = Seconds, microseconds = Microsecon
             }}
     end.
 
-%% The family follows the addresses.
+%% The addresses decide the family.
 family(#hep{src_ip = {_, _, _, _}}, _) -> 2;
 family(#hep{src_ip = {_, _, _, _, _, _, _, _}}, _) -> 10;
 family(#hep{dst_ip = {_, _, _, _}}, _) -> 2;
@@ -246,8 +246,8 @@ family(_, 0) -> undefined;
 family(_, Stated) when Stated =:= 2; Stated =:= 10; Stated =:= undefined -> Stated;
 family(_, _) -> invalid.
 
-%% A time more than a day ahead of the clock is read with its bytes swapped, or counted from 1900,
-%% if that puts it no further ahead. For an older one the clock need not be asked.
+%% A time more than a day ahead of the clock is read byte-swapped, or counted from 1900,
+%% if it is then not ahead. For older times the clock is not read.
 repaired(undefined, undefined) ->
     undefined;
 repaired(undefined, Microseconds) ->
@@ -278,7 +278,7 @@ not_ahead(Seconds, Microseconds, SwappedSeconds, SwappedMicroseconds) ->
 
 timestamp(Seconds, Microseconds) -> {Seconds div ?SECOND, Seconds rem ?SECOND, Microseconds}.
 
-%% How many bytes wide the value of a chunk has to be; `unknown' when the chunk is.
+%% The width of a chunk's value in bytes; `unknown' for an unknown chunk.
 width(0, Id) when Id =:= 1; Id =:= 2; Id =:= 11 -> 1;
 width(0, Id) when Id =:= 7; Id =:= 8 -> 2;
 width(0, Id) when Id =:= 3; Id =:= 4; Id =:= 9; Id =:= 10; Id =:= 12 -> 4;
@@ -317,7 +317,7 @@ parse_chunks(<<>>, Parsed) ->
 parse_chunks(_, _) ->
     error.
 
-%% The chunks that a version 3 packet would carry.
+%% The chunks of an equivalent packet of version 3.
 fixed_chunks(#hep{src_ip = SrcIp, dst_ip = DstIp, timestamp = Timestamp} = Hep) ->
     {Mega, Seconds, Microseconds} = Timestamp,
     {SrcId, DstId} =

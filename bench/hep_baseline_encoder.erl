@@ -1,9 +1,9 @@
-%% @doc The yardstick of the benchmark: the encoder that one would write in plain Erlang.
+%% @doc The baseline of the benchmark: the encoder as written in plain Erlang.
 %%
-%% It gives the bytes of `hep:encode/1' and its errors. Of version 3 it makes an iolist of the chunks, each
-%% a small binary: to append them to one binary takes longer. A clause for packets that have every field,
-%% with one binary for all of them, takes off a tenth at the most. Left out are names in place of numbers
-%% and the chunks of single senders.
+%% It returns the bytes and errors of `hep:encode/1'. For version 3 it builds an iolist of the chunks, each
+%% a small binary: appending them to one binary takes longer. A clause for packets with every field,
+%% with one binary for all of them, saves a tenth at most. Names in place of numbers and the chunks of single
+%% senders are left out.
 -module(hep_baseline_encoder).
 
 -include("hep.hrl").
@@ -77,7 +77,7 @@ node_id_v2(Id) when ?IS_UINT(Id, 16) -> Id;
 node_id_v2(Id) when ?IS_UINT(Id, 32) -> throw({unsupported_field, node_id, 2});
 node_id_v2(Id) -> throw({invalid_field, node_id, Id}).
 
-%% What is wrong with a packet of version 2.
+%% The error of a packet of version 2.
 -spec refuse_v2(#hep{}) -> no_return().
 refuse_v2(#hep{payload_type = Type, chunks = Chunks} = Hep) ->
     _ = split(Chunks, [], []),
@@ -137,7 +137,7 @@ field16(_, _, undefined) -> [];
 field16(_, Id, Value) when ?IS_UINT(Value, 16) -> <<?HEADER(Id, 2), Value:16>>;
 field16(Field, _, Value) -> throw({invalid_field, Field, Value}).
 
-%% Kamailio's and others' numbers beyond a byte are written in two.
+%% Numbers above a byte, of Kamailio and others, are written in two bytes.
 protocol(Protocol) when ?IS_UINT(Protocol, 8) -> <<?HEADER(2, 1), Protocol>>;
 protocol(Protocol) -> field16(protocol, 2, Protocol).
 
@@ -148,7 +148,7 @@ node_id(undefined) -> [];
 node_id(Id) when ?IS_UINT(Id, 32) -> <<?HEADER(12, 4), Id:32>>;
 node_id(Id) -> throw({invalid_field, node_id, Id}).
 
-%% Where the packet states the family of its source, its destination may be of the other one.
+%% If the record has the family of its source, the destination may be of another one.
 addresses(10, #hep{protocol_family = 10, src_ip = SrcIp, dst_ip = {_, _, _, _} = DstIp}) when
     SrcIp =/= undefined
 ->
@@ -180,7 +180,7 @@ value(_, {A, B, C, D, E, F, G, H}) when
 value(Field, Address) ->
     throw({invalid_field, Field, Address}).
 
-%% The seconds and the microseconds.
+%% Seconds and microseconds.
 time(undefined) ->
     time(os:timestamp());
 time({Mega, Seconds, Microseconds} = Timestamp) when
@@ -193,7 +193,7 @@ time({Mega, Seconds, Microseconds} = Timestamp) when
 time(Timestamp) ->
     throw({invalid_field, timestamp, Timestamp}).
 
-%% The generic chunks in the order of their ids, and those of the vendors, written.
+%% The generic chunks in the order of their ids, and the written chunks of vendors.
 split([{{0, Id}, Value} = Chunk | Chunks], Generic, Vendors) when ?IS_UINT(Id, 16) ->
     split(Chunks, [{Id, bytes(Value, Chunk)} | Generic], Vendors);
 split([{{Vendor, Id}, Value} = Chunk | Chunks], Generic, Vendors) when

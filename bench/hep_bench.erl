@@ -1,10 +1,10 @@
 %% @doc Compares the library with plain Erlang: `sh bench/run.sh' prints the table.
 %%
-%% First the answers are compared, then the times. What is compared is measured in turns, each run
-%% in a process of its own with the default heap and about 100 ms long, garbage collection included.
-%% The empty loop takes its turn too and is taken off. Medians of all rounds count; the ratio is
-%% taken in each round, so that a machine that slows down for a while does not count for one side
-%% only. Speed is printed, never asserted.
+%% First the results are compared, then the times. The candidates are measured in turns; each run takes
+%% about 100 ms in a new process with the default heap, including garbage collection.
+%% The empty loop is measured, too, and subtracted. The medians of all rounds count; the ratio is
+%% computed for each round, so that a temporary slowdown of the machine affects both sides.
+%% Speed is printed, never asserted.
 -module(hep_bench).
 
 -include("hep.hrl").
@@ -16,11 +16,11 @@
 -define(RUNS, 25).
 -define(RUN_MICROSECONDS, 100_000).
 
-%% By this factor the target of `decode v2' may be missed and still counts as near.
+%% If the target of `decode v2' is missed by less than this factor, it counts as nearly met.
 -define(NEAR, 1.25).
 
-%% What is compared: calls of `hep' and of the other, and the ratio that is wanted. It is the
-%% other's time by hep's (at_least) or hep's by the other's (at_most).
+%% A comparison of calls of `hep' with calls of the other, and the target of the ratio: the
+%% other's time divided by that of hep (at_least), or the inverse (at_most).
 -record(contest, {
     what :: string(),
     other :: string(),
@@ -30,7 +30,7 @@
     target :: {at_least | at_most, float()}
 }).
 
-%% @doc Ends the VM: 0 when everything was measured, 1 when an answer was wrong.
+%% @doc Ends the VM: with 0 when everything was measured, with 1 when a result was wrong.
 -spec main() -> no_return().
 main() ->
     try
@@ -150,7 +150,7 @@ contests() ->
 
 %%% Answers
 
-%% Each packet, cut at every byte and with every byte changed, must mean the same to both.
+%% Both must read each packet alike, truncated at every byte and with every byte changed.
 check() ->
     V3 = v3_packet(),
     Packets = [
@@ -182,13 +182,13 @@ check(Packet) ->
             same(parse, Packet, Error, Answer)
     end.
 
-%% The time of version 1 is that of the call.
+%% The time of version 1 is the time of the call.
 check_in_one_step(_, {hep, 1, _}, _) ->
     ok;
 check_in_one_step(Packet, _, Transformed) ->
     same(from_packet, Packet, {ok, Transformed}, hep_transform:from_packet(Packet)).
 
-%% The bytes, whatever parts they come in. They are the packet again.
+%% The bytes, in any parts. They equal the packet.
 check_encode(Hep) ->
     case {hep_baseline_encoder:encode(Hep), hep:encode(Hep)} of
         {{ok, Parts}, {ok, Bytes}} ->
@@ -196,14 +196,14 @@ check_encode(Hep) ->
             {ok, HepParts} = hep:encode_iolist(Hep),
             same(encode_iolist, Hep, Bytes, iolist_to_binary(HepParts)),
             {ok, _} = hep:decode(Bytes);
-        %% Either may stop counting once it is too much.
+        %% Both may stop counting above the limit.
         {{error, {packet_too_large, _}}, {error, {packet_too_large, _}}} ->
             ok;
         {Error, Answer} ->
             same(encode, Hep, Error, Answer)
     end.
 
-%% The packet with one field of another value, right or wrong.
+%% The packet with another value in one field, valid or invalid.
 changed(Hep) ->
     Ipv6 = {16#2001, 16#db8, 0, 0, 0, 0, 0, 3},
     Values = [
@@ -218,7 +218,7 @@ changed(Hep) ->
         setelement(Position, Hep, Value)
      || Position <- lists:seq(3, record_info(size, hep)),
         Value <- Values,
-        %% Both would take the time of their own call.
+        %% Both would use the time of their own call.
         {Position, Value} =/= {#hep.timestamp, undefined}
     ].
 
@@ -226,7 +226,7 @@ hep(Packet) ->
     {ok, Hep} = hep:decode(Packet),
     Hep.
 
-%% The object, and the order of its names.
+%% The object, with the names in the same order.
 check_json(Packet) ->
     {ok, Expected} = hep_json_baseline:from_packet(Packet),
     {ok, Json} = hep_json:from_packet(Packet),
@@ -255,7 +255,7 @@ change(Packet, Offset) ->
 
 %%% Packets
 
-%% 690 bytes, 13 chunks. `floor_nif/src/lib.rs' has its values too.
+%% 690 bytes, 13 chunks. `floor_nif/src/lib.rs' contains its values, too.
 v3_packet() ->
     Packet = frame([
         chunk(1, <<2>>),
@@ -294,7 +294,7 @@ v3_packet_ipv6() ->
 v2_packet() ->
     fixed_packet(2, 28, 2, <<1_700_123_456:32, 654_321:32, 2002:16, 0:16>>).
 
-%% As C senders write it.
+%% As senders in C write it.
 v2_packet_of_c() ->
     Time = <<1_700_123_456:32/little, 654_321:32/little, 2002:16/little, 0:16>>,
     fixed_packet(2, 16, 2, Time).
@@ -381,7 +381,7 @@ lines(Lines) ->
 
 %%% Times
 
-%% The nanoseconds of one call of the other and of hep, in each round.
+%% The nanoseconds of one call of the other and of hep, for each round.
 measure(#contest{input = Input, other_call = Other, hep_call = Hep}) ->
     Empty = fun(_) -> ok end,
     Counted = [{Call, Input, count(Call, Input, 1000)} || Call <- [Empty, Other, Hep]],
@@ -393,7 +393,7 @@ measure(#contest{input = Input, other_call = Other, hep_call = Hep}) ->
      || _ <- lists:seq(1, ?RUNS)
     ].
 
-%% How many calls a run takes.
+%% The number of calls in a run.
 count(Call, Input, Calls) ->
     case run({Call, Input, Calls}) * Calls / 1000 of
         Microseconds when Microseconds < ?RUN_MICROSECONDS / 10 ->
@@ -460,7 +460,7 @@ ratio(at_most, {OtherNs, HepNs}) -> HepNs / OtherNs.
 sign(at_least) -> ">=";
 sign(at_most) -> "<=".
 
-%% The factor that the target is missed by; up to 1 when it is met.
+%% The factor by which the target is missed; up to 1 when it is met.
 missing(at_least, Ratio, Target) -> Target / Ratio;
 missing(at_most, Ratio, Target) -> Ratio / Target.
 

@@ -1,5 +1,5 @@
-%% @doc The floor of the benchmark: makes the record of one packet that is known beforehand with calls
-%% of the NIF API, and parses nothing. See `floor_nif/src/lib.rs'.
+%% @doc The lower bound of the benchmark: builds the record of one packet that is known beforehand with calls
+%% of the NIF API, without parsing. See `floor_nif/src/lib.rs'.
 -module(hep_floor).
 
 -include("hep.hrl").
@@ -12,6 +12,6 @@
 decode(_Packet) ->
     erlang:nif_error(not_loaded).
 
-%% The library lies beside this module.
+%% The library is in the folder of this module.
 load() ->
     erlang:load_nif(filename:join(filename:dirname(code:which(?MODULE)), "hep_floor"), 0).

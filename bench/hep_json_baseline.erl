@@ -1,9 +1,9 @@
-%% @doc The yardstick of the row `packet -> JSON': what one would write with the record and a JSON
-%% library: OTP's `json' from OTP 27 on, before it jiffy, whose encoder is C.
+%% @doc The baseline of the row `packet -> JSON': written with the record and a JSON
+%% library: OTP's `json' since OTP 27, before that jiffy, whose encoder is in C.
 %%
-%% The object is that of `guides/packet.schema.json', as a list of pairs, which jiffy writes
-%% faster than a map. It has what the packets of the benchmark need, and no more: text is UTF-8,
-%% microseconds are below a second, and of each named chunk there is one.
+%% The object follows `guides/packet.schema.json', as a list of pairs, which jiffy writes
+%% faster than a map. It supports only the packets of the benchmark: text is UTF-8,
+%% microseconds are below a second, and each named chunk occurs once.
 -module(hep_json_baseline).
 
 -include("hep.hrl").
@@ -116,7 +116,7 @@ payload_type(Number) -> Number.
 
 -spec library() -> string().
 -spec write(tuple()) -> iodata().
-%% The pairs in their order.
+%% The pairs in order.
 -spec read(iodata()) -> tuple().
 
 -if(?OTP_RELEASE >= 27).

@@ -1,7 +1,8 @@
-%% @doc How fast a capture file is read, beside tshark where it is installed: `sh bench/run.sh' prints the table.
+%% @doc The speed of reading a capture file, compared with tshark where it is installed: `sh bench/run.sh' prints the
+%% table.
 %%
 %% The file has 64 MiB of SIP and HEP over UDP, and SIP over TCP. tshark lists the SIP messages of the same file; it
-%% dissects more than `hep_pcap' reads. Medians of the rounds count. Speed is printed, never asserted.
+%% dissects more than `hep_pcap' reads. The medians of the rounds count. Speed is printed, never asserted.
 -module(hep_pcap_bench).
 
 -include("hep.hrl").
@@ -12,7 +13,7 @@
 -define(SIZE, 67108864).
 -define(ROUNDS, 5).
 
-%% @doc Ends the VM: 0 when everything was measured, 1 when an answer was wrong.
+%% @doc Ends the VM: with 0 when everything was measured, with 1 when a result was wrong.
 -spec main() -> no_return().
 main() ->
     try

@@ -1,7 +1,7 @@
 %% @doc Compares the port program with the NIF: `sh bench/run.sh' prints the table.
 %%
-%% The ways take turns; each run is 6400 packets, the caller's garbage collection included. Medians of
-%% all rounds count; the ratio is taken in each round. Speed is printed, never asserted.
+%% The candidates are measured in turns; each run is 6400 packets, including the caller's garbage collection. The
+%% medians of all rounds count; the ratio is computed for each round. Speed is printed, never asserted.
 -module(hep_port_bench).
 
 -include("hep.hrl").
@@ -12,7 +12,7 @@
 -define(TOGETHER, 64).
 -define(TURNS, 100).
 
-%% @doc Ends the VM: 0 when everything was measured, 1 when an answer was wrong.
+%% @doc Ends the VM: with 0 when everything was measured, with 1 when a result was wrong.
 -spec main() -> no_return().
 main() ->
     try
@@ -29,7 +29,7 @@ main() ->
             halt(1)
     end.
 
-%% What is measured: `?TOGETHER * ?TURNS' packets each.
+%% The candidates; each handles `?TOGETHER * ?TURNS' packets.
 ways(Port, Packet) ->
     Packets = lists:duplicate(?TOGETHER, {decode, Packet}),
     One = fun() -> {ok, #hep{}} = hep_port:decode(Port, Packet) end,
@@ -79,7 +79,7 @@ chunk(Id, Value) ->
 
 %%% Times
 
-%% Microseconds a packet, in a process of its own with the default heap.
+%% Microseconds per packet, in a new process with the default heap.
 run({_, Way}) ->
     {Pid, Monitor} = spawn_monitor(fun() ->
         Start = erlang:monotonic_time(),

@@ -1,7 +1,7 @@
-%% @doc The comparison of the row `SIP summary': what one would write with OTP, whose reader of header lines is C
+%% @doc The baseline of the row `SIP summary': written with OTP, whose parser of header lines is in C
 %% (`erlang:decode_packet/3').
 %%
-%% It reads complete requests with the usual spelling, and no more: no compact names, no folded headers.
+%% It reads complete requests in the usual spelling only: no compact names, no folded headers.
 -module(hep_sip_baseline).
 
 -export([summary/1]).

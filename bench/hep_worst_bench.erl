@@ -1,8 +1,8 @@
-%% @doc Calls of the codec that take longest: `sh bench/run.sh' prints the table.
+%% @doc The longest calls of the codec: `sh bench/run.sh' prints the table.
 %%
-%% Each call runs 100 times, each time in a new process with the default heap, the garbage collection of the answer
-%% included. The best time is that of the call; the worst has the interruptions by the machine, too. The scheduler is
-%% the one that the NIF ran on. Times are printed, never asserted; a call whose best time on a normal scheduler is
+%% Each call runs 100 times, each time in a new process with the default heap, including the garbage collection of the
+%% result. The best time is that of the call; the worst includes interruptions by the machine. The scheduler is
+%% that of the NIF. Times are printed, never asserted; a call whose best time on a normal scheduler is
 %% above a millisecond is marked.
 -module(hep_worst_bench).
 
@@ -11,7 +11,7 @@
 -export([main/0]).
 
 -define(RUNS, 100).
-%% What a call on a normal scheduler may take, in microseconds.
+%% The limit for a call on a normal scheduler, in microseconds.
 -define(MOST, 1000).
 
 -define(FORMAT, "~-48ts ~-6ts ~-9ts ~9ts ~9ts~ts~n").
@@ -39,7 +39,7 @@ number(Microseconds) -> io_lib:format("~.1f", [Microseconds]).
 cases() ->
     packets() ++ records() ++ json() ++ binaries() ++ bombs() ++ sip().
 
-%% Chunks: the most of a packet, and both sides of the border to a dirty scheduler.
+%% Chunks: the maximum of a packet, and both sides of the limit for a dirty scheduler.
 packets() ->
     Packets = [
         {"10,921 empty chunks", frame([chunk(9, 1, <<>>) || _ <- lists:seq(1, 10_921)])},
@@ -90,7 +90,7 @@ records() ->
             {"JSON, record with 64 KiB of control characters", fun() -> hep_json:encode(Text) end}
         ].
 
-%% Reading: as many packets and as much of one string as there is room for, nesting, and an error at the end.
+%% Reading: the maximum number of packets, the largest string, nesting, and an error at the end.
 json() ->
     Texts = [
         {"8 KiB of packets", objects(8 * 1024)},
@@ -102,7 +102,7 @@ json() ->
     ],
     [{"from JSON, " ++ What, fun() -> hep_json:decode(Text) end} || {What, Text} <- Texts].
 
-%% The VM copies a binary that does not begin at a whole byte, before it is looked at.
+%% The VM copies a binary that does not begin at a byte boundary before it is read.
 binaries() ->
     Small = unaligned(chunks(1)),
     Datagram = unaligned(frame([chunk(0, 15, control(65_000))])),
@@ -120,7 +120,7 @@ binaries() ->
     ] ++
         [{"encode, unaligned payload, 16 MiB", fun() -> hep:encode(Hep#hep{payload = Large}) end}].
 
-%% What inflates to the most that is allowed, and what would inflate to more.
+%% Payloads that inflate to the limit, and beyond.
 bombs() ->
     Packet = fun(Size) -> frame([chunk(0, 16, zlib:compress(<<0:Size/unit:8>>))]) end,
     Gzip = fun(Payload) -> zlib:gzip(frame([chunk(0, 15, Payload)])) end,
@@ -210,7 +210,7 @@ time(Call) ->
             erlang:convert_time_unit(Native, native, nanosecond) / 1000
     end.
 
-%% What kind of answer it is, and the scheduler: a dirty one's id is 0 in a trace.
+%% The kind of the result, and the scheduler: the id of a dirty scheduler is 0 in a trace.
 scheduler(Call) ->
     {Pid, Monitor} = spawn_monitor(fun() ->
         receive go -> ok end,

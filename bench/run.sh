@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compares the library with a decoder in plain Erlang, and times the longest calls: prints tables, asserts no speed.
-# Needs the library built (`make`). Leaves its own files in bench/.build and in Cargo's target.
+# Compares the library with a decoder in plain Erlang, and measures the longest calls: prints tables, asserts no speed.
+# Needs the built library (`make`). Writes to bench/.build and Cargo's target.
 set -eu
 
 cd "$(dirname "$0")/.."

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds the native parts into priv/, or takes them from a prebuilt archive (HEP_PREBUILT, see prebuilt.sh). The one
-# recipe: rebar3, Mix and make all call it. Silent when priv/ is up to date, which needs neither Rust nor a folder
-# that can be written to.
+# Builds the native parts into priv/, or takes them from a prebuilt archive (HEP_PREBUILT, see prebuilt.sh). Rebar3,
+# Mix and make all call this script. It prints nothing when priv/ is up to date, and then needs neither Rust nor a
+# writable folder.
 # Usage: build.sh          builds
-#        build.sh check    only checks that Rust is there
+#        build.sh check    only checks that Rust is installed
 set -eu
 cd -P "$(dirname "$0")/.."
 . native/prebuilt.sh
@@ -24,7 +24,7 @@ check_rust() {
         fail "cargo $found is too old. $advice"
 }
 
-# What priv/ was built from: a checksum of the sources, and one of the settings. Cargo's own check would need Rust,
+# The inputs of priv/: a checksum of the sources, and one of the settings. Cargo's own check would need Rust,
 # the crates and a writable folder.
 sources() {
     find native Cargo.toml Cargo.lock .cargo \
@@ -45,14 +45,14 @@ is_built() {
     } <"$stamp" && [ "$built_from" = "$(sources)" ] && { [ "$built_with" = "$(settings)" ] || [ ! -w priv ]; }
 }
 
-# Not CARGO_TARGET_DIR: cargo does not tell two checkouts of one crate apart in a folder that they share.
+# Not CARGO_TARGET_DIR: in a shared folder, cargo does not distinguish two checkouts of one crate.
 build() {
     check_rust
     say 'building the native library with cargo, about half a minute'
     started=$(date +%s)
     target=${HEP_TARGET_DIR:-target}
     output=$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release
-    # An older build's file must not pass for this one's: with `build.target' set, cargo writes elsewhere.
+    # A file of an older build must not be taken for the new one: with `build.target' set, cargo writes elsewhere.
     rm -f "$output/$built_nif" "$output/$port"
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
@@ -65,7 +65,7 @@ build() {
     say "built the native library in $(($(date +%s) - started)) s"
 }
 
-# Cargo's words for common failures are long, and do not say what to do.
+# Cargo's messages for common failures are long, and do not say what to do.
 explain() {
     if grep -Eq 'linker .* not found|cannot find (-lc|S?crt[1i]\.o)' "$log"; then
         fail "the native library cannot be linked. Install $linker."
@@ -77,7 +77,7 @@ explain() {
     fail "the native library cannot be built: cargo has failed, see above."
 }
 
-# A new file takes the old one's place, since a library that a running VM has mapped must not be written to.
+# A new file replaces the old one, since a library that a running VM has mapped must not be overwritten.
 install_file() {
     mkdir -p priv
     cmp -s "$1" "priv/$2" && return

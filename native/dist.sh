@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes an archive of the native parts for machines without Rust, and its checksum: `make dist'.
-# A line of the checksum file goes into prebuilt.sha256, in the repository that is to take the archive.
+# Add the line of the checksum file to prebuilt.sha256, in the repository that uses the archive.
 # Usage: dist.sh FOLDER
 set -eu
 folder=$1

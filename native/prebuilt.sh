@@ -1,7 +1,7 @@
 # Prebuilt archives, for machines without Rust: the functions that build.sh and dist.sh share.
 #
-# HEP_PREBUILT is an archive that `make dist' made, a folder of such archives, or the URL of either. An archive is
-# taken only if prebuilt.sha256 has its checksum.
+# HEP_PREBUILT is an archive made by `make dist', a folder of such archives, or the URL of either. An archive is
+# accepted only if prebuilt.sha256 contains its checksum.
 
 say() {
     printf '%s\n' "hep: $1"
@@ -12,14 +12,14 @@ fail() {
     exit 1
 }
 
-# The name of this machine's archive, or, when cross-compiling, of the target's.
+# The name of the archive for this machine or, when cross-compiling, for the target.
 archive_name() {
     version=$(sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' erlang/hep.app.src)
     nif_version=$(sed -n 's/^rustler = .*"nif_version_\([0-9]*\)_\([0-9]*\)".*/\1.\2/p' Cargo.toml)
     echo "hep-$version-nif-$nif_version-${CARGO_BUILD_TARGET:-$(machine)}.tar.gz"
 }
 
-# As Rust names it.
+# The target's name in Rust.
 machine() {
     architecture=$(uname -m)
     case $architecture in

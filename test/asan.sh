@@ -1,8 +1,8 @@
 #!/bin/sh
-# The NIF under AddressSanitizer in the VM: `make asan'. The tests of the fixtures, then hep_attack.
+# Runs the NIF in a VM with AddressSanitizer: `make asan'. First the tests of the fixtures, then hep_attack.
 # Usage: asan.sh PACKETS TERMS
-# Linux, with gcc's libasan. The VM allocates with malloc (`+Mea min'), so that the sanitizer sees the borders of each
-# binary. Leaves its files in _build/asan and target/asan.
+# Needs Linux and gcc's libasan. The VM allocates with malloc (`+Mea min'), so the sanitizer sees the bounds of each
+# binary. Writes to _build/asan and target/asan.
 set -eu
 cd "$(dirname "$0")/.."
 packets=${1:-100000}
@@ -18,9 +18,9 @@ fail() {
 libasan=$(gcc -print-file-name=libasan.so) || fail 'gcc is missing (Debian: apt-get install gcc)'
 [ -e "$libasan" ] || fail 'libasan is missing (Debian: it comes with gcc)'
 
-# RUSTC_BOOTSTRAP: a stable compiler takes -Z options then. With a target, build scripts and macros are built without.
-# Not optimised much: what the compiler takes out cannot be checked. The runtime is gcc's, which is there before the
-# VM starts.
+# RUSTC_BOOTSTRAP: a stable compiler then accepts -Z options. With a target, build scripts and macros are built without
+# the sanitizer. Little optimisation: code that the compiler removes cannot be checked. The runtime is gcc's, which is
+# loaded before the VM starts.
 host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt' CARGO_PROFILE_RELEASE_LTO=off \
     CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only CARGO_PROFILE_RELEASE_STRIP=none \
@@ -33,12 +33,12 @@ mkdir -p "$folder/priv" "$folder/test"
 cp -R ebin "$folder/ebin"
 cp "target/asan/$host/release/libhep_nif.so" "$folder/priv/hep_nif.so"
 cp priv/hep_port "$folder/priv/hep_port"
-# hep_fixtures looks for them beside the tests.
+# hep_fixtures finds them next to the tests.
 erlc -I include -o "$folder/test" test/erlang/hep_attack.erl test/erlang/hep_answers.erl test/erlang/hep_fixtures.erl \
     test/erlang/hep_fixture_tests.erl test/erlang/hep_packets.erl
 
-# vm ARGUMENTS...: a VM with the sanitizer. A finding ends it, with an address of the code and a stack.
-# Leaks are not looked for: the VM keeps what it has to its end.
+# vm ARGUMENTS...: a VM with the sanitizer. An error ends it, with the address and a stack.
+# Leaks are not reported: the VM keeps its memory until it ends.
 vm() {
     log=$folder/log
     if LD_PRELOAD=$libasan ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:exitcode=99:handle_segv=0 \

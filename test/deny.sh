@@ -1,8 +1,9 @@
 #!/bin/sh
-# Licences, versions, sources and known vulnerabilities of the dependencies, by cargo-deny and deny.toml: `make deny`.
+# Checks licences, versions, sources and known vulnerabilities of the dependencies with cargo-deny and deny.toml:
+# `make deny`.
 # Usage: deny.sh           all; the database of advisories is fetched, or the copy of an earlier run is used
 #        deny.sh offline   without advisories, which change from day to day
-# What cannot be checked is printed as skipped.
+# Checks that are impossible are printed as skipped.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,7 +12,7 @@ fail() {
     exit 1
 }
 
-# The workspace says which Rust is the oldest: no dependency of the library may need a newer one.
+# The workspace states the minimum Rust: no dependency of the library may need a newer one.
 oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 if packages=$(cargo metadata --format-version 1 --locked 2>/dev/null); then
     newer=$(printf '%s' "$packages" | tr ',{}' '\n\n\n' | sed -n 's/^"rust_version":"1\.\([0-9]*\).*/\1/p' |
@@ -28,7 +29,7 @@ if ! cargo deny --version >/dev/null 2>&1; then
 fi
 
 manifests='Cargo.toml bench/load_generator/Cargo.toml native/hep/fuzz/Cargo.toml'
-# check MANIFEST WHAT... (the rules are for three workspaces, so that each leaves some of them unused)
+# check MANIFEST WHAT... (three workspaces share the rules, so each leaves some of them unused)
 check() {
     manifest=$1
     shift
@@ -37,7 +38,7 @@ check() {
 }
 
 for manifest in $manifests; do
-    # Where there is no network the crates of an earlier build do.
+    # Without a network, the crates of an earlier build are used.
     cargo fetch --quiet --locked --manifest-path "$manifest" 2>/dev/null || true
     check "$manifest" licenses bans sources || fail "$manifest: see above"
     printf 'ok      %s: licences, versions, sources\n' "$manifest"

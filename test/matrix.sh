@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs the README's two commands in bare chroots of Debian releases, from a clone of what is committed here, and
+# Runs the README's two commands in bare chroots of Debian releases, from a clone of the committed files, and
 # prints a table: `make matrix'. As root on Debian. Takes about 20 minutes for each release.
 # Usage: matrix.sh [FOLDER [RELEASE...]]
-#   FOLDER     keeps the bare systems, the packages that were downloaded and the logs; default /var/tmp/hep-matrix
-#   RELEASE    bookworm, trixie, sid, ... Default: these three, which are Debian 12, 13 and unstable.
+#   FOLDER     keeps the bare systems, downloaded packages and logs; default /var/tmp/hep-matrix
+#   RELEASE    bookworm, trixie, sid, ... Default: these three, which are Debian 12, 13 and unstable
 # MIRROR and SECURITY_MIRROR replace the mirrors in apt's own configuration.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -28,7 +28,7 @@ if [ -z "${HEP_MATRIX-}" ]; then
 fi
 cache=$HEP_MATRIX
 
-# mirror LABEL: the first in apt's configuration.
+# mirror LABEL: the first mirror in apt's configuration.
 mirror() {
     apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n "s/^$1 //p" | head -n 1
 }
@@ -42,7 +42,7 @@ if ! command -v debootstrap >/dev/null 2>&1; then
         fail "debootstrap cannot be installed, see $cache/debootstrap.log."
 fi
 
-# How this machine reaches the network: for apt, cargo and npm in the chroot.
+# The network settings of this machine, for apt, cargo and npm in the chroot.
 settings() {
     apt-config dump | grep -E '^Acquire::(http|https|Check|Retries|ForceIP)' >"$1/etc/apt/apt.conf.d/90matrix" || true
     for file in /etc/apt/auth.conf /etc/apt/auth.conf.d /usr/local/share/ca-certificates; do
@@ -62,7 +62,7 @@ environment() {
     export -p | grep -iE '^export ((https?|all|no)_proxy|npm_config_[a-z_]*|CARGO_(HTTP|NET|REGISTR|SOURCE)[A-Z_]*|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|SSL_CERT_DIR|CURL_CA_BUNDLE)=' || true
 }
 
-# bare RELEASE: makes the bare system with make and git once.
+# bare RELEASE: creates the bare system with make and git once.
 bare() {
     [ ! -e "$cache/$1.bare" ] || return 0
     rm -rf "$cache/$1.new"
@@ -74,7 +74,7 @@ bare() {
             [ -z "$security" ] || echo "deb $security $1-security main" >>"$cache/$1.new/etc/apt/sources.list"
             ;;
     esac
-    # A crash of this machine may cost the chroot.
+    # A crash of this machine may destroy the chroot.
     echo force-unsafe-io >"$cache/$1.new/etc/dpkg/dpkg.cfg.d/matrix"
     mv "$cache/$1.new" "$cache/$1.bare"
 }
@@ -106,7 +106,7 @@ prepared() {
         git clone -q "$top" "$root/root/hep"
 }
 
-# The library that the first release built, in this one.
+# Tests the library that the first release built, in this one.
 prebuilt() {
     if [ ! -e "$cache/dist" ]; then
         inside "$1" make -C /root/hep dist || return 1
@@ -119,7 +119,7 @@ prebuilt() {
         inside "$1" erl -noinput -pa /root/prebuilt/ebin -eval '{error, not_hep} = hep:decode(<<>>), halt().'
 }
 
-# The package, built by Debian's Hex where there is one.
+# The package, built with Debian's Hex where available.
 package() {
     if inside "$1" apt-cache show erlang-hex >/dev/null 2>&1; then
         inside "$1" apt-get install -y --no-install-recommends erlang-hex || return 1
@@ -134,7 +134,7 @@ tried() {
     if "$@" >"$log" 2>&1; then echo ok; else echo failed; fi
 }
 
-# What the logs of a release warn of, without the installation of packages.
+# The warnings in the logs of a release, without those of package installation.
 warnings() {
     grep -iEh '\bwarning\b' "$cache/logs/$1/run" "$cache/logs/$1/test" "$cache/logs/$1"/steps/*.log 2>/dev/null |
         grep -vE '^(dpkg|debconf|apt)|^=WARNING REPORT|0 warnings|-D warnings|warnings_as_errors|warnings-as-errors' || true
@@ -171,7 +171,7 @@ release() {
     row "$1" "$(version "$root" "erl -noinput -eval 'io:put_chars(erlang:system_info(otp_release)), halt().'")" \
         "$(version "$root" 'elixir --short-version')" "$(version "$root" "rebar3 version | cut -d ' ' -f 2")" \
         "$(version "$root" "cargo --version | cut -d ' ' -f 2")" "$run" "$test" "$warned" "$prebuilt" "$package"
-    # The chroot stays, for a look at it; what gives access to a registry or an archive does not.
+    # The chroot stays for inspection, without its credentials for registries and archives.
     rm -rf "$root/etc/apt/auth.conf" "$root/etc/apt/auth.conf.d" "$root/root/.npmrc"
     rm -f "$root"/root/.cargo/config "$root"/root/.cargo/config.toml "$root"/root/.cargo/credentials.toml
     case " $run $test $prebuilt $package " in *' failed '*) status=1 ;; esac

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Every check and test: `make test`. Quiet while all is well; a step that fails prints what it printed.
+# Every check and test: `make test`. Prints the output of a step only if it fails.
 set -eu
 cd "$(dirname "$0")/.."
 
 logs=_build/test-logs
 mkdir -p "$logs"
 
-# step NAME COMMAND...: runs it, says how long it took.
+# step NAME COMMAND...: runs it, and prints its duration.
 step() {
     name=$1
     shift
@@ -21,7 +21,7 @@ step() {
     fi
 }
 
-# counted NAME SCRIPT: how many tests passed, the sum of what the sed script prints of the step's log.
+# counted NAME SCRIPT: the number of passed tests, the sum of the numbers that the sed script prints from the log.
 # None is a failure.
 passed=0
 counted() {
@@ -35,7 +35,7 @@ counted() {
     passed=$((passed + number))
 }
 
-# optional NAME COMMAND...: whether a tool is there that not every machine has. CI must have it.
+# optional NAME COMMAND...: whether an optional tool is installed. CI must have it.
 optional() {
     name=$1
     shift
@@ -52,7 +52,7 @@ fi
 if optional 'Clippy' cargo clippy --version; then
     step 'Clippy' cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 fi
-# Not `optional': few installations have these, and no machine must. Without the first, Clippy's incompatible_msrv checks
+# Not `optional': few installations have these. Without the first, Clippy's incompatible_msrv checks
 # the functions of the standard library, and the last reports dependencies that need a newer Rust.
 oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 if cargo "+$oldest" --version >/dev/null 2>&1; then
@@ -85,14 +85,14 @@ step 'EDoc' rebar3 edoc
 step 'Elixir formatting' mix format --check-formatted
 step 'Elixir compiler' env MIX_ENV=test mix compile --force --warnings-as-errors
 step 'ExUnit' env MIX_ENV=test mix test
-# `5 doctests, 27 tests, 0 failures'; from Elixir 1.20 on `Result: 32 passed (5 doctests, 27 tests)'.
+# `5 doctests, 27 tests, 0 failures'; since Elixir 1.20 `Result: 32 passed (5 doctests, 27 tests)'.
 counted 'ExUnit' 's/^\([0-9]* doctests, [0-9]*\) tests, 0 failures.*/\1/p; s/^Result: \([0-9]*\) passed (.*)$/\1/p'
 step 'Command' sh test/command/run.sh
 counted 'Command' 's/^ok .*/1/p'
 step 'make run' make --no-print-directory run
 step 'Examples' sh test/examples/run.sh
 counted 'Examples' 's/^ok .*/1/p'
-# RabbitMQ is installed, or comes from Debian's archive.
+# RabbitMQ is installed, or available from Debian's archive.
 if [ -d /usr/lib/rabbitmq ] || command -v apt-get >/dev/null 2>&1; then
     step 'RabbitMQ' make --no-print-directory rabbitmq
     counted 'RabbitMQ' 's/^ok .*/1/p; s/.*All \([0-9]*\) tests passed.*/\1/p'

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what is missing for building, running and testing hep: on Debian, as root. Elsewhere it lists what is
-# missing. `setup.sh run' is for `make run', `setup.sh test' for everything.
+# Installs missing packages for building, running and testing hep: on Debian, as root. Elsewhere it lists them.
+# `setup.sh run' is for `make run', `setup.sh test' for everything.
 set -eu
 cd "$(dirname "$0")/.."
 purpose=${1-test}
@@ -15,7 +15,7 @@ can_install() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
 }
 
-# The version of a package that apt would install; nothing when there is none.
+# The version of a package that apt would install; empty when there is none.
 candidate() {
     command -v apt-cache >/dev/null 2>&1 || return 0
     LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([0-9].*\)/\1/p'
@@ -50,7 +50,7 @@ otp_release() {
     fi
 }
 
-# OTP has a JSON module from 27 on. Debian has had no jiffy since.
+# OTP has a JSON module since version 27. Debian has had no jiffy since.
 has_json() {
     release=$(otp_release)
     [ "${release:-0}" -ge 27 ] || erl -noinput -boot no_dot_erlang -eval 'halt(case code:which(jiffy) of non_existing -> 1; _ -> 0 end).'
@@ -70,7 +70,7 @@ need_erlang_applications() {
     fi
 }
 
-# Of the page of `make run'. Debian's package brings crypto.
+# For the page of `make run'. Debian's package depends on crypto.
 has_inets() {
     erl -noinput -boot no_dot_erlang -eval 'halt(case code:where_is_file("inets.app") of non_existing -> 1; _ -> 0 end).'
 }
@@ -83,7 +83,7 @@ is_new_enough() {
     [ -n "$1" ] && dpkg --compare-versions "$1" ge "$rust"
 }
 
-# Debian's cargo is often too old; cargo-web, which is there for browsers, is newer.
+# Debian's cargo is often too old; cargo-web, packaged for browsers, is newer.
 need_rust() {
     rust=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
     if sh native/build.sh check >/dev/null 2>&1; then
@@ -102,7 +102,7 @@ need_rust() {
     missing="$missing rust>=$rust"
 }
 
-# need_rust_tools FLAVOUR: for `make test'. Debian does not have both for each flavour.
+# need_rust_tools FLAVOUR: for `make test'. Debian does not have both tools for each flavour.
 need_rust_tools() {
     [ "$purpose" = test ] || return 0
     [ -z "$(candidate "rustfmt$1")" ] || need "rustfmt$1" cargo fmt --version
@@ -128,7 +128,7 @@ find_missing() {
     fi
 }
 
-# apt COMMAND...: prints what it says only when it fails.
+# apt COMMAND...: prints its output only if it fails.
 apt() {
     LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get "$@" >"$log" 2>&1 || {
         cat "$log" >&2
@@ -158,7 +158,7 @@ if can_install; then
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
     apt update || echo 'hep: apt-get update failed, so the package lists may be old.' >&2
-    # With the new lists.
+    # With the updated lists.
     find_missing
     case $missing in
         *'rust>='*) ;;

@@ -1,21 +1,20 @@
 %% @doc Puts load on {@link hep_listener}: `sh bench/load/run.sh' prints the tables.
 %%
-%% Each part runs in a VM of its own. Packets come from the load generator, a program beside it, so
-%% that both share the machine's cores. What may not happen (a packet lost where none may be, the
-%% order broken, memory that grows in the soak, a crash) ends the VM with 1; speed is printed, never
-%% asserted.
+%% Each part runs in a new VM. Packets come from the load generator, a separate program on
+%% the same cores. A failure (a lost packet on a stream, a wrong order, growing memory in the soak, a crash) ends the VM
+%% with 1; speed is printed, never asserted.
 -module(hep_load).
 
 -include("hep_load.hrl").
 
 -export([main/0]).
 
-%% @doc Runs one part and ends the VM: 0 when all is well, 1 when what may not happen has.
+%% @doc Runs one part and ends the VM: with 0 when all is well, with 1 after a failure.
 -spec main() -> no_return().
 main() ->
     process_flag(trap_exit, true),
     ok = hep_load_system:watch_log(),
-    %% The listener warns of dropped datagrams; the tables say how many.
+    %% The listener warns of dropped datagrams; the tables contain their number.
     ok = logger:set_primary_config(level, error),
     [Part, Folder | Numbers] = init:get_plain_arguments(),
     [Seconds, Packets, Soak, Rate] = [list_to_integer(Number) || Number <- Numbers],

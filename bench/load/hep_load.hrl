@@ -1,6 +1,6 @@
-%% What `make load' was asked for.
+%% The arguments of `make load'.
 -record(config, {
-    %% Where the generator and its files are.
+    %% The folder of the generator and its files.
     folder :: file:filename(),
     seconds :: pos_integer(),
     packets :: pos_integer(),

@@ -1,5 +1,5 @@
-%% @doc Packets that inflate to a thousand times their size, or whose terms take twenty times their size: what they take
-%% of memory, and of good packets.
+%% @doc Packets that inflate to a thousand times their size, or whose terms take twenty times their size: their effect
+%% on memory, and on valid packets.
 -module(hep_load_attack).
 
 -include("hep_load.hrl").
@@ -9,21 +9,21 @@
 -import(hep_load_report, [title/2, row/3, must/3, digits/1]).
 -import(hep_load_run, [listener/1, close/1, send/5, count/2, lost/2]).
 
-%% What each inflates to: the default of `max_inflated'.
+%% The inflated size of each: the default of `max_inflated'.
 -define(INFLATED, 256 * 1024).
-%% How far the VM may go beyond its start.
+%% How much more memory the VM may take than at its start.
 -define(MOST_MEMORY, 256 * 1024 * 1024).
 
 -define(CONNECTIONS, 100).
-%% Bytes of bombs on each.
+%% Bytes of zip bombs on each connection.
 -define(SENT, 195_000).
 -define(DATAGRAMS, 100_000).
-%% Packets of many chunks: how many, with how many bytes each. They fill the largest datagram, or are just below what
-%% counts as many.
+%% Packets with many chunks: the number of chunks, and the bytes of each. They fill the largest datagram, or are just
+%% below the limit for many chunks.
 -define(CHUNKS, [{10_890, 0}, {2724, 18}, {256, 0}]).
-%% The bytes of these packets, all together.
+%% The total size of these packets.
 -define(CHUNKS_SENT, 100_000_000).
-%% Packets of a capture id only, on each connection.
+%% Packets with only a capture id, on each connection.
 -define(SMALL_PACKETS, 20_000).
 
 -define(KEY, <<"secret">>).
@@ -31,7 +31,7 @@
 -define(GOOD, 2000).
 
 all(Config) ->
-    %% What an attack leaves in the allocators counts as memory of the next one.
+    %% Memory that an attack leaves in the allocators counts for the next one.
     persistent_term:put(?MODULE, hep_load_system:memory()),
     Bombs = [streams(Config), datagrams(Config)],
     Chunks = [
@@ -69,7 +69,7 @@ chunks(Packet, Numbers, Transport, View, Config) ->
     memory(fun() -> send(Transport, Options, Packet, Run, Config) end, Run).
 
 chunks_options(tcp, _) -> [{connections, ?CONNECTIONS}];
-%% In a second.
+%% Within a second.
 chunks_options(udp, Packets) -> [{rate, Packets}, {sockets, 64}].
 
 small(Config) ->
@@ -91,7 +91,7 @@ memory(Send, Run) ->
     Text = io_lib:format("~.1f MiB, ~.1f at the start", [Bytes / 1024 / 1024 || Bytes <- [Peak, Start]]),
     must("the most memory", Text, Peak - Start =< ?MOST_MEMORY).
 
-%% The good ones are sent beside them, by a generator of their own.
+%% Another generator sends the valid packets at the same time.
 wrong_key(Config) ->
     Seconds = min(10, Config#config.seconds),
     title("Attack: ~s packets/s with a wrong key, ~s good packets/s beside them, ~b s", [
@@ -126,7 +126,7 @@ packet(Payload, Chunks) ->
     {ok, Packet} = hep:encode(hep:payload(Payload, header(Chunks))),
     iolist_to_binary(Packet).
 
-%% Chunks of a vendor: none has a field of its own.
+%% Chunks of a vendor, without a field.
 many_chunks(Number, Size) ->
     <<"HEP3", _:16, Header/binary>> = Good = good(),
     Chunks = binary:copy(<<1:16, 1:16, (6 + Size):16, 0:Size/unit:8>>, Number),

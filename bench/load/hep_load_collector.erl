@@ -1,19 +1,19 @@
-%% @doc A collector in a VM of its own, which is killed again and again: a {@link hep_listener} over TCP, always on the
+%% @doc A collector in a separate VM, which is killed repeatedly: a {@link hep_listener} over TCP, always on the
 %% same port.
 -module(hep_load_collector).
 
 -export([start/1, stop/1]).
-%% In the other VM.
+%% Runs in the other VM.
 -export([listen/1]).
 
 -export_type([collector/0, result/0]).
 
-%% How long there is no collector after a kill, in milliseconds.
+%% The time without a collector after a kill, in milliseconds.
 -define(DOWN, 3000).
 
 -opaque collector() :: pid().
 
-%% How often it was killed, and how many packets it has received, as far as it was asked before each kill.
+%% The number of kills, and of received packets, as reported before each kill.
 -type result() :: #{kills := non_neg_integer(), received := non_neg_integer()}.
 
 -record(state, {
@@ -24,7 +24,7 @@
     received = 0 :: non_neg_integer()
 }).
 
-%% @doc Starts it, on a port that the system chooses. It is killed every so many milliseconds.
+%% @doc Starts it, on a port that the system chooses. It is killed at this interval, in milliseconds.
 -spec start(pos_integer()) -> {collector(), inet:port_number()}.
 start(Every) ->
     Caller = self(),
@@ -35,7 +35,7 @@ start(Every) ->
     end),
     receive {Pid, Port} -> {Pid, Port} end.
 
-%% @doc Ends it. A collector that is down is started before, and has a moment to take what waits for it.
+%% @doc Ends it. A collector that is down is started first, and gets time to receive the waiting packets.
 -spec stop(collector()) -> result().
 stop(Pid) ->
     Pid ! {stop, self()},

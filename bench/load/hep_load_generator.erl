@@ -1,4 +1,4 @@
-%% @doc Runs the load generator, a program of its own, and reads what it says it sent.
+%% @doc Runs the load generator, a separate program, and reads its report.
 -module(hep_load_generator).
 
 -export([start/4, start/5, result/3, certificates/1]).
@@ -9,7 +9,7 @@
 
 -opaque generator() :: port().
 
-%% Packets: all, and the kinds that make up the sum. How long it took.
+%% Packets: in total and by kind. The duration.
 -type sent() :: #{
     sent := non_neg_integer(),
     valid := non_neg_integer(),
@@ -20,7 +20,7 @@
     seconds := float()
 }.
 
-%% @doc Begins to send the benchmark's packet to a port of this machine. `Folder' is for the files that the
+%% @doc Starts sending the benchmark's packet to a port of this machine. `Folder' is for the files that the
 %% generator reads.
 -spec start(udp | tcp | tls, inet:port_number(), file:filename(), [{atom(), term()}]) -> generator().
 start(Transport, Port, Folder, Options) ->
@@ -30,7 +30,7 @@ start(Transport, Port, Folder, Options) ->
 -spec start(udp | tcp | tls, inet:port_number(), file:filename(), binary(), [{atom(), term()}]) -> generator().
 start(Transport, Port, Folder, Bytes, Options) ->
     Packet = filename:join(Folder, io_lib:format("packet-~8.16.0b.hep", [erlang:phash2(Bytes)])),
-    %% Another generator may be reading it.
+    %% Another generator may read it at the same time.
     _ = file:read_file(Packet) =:= {ok, Bytes} orelse (ok = file:write_file(Packet, Bytes)),
     Arguments =
         [atom_to_list(Transport), "127.0.0.1:" ++ integer_to_list(Port), Packet] ++
@@ -46,8 +46,8 @@ argument({Name, Value}) -> ["--" ++ atom_to_list(Name), text(Value)].
 text(Value) when is_list(Value) -> Value;
 text(Value) -> io_lib:format("~p", [Value]).
 
-%% @doc Waits for the generator to end. Until then the function is called every second, with the number of the second
-%% and what it answered last.
+%% @doc Waits for the generator to end. Meanwhile the function is called every second, with the number of the second
+%% and its last result.
 -spec result(generator(), fun((pos_integer(), Sum) -> Sum), Sum) -> {sent(), Sum}.
 result(Generator, EverySecond, Sum) ->
     {ok, Timer} = timer:send_interval(1000, {Generator, second}),

@@ -1,6 +1,6 @@
-%% @doc Counts the packets of a {@link hep_listener}, and on streams whether they come in order.
+%% @doc Counts the packets of a {@link hep_listener}, and checks their order on streams.
 %%
-%% The load generator writes the number of a packet, on its connection, into the capture id.
+%% The load generator writes the number of a packet on its connection into the capture id.
 -module(hep_load_handler).
 
 -behaviour(hep_handler).
@@ -16,23 +16,23 @@
 
 -record(state, {
     counters :: counters:counters_ref(),
-    %% The number that must come next; `any' where packets may overtake each other.
+    %% The next number; `any' where packets may overtake each other.
     next :: non_neg_integer() | any,
-    %% Who wants to know how long packets were on their way, and how long, in microseconds.
+    %% The process that gets the delays of packets, and the delays in microseconds.
     delays :: {pid(), [integer()]} | undefined,
-    %% Who forwards the packets.
+    %% The sender that forwards the packets.
     sender :: hep_sender:sender() | undefined
 }).
 
 -define(COUNTS, #{packets => 1, batches => 2, out_of_order => 3, errors => 4, started => 5, forwarded => 6, refused => 7}).
 
-%% @doc What the handlers of one listener add up in.
+%% @doc Creates the counters that the handlers of a listener share.
 -spec new() -> counters:counters_ref().
 new() ->
     counters:new(map_size(?COUNTS), [write_concurrency]).
 
-%% @doc How many there were: packets, calls with packets, packets that came out of order, calls with an error,
-%% handlers that were started, packets that the sender took, and packets that it refused.
+%% @doc Returns a counter: packets, calls with packets, packets out of order, calls with an error,
+%% started handlers, packets that the sender accepted, and packets that it rejected.
 -spec count(count(), counters:counters_ref()) -> integer().
 count(What, Counters) ->
     counters:get(Counters, map_get(What, ?COUNTS)).

@@ -1,11 +1,11 @@
-%% @doc The rows of the tables, and what many samples come down to.
+%% @doc The rows of the tables, and summaries of samples.
 -module(hep_load_report).
 
 -export([title/2, row/3, must/3, verdict/1, digits/1]).
 -export([median/1, percentile/2]).
 -export([memory/2, most/1, flat/2]).
 
-%% Memory is flat when it has not grown by more than a tenth and this.
+%% Memory counts as flat if it has not grown by more than a tenth plus this.
 -define(SLACK, 16 * 1024 * 1024).
 
 title(Format, Arguments) ->
@@ -14,7 +14,7 @@ title(Format, Arguments) ->
 row(Label, Format, Arguments) ->
     io:format("  ~-36ts ~ts~n", [Label, io_lib:format(Format, Arguments)]).
 
-%% @doc A row that fails the run unless it is well.
+%% @doc A row that fails the run if the condition is false.
 must(Label, Number, IsWell) when is_integer(Number) ->
     must(Label, digits(Number), IsWell);
 must(Label, Text, IsWell) ->
@@ -24,7 +24,7 @@ must(Label, Text, IsWell) ->
 asserted(true) -> "ok";
 asserted(false) -> "FAILED".
 
-%% @doc Of what is measured and not asserted.
+%% @doc The verdict of a measured value that is not asserted.
 verdict(true) -> "met";
 verdict(false) -> "missed".
 
@@ -46,14 +46,14 @@ memory(When, #{total := Total, binary := Binary, rss := Rss}) ->
     MiB = [Bytes / 1024 / 1024 || Bytes <- [Total, Binary, Rss]],
     row("memory " ++ When, "total ~.1f, binaries ~.1f, resident ~.1f MiB", MiB).
 
-%% @doc The largest of each kind.
+%% @doc The maximum of each kind.
 most([First | Samples]) ->
     Larger = fun(_, Bytes, Others) -> max(Bytes, Others) end,
     lists:foldl(fun(Sample, Most) -> maps:merge_with(Larger, Sample, Most) end, First, Samples).
 
-%% @doc Of samples, the latest first: the oldest `Skipped' do not count. Queues fill and empty again, and garbage stays
-%% until the next collection; only a leak raises the minimum. So the minimum of the second half is compared with that of
-%% the first.
+%% @doc Samples come with the latest first; the oldest `Skipped' are ignored. Queues fill and empty again, and garbage
+%% stays until the next collection; only a leak raises the minimum. So the minimum of the second half is compared with
+%% that of the first.
 flat(Latest, Skipped) ->
     Samples = lists:nthtail(min(Skipped, length(Latest) div 2), lists:reverse(Latest)),
     {First, Second} = lists:split(length(Samples) div 2, Samples),

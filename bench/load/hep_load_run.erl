@@ -1,4 +1,4 @@
-%% @doc A receiver under load, a {@link hep_listener} or a bare `gen_udp' loop, and packets for it.
+%% @doc A receiver under load, a {@link hep_listener} or a bare `gen_udp' loop, and the packets for it.
 -module(hep_load_run).
 
 -include("hep_load.hrl").
@@ -18,16 +18,16 @@
 
 -opaque run() :: #run{}.
 
-%% Source sockets of the generator: so many that the system spreads them over two shards.
+%% Sockets of the generator: enough for the system to distribute them among two shards.
 -define(SOCKETS, 32).
-%% Of the bare loop.
+%% The N of `{active, N}' in the bare loop.
 -define(ACTIVE, 100).
 
 %% @doc A listener whose handler counts packets.
 listener(Options) ->
     listener(Options, {count, any}).
 
-%% @doc With what the handler does beside counting, see {@link hep_load_handler}.
+%% @doc With another task of the handler, see {@link hep_load_handler}.
 listener(Options, Task) ->
     Counters = hep_load_handler:new(),
     {ok, Listener} = hep_listener:start_link(Options#{
@@ -35,7 +35,7 @@ listener(Options, Task) ->
     }),
     #run{receiver = Listener, kind = listener, port = hep_listener:port(Listener), counters = Counters}.
 
-%% @doc What nobody can do without: a socket's messages, thrown away.
+%% @doc The minimum of a receiver: discards the messages of a socket.
 bare() ->
     Counters = hep_load_handler:new(),
     Loop = spawn_link(fun() ->
@@ -88,21 +88,21 @@ send(Transport, Options, Run, Config) ->
     {Sent, none} = send(Transport, Options, Run, fun nothing/2, none, Config),
     Sent.
 
-%% @doc Another packet than that of the benchmark.
+%% @doc Sends another packet than that of the benchmark.
 send(Transport, Options, Packet, #run{port = Port} = Run, #config{folder = Folder}) ->
     Generator = hep_load_generator:start(Transport, Port, Folder, Packet, Options),
     {Sent, none} = hep_load_generator:result(Generator, fun nothing/2, none),
     wait(maps:get(sent, Sent), Run),
     Sent.
 
-%% @doc Waits until what was sent has arrived, or nothing comes any more. The function is called every second.
+%% @doc Waits until all sent packets have arrived, or nothing arrives any more. The function is called every second.
 send(Transport, Options, #run{port = Port} = Run, EverySecond, Sum, #config{folder = Folder}) ->
     Generator = hep_load_generator:start(Transport, Port, Folder, Options),
     {Sent, _} = Result = hep_load_generator:result(Generator, EverySecond, Sum),
     wait(maps:get(sent, Sent), Run),
     Result.
 
-%% @doc Until so many packets have arrived, or nothing comes any more.
+%% @doc Waits until this many packets have arrived, or nothing arrives any more.
 wait(Sent, Run) -> wait(Sent, -1, Run).
 
 wait(Sent, Before, Run) ->
@@ -118,7 +118,7 @@ nothing(_, Sum) -> Sum.
 %% The latest first.
 sample(_, Samples) -> [hep_load_system:memory() | Samples].
 
-%% @doc Packets and errors that the handler got.
+%% @doc The packets and errors that the handler got.
 arrived(#run{kind = bare} = Run) -> count(packets, Run);
 arrived(Run) -> count(packets, Run) + count(errors, Run).
 

@@ -1,5 +1,5 @@
-%% @doc UDP with hostile packets between good ones, TCP and TLS beside it, for minutes. A sender forwards all of it to a
-%% collector that is killed every minute. Nothing may be lost that is not counted, and memory must stay flat.
+%% @doc UDP with hostile packets, TCP and TLS at the same time, for minutes. A sender forwards all packets to a
+%% collector that is killed every minute. Each lost packet must be counted, and memory must stay flat.
 -module(hep_load_soak).
 
 -include("hep_load.hrl").
@@ -10,9 +10,9 @@
 -import(hep_load_run, [listener/2, send/6, datagrams/2, count/2, info/2, lost/2]).
 
 -define(HOSTILE_PERCENT, 2).
-%% The kills of the collector, in milliseconds: every minute, or four of a short run.
+%% The interval between kills of the collector, in milliseconds: a minute, or a quarter of a short run.
 -define(MINUTE, 60_000).
-%% Packets over TCP, and over TLS, of each second.
+%% Packets per second over TCP, and over TLS.
 -define(STREAM_PACKETS, 2000).
 -define(CONNECTIONS, 4).
 
@@ -34,7 +34,7 @@ soak(#config{soak = Seconds, rate = Rate} = Config) ->
     Arrived = [rejected(Sent, Udp), received(Sent, Udp) | [none_lost(Stream) || Stream <- Ended]],
     Forwarded = forwarded(Runs, Sender, Collector),
     hep_load_report:memory("the most during", hep_load_report:most(Samples)),
-    %% Before the first kill, the sender's queue has never been full.
+    %% Before the first kill the sender's queue was never full.
     Flat = [must(Label, Text, IsFlat) || {Label, Text, IsFlat} <- hep_load_report:flat(Samples, Every div 1000)],
     lists:foreach(fun hep_load_run:close/1, Runs),
     ok = hep_sender:stop(Sender),
@@ -47,7 +47,7 @@ sample(Second, Samples) ->
 
 %%% Streams beside the datagrams
 
-%% New connections every second, until it is stopped.
+%% Opens new connections every second, until it is stopped.
 start(Transport, Sender, Config) ->
     {Options, Trust} = tls(Transport, Config),
     Run = listener(Options#{transport => Transport}, {forward, Sender}),
@@ -73,7 +73,7 @@ stream(Connect, Sum) ->
         stream(Connect, Sum + Connect())
     end.
 
-%% A TLS connection is closed before the listener has handled all of it.
+%% A TLS connection closes before the listener has handled all packets.
 stop(Stream, Run) ->
     Stream ! {stop, self()},
     Sent = receive {Stream, Sum} -> Sum end,
@@ -86,7 +86,7 @@ none_lost({Transport, Run, Sent}) ->
 
 %%% Accounts
 
-%% Datagrams are received, or the kernel dropped them.
+%% Each datagram was received, or dropped by the kernel.
 received(#{sent := Sent, seconds := Took} = Tally, Udp) ->
     Lost = lost(Tally, Udp),
     Dropped = info(dropped, Udp),
@@ -94,8 +94,8 @@ received(#{sent := Sent, seconds := Took} = Tally, Udp) ->
     row("udp: sent, lost, dropped by kernel", "~ts, ~ts, ~ts", [digits(Sent), digits(Lost), digits(Dropped)]),
     must("udp: lost and not counted", Lost - Dropped, Lost =:= Dropped).
 
-%% Most mutated packets are still packets; of the other hostile ones none is. Where datagrams were lost, the hostile
-%% ones are taken to be among them as often as the others, give or take a twentieth.
+%% Most mutated packets are still valid; the other hostile packets are not. If datagrams were lost, the share of hostile
+%% ones among them is assumed to be the same, within a twentieth.
 rejected(#{sent := Count, mutated := Mutated} = Sent, Run) ->
     #{truncated := Truncated, wrong_length := Length, bomb := Bombs} = Sent,
     Lost = lost(Sent, Run),
@@ -117,8 +117,8 @@ rejected(#{sent := Count, mutated := Mutated} = Sent, Run) ->
     Wanted = io_lib:format("~ts to ~ts wanted", [digits(Least), digits(Most)]),
     must("rejected what was sent broken", Wanted, IsCounted andalso Rejected >= Least andalso Rejected =< Most).
 
-%% What the handlers got was taken by the sender or refused; what it took was written to a socket, or dropped. What was
-%% in the sockets when the collector was killed is lost: HEP has no receipts.
+%% The sender accepted or rejected the handlers' packets; it wrote or dropped the accepted ones. Packets that were
+%% in the sockets when the collector was killed are lost: HEP has no acknowledgements.
 forwarded(Runs, Sender, Collector) ->
     Flushed = hep_sender:flush(Sender, 30_000),
     #{sent := Sent, dropped := Dropped, queued := Queued, refused := Refusals, targets := [Target]} = hep_sender:info(Sender),

@@ -1,4 +1,4 @@
-%% @doc TCP and TLS: packets a second, CPU time of each, and that they come in order.
+%% @doc TCP and TLS: packets per second, CPU time per packet, and the order of packets.
 -module(hep_load_stream).
 
 -include("hep_load.hrl").

@@ -1,4 +1,4 @@
-%% @doc UDP: CPU time of a packet, the highest rates, and how long a packet is on its way.
+%% @doc UDP: CPU time per packet, the highest rates, and the delay of packets.
 -module(hep_load_udp).
 
 -include("hep_load.hrl").
@@ -8,20 +8,20 @@
 -import(hep_load_report, [title/2, row/3, verdict/1, digits/1, median/1]).
 -import(hep_load_run, [listener/1, listener/2, close/1, send/4, send/6, datagrams/2, count/2, lost/2]).
 
-%% Packets a second, and the most of a bare loop's CPU time that one may take.
+%% Packets per second, and the maximum ratio to the CPU time of the bare loop.
 -define(CPU, [{200, 2.0}, {20_000, 0.45}, {100_000, 0.40}]).
 -define(CPU_ROUNDS, 5).
 -define(CPU_SECONDS, 5).
 
 -define(STEADY_RATE, 300_000).
-%% How often the highest rate is looked for between one that held and one that did not.
+%% The number of steps between a rate that held and one that did not.
 -define(BISECTIONS, 4).
 -define(FIRST_RATE, 100_000).
 -define(TRIAL_SECONDS, 5).
 
 -define(DELAY_RATE, 1000).
 -define(DELAY_MOST, 3000).
-%% Packets a second with a silence between them.
+%% Packets per second with a pause between them.
 -define(SILENT_RATE, 5).
 
 %%% CPU time
@@ -53,7 +53,7 @@ spread(Runs) ->
         median(Times), lists:min(Times), lists:max(Times), digits(lists:sum(Lost))
     ]).
 
-%% In microseconds, of a packet that was received; and how many were not.
+%% In microseconds per received packet; and the number of lost packets.
 cpu_of_packet(Rate, Seconds, Run, Config) ->
     Before = hep_load_system:cpu_us(),
     Sent = send(udp, datagrams(Rate, Seconds), Run, Config),
@@ -76,7 +76,7 @@ rates(Config) ->
     lists:foreach(fun({Label, Open}) -> highest_rate(Label, Open, Config) end, Kinds),
     [].
 
-%% A machine may be too slow for the generator beside it: a row, and no failure.
+%% A machine may be too slow for the generator at the same time: a row, not a failure.
 steady(#config{seconds = Seconds} = Config) ->
     title("UDP: ~ts packets/s for ~b s on one shard, decoded, counted", [digits(?STEADY_RATE), Seconds]),
     Run = listener(udp(#{})),
@@ -98,7 +98,7 @@ steady(#config{seconds = Seconds} = Config) ->
     hep_load_report:memory("the most during", hep_load_report:most([Before | Samples])),
     close(Run).
 
-%% Upward by a quarter until packets are lost (or the generator cannot), then between.
+%% Increases the rate by a quarter until packets are lost (or the generator cannot send faster), then bisects.
 highest_rate(Label, Open, Config) ->
     Seconds = min(?TRIAL_SECONDS, Config#config.seconds),
     title("UDP: the highest rate without loss, in one of two runs of ~b s: ~ts", [Seconds, Label]),
@@ -125,7 +125,7 @@ between(Held, Lost, Steps, Holds) ->
         {generator, _} = Limit -> Limit
     end.
 
-%% Others on the machine may take the time that a run needed: only what loses twice is too much.
+%% Other programs may interrupt a run: only a loss in two runs counts.
 holds(Rate, Seconds, Open, Tries, Config) ->
     Run = Open(),
     #{sent := Packets, seconds := Took} = Sent = send(udp, datagrams(Rate, Seconds), Run, Config),
@@ -155,7 +155,7 @@ delay(MaxDelay, Config) ->
     row("99 %", "at most ~ts us: ~ts", [digits(?DELAY_MOST), verdict(Late =< ?DELAY_MOST)]),
     Silent = delays(?SILENT_RATE, Seconds, MaxDelay, Config),
     row("after a silence of 200 ms", "~ts", [delays(Silent)]),
-    %% As if everything were sent at once.
+    %% As if all packets were sent at once.
     Flowing = delays(20_000, min(3, Seconds), MaxDelay, Config),
     row("20,000 packets/s", "~ts", [delays(Flowing)]).
 

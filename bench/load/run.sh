@@ -1,6 +1,7 @@
 #!/bin/sh
-# Puts load on hep_listener: prints tables. `run.sh PARTS SECONDS PACKETS SOAK RATE'; an empty argument is the default.
-# Linux only. Needs the library built (`make'). Leaves its own files in bench/.build and in Cargo's target.
+# Puts load on hep_listener and prints tables. `run.sh PARTS SECONDS PACKETS SOAK RATE'; an empty argument is the
+# default.
+# Linux only. Needs the built library (`make'). Writes to bench/.build and Cargo's target.
 set -eu
 
 parts=${1:-cpu,udp,delay,tcp,tls,attack,soak} # which, and in which order
@@ -34,7 +35,7 @@ fi
 
 failed=
 for part in $(echo "$parts" | tr ',' ' '); do
-    # Schedulers that wait in a loop for work would count as CPU time of packets.
+    # Busy waiting of schedulers would count as CPU time of packets.
     case $part in
         cpu) flags='+sbwt none +sbwtdcpu none +sbwtdio none' ;;
         *) flags= ;;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compiles the example against the checkout it lies in and replays captured packets to it, for `make run'. On a
-# terminal, or with a port, it goes on listening and says where the page is.
+# Compiles the example against this checkout and replays captured packets to it, for `make run'. On a
+# terminal, or with a port, it keeps listening and prints the address of the page.
 set -eu
 case ${1-} in
     *[!0-9]*) echo "not a port: $1" >&2; exit 2 ;;
@@ -9,7 +9,7 @@ case ${1-} in
 esac
 cd "$(dirname "$0")"
 top=$(cd ../.. && pwd)
-# The application's folder, as releases have it.
+# The application's folder, as in a release.
 build=$top/_build/call_flow
 mkdir -p "$build/ebin" "$build/include"
 ln -sfn "$top/examples/call_flow/priv" "$build/priv"

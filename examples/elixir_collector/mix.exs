@@ -7,7 +7,7 @@ defmodule Collector.MixProject do
       version: "1.0.0",
       elixir: "~> 1.14",
       start_permanent: Mix.env() == :prod,
-      # In a project of your own: {:hep, git: "https://example.org/hep.git", branch: "main"}
+      # In your own project: {:hep, git: "https://example.org/hep.git", branch: "main"}
       deps: [{:hep, path: "../.."}]
     ]
   end

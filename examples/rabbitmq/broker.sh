@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the folder of RabbitMQ's plugins, which holds amqp_client too, for ERL_LIBS. Without an installed
-# rabbitmq-server, unpacks Debian's package into the folder given: nothing is installed, and no service is started.
+# Prints the folder of RabbitMQ's plugins, which includes amqp_client, for ERL_LIBS. Without an installed
+# rabbitmq-server, unpacks Debian's package into the given folder: nothing is installed, and no service is started.
 set -eu
 folder=$1
 
@@ -10,7 +10,7 @@ plugins() {
     done
 }
 
-# has APPLICATION: whether Erlang finds it. Its folder alone says nothing: Debian's erlang-dev has parts of many.
+# has APPLICATION: whether Erlang finds it. A folder alone is not enough: Debian's erlang-dev has parts of many.
 has() {
     erl -noinput -boot no_dot_erlang -eval "halt(case code:where_is_file(\"$1.app\") of non_existing -> 1; _ -> 0 end)."
 }
@@ -35,7 +35,7 @@ fetch() {
     mv "$folder.new" "$folder"
 }
 
-# With new package lists if the old ones do not do.
+# With updated package lists if the old ones are outdated.
 download() {
     apt-get download "$@" >log 2>&1 || { apt-get update >log 2>&1 && apt-get download "$@" >log 2>&1; } || {
         cat log >&2

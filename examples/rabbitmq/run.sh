@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests the example, then shows it: a cluster of three nodes on loopback, a bridge, consumers, captured traffic, and
-# kill -9 for a node, the bridge and a consumer. Everything that it starts ends with it.
+# Tests the example, then demonstrates it: a cluster of three nodes on loopback, a bridge, consumers, captured traffic,
+# and kill -9 of a node, the bridge and a consumer. All started processes end with this script.
 set -eu
 cd "$(dirname "$0")"
 top=$(cd ../.. && pwd)
@@ -22,7 +22,7 @@ erl -noinput -kernel logger_level critical -pa "$top/ebin" "$build/ebin" -eval '
     Tests = [list_to_atom(filename:basename(File, ".erl")) || File <- filelib:wildcard("test/*_tests.erl")],
     halt(case eunit:test(Tests) of ok -> 0; error -> 1 end).'
 
-# A home of its own: with its own cookie. A port mapper of its own: the one of the system is not touched.
+# With a separate home, and so a separate cookie, and a separate port mapper: the system's one is not used.
 work=$(mktemp -d)
 mkdir "$work/pids"
 end() {

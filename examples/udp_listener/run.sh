@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compiles the example against the checkout it lies in and replays captured packets to it.
-# With a port it goes on listening for real senders.
+# Compiles the example against this checkout and replays captured packets to it.
+# With a port it keeps listening for real senders.
 set -eu
 case ${1-} in
     '') set -- ;;

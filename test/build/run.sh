@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests native/build.sh: when it builds, what it says, prebuilt archives. In copies of the sources, on loopback.
+# Tests native/build.sh: when it builds, its messages, prebuilt archives. In copies of the sources, on loopback.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
@@ -14,7 +14,7 @@ sh "$top/native/dist.sh" "$work/dist" >/dev/null
 archive=$(cd "$work/dist" && ls -- *.tar.gz)
 copy=$work/copy
 
-# A copy of the sources in which nothing is built.
+# A copy of the sources without built files.
 new_copy() {
     rm -rf "$copy"
     mkdir "$copy"
@@ -22,7 +22,7 @@ new_copy() {
         .cargo prebuilt.sha256) | tar -xf - -C "$copy"
 }
 
-# The programs that build.sh may call, without cargo.
+# The programs that build.sh may use, without cargo.
 mkdir "$work/tools"
 for tool in awk cat chmod cksum cmp cp curl cut date dirname env find grep gzip head mkdir mktemp mv rm sed sh sha256sum \
     shasum sort tail tar touch tr uname wget xargs; do
@@ -30,7 +30,7 @@ for tool in awk cat chmod cksum cmp cp curl cut date dirname env find grep gzip 
     ln -s "$path" "$work/tools/$tool"
 done
 
-# stub VERSION: a cargo of that version, which writes files without content that is worth anything.
+# stub VERSION: a cargo of that version, which writes dummy files.
 stub() {
     mkdir -p "$work/stub"
     cat >"$work/stub/cargo" <<STUB
@@ -53,7 +53,7 @@ failed() {
     exit 1
 }
 
-# succeeds NAME TEXT SETTING...: it prints a line like this one, or with '' nothing.
+# succeeds NAME TEXT SETTING...: it prints a line like this one; with '', nothing.
 succeeds() {
     name=$1
     text=$2
@@ -63,7 +63,7 @@ succeeds() {
     echo "ok $name"
 }
 
-# refuses NAME TEXT SETTING...: it ends with this sentence, and priv/ is not touched.
+# refuses NAME TEXT SETTING...: it ends with this sentence, and leaves priv/ unchanged.
 refuses() {
     name=$1
     text=$2
@@ -125,7 +125,7 @@ linker=CARGO_TARGET_$(echo "$host" | tr 'a-z-' 'A-Z_')_LINKER
 cargo_fails 'no linker' 'cannot be linked. Install a C linker' "$linker=no-such-linker"
 cargo_fails 'no network' 'cannot download.*cargo fetch' CARGO_HOME="$work/empty" CARGO_NET_RETRY=0 \
     https_proxy=http://127.0.0.1:9 http_proxy=http://127.0.0.1:9 all_proxy=http://127.0.0.1:9
-# In a folder above the copy, as a user would have it.
+# In a folder above the copy, like that of a user.
 mkdir "$work/.cargo"
 printf '[build]\ntarget = "%s"\n' "$host" >"$work/.cargo/config.toml"
 fast="CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16"
@@ -193,7 +193,7 @@ refuses 'prebuilt: longer' 'is not the file whose checksum' HEP_PREBUILT="$work/
 new_copy
 echo "0000000000000000000000000000000000000000000000000000000000000000  $archive" >>"$copy/prebuilt.sha256"
 refuses 'prebuilt: wrong checksum' 'is not the file whose checksum' HEP_PREBUILT="$work/dist"
-# What the checksum covers may still be the wrong thing.
+# A valid checksum of an archive with the wrong files.
 (cd "$work" && tar -czf "damaged/$archive" tools/sh)
 (cd "$work/damaged" && sha256sum "$archive") >>"$copy/prebuilt.sha256"
 sed -i.bak '/^0000/d' "$copy/prebuilt.sha256"

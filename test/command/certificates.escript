@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% Makes the files authority.pem, cert.pem and key.pem for a server at 127.0.0.1, in the current folder.
+%% Creates the files authority.pem, cert.pem and key.pem for a server at 127.0.0.1, in the current folder.
 main([]) ->
     {ok, _} = application:ensure_all_started(ssl),
     Key = [{digest, sha256}, {key, {namedCurve, secp256r1}}],

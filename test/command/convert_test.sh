@@ -1,4 +1,4 @@
-# hep convert. show_test.sh made stream.hep of $packets packets.
+# hep convert. Uses stream.hep with $packets packets, made by show_test.sh.
 
 t='convert, HEP to JSON and back'
 run "$t" 0 convert stream.hep there.jsonl
@@ -67,6 +67,6 @@ sh -c "$slow" >out 2>err
 same "$t" err ''
 script -qec "$slow" /dev/null </dev/null >out
 has "$t" out ' packets, ' ' MB'
-# It is gone at the end.
+# The progress line is cleared at the end.
 [ "$(tail -c 3 out)" = "$(printf '\033[K')" ] || failed "$t" 'something is left on the line'
 ok "$t"

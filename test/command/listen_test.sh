@@ -1,9 +1,9 @@
 # hep listen, and hep send to it.
 
-# listening ARGUMENTS...: starts `hep listen' with them; its process is $listener, its port $port.
+# listening ARGUMENTS...: starts `hep listen' with these arguments; its process is $listener, its port $port.
 listening() {
     : >listener.err
-    # The shell ignores Ctrl-C for what it starts in the background.
+    # The shell ignores Ctrl-C for background processes.
     env --default-signal=INT "$hep" listen "$@" >listener.out 2>listener.err &
     listener=$!
     port=
@@ -31,7 +31,7 @@ ended() {
     [ "$status" -eq "$1" ] || failed "$t" "the listener's status is $status, expected $1"
 }
 
-# stopped: as by Ctrl-C.
+# stopped: as with Ctrl-C.
 stopped() {
     kill -INT $listener
     ended 0

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests of the command `hep' as its users call it: bin/hep, which make builds.
+# Tests of the command `hep' from the user's view: bin/hep, built by make.
 # Usage: run.sh [usage show convert flow listen]    in this order; later ones need files of earlier ones
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,7 +10,7 @@ fixtures=$top/test/fixtures
 unset HEP_TERMINAL HEP_SIZE COLUMNS
 export LC_ALL=C.UTF-8 ERL_CRASH_DUMP_SECONDS=0
 work=$(mktemp -d)
-# The process of a listener that runs, see listen_test.sh.
+# The process of a running listener, see listen_test.sh.
 listener=
 trap '[ -z "$listener" ] || kill "$listener" 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -25,7 +25,7 @@ failed() {
     exit 1
 }
 
-# run NAME STATUS ARGUMENTS...: the command, with that exit status; its output is in the files out and err.
+# run NAME STATUS ARGUMENTS...: runs the command and checks its exit status; its output is in the files out and err.
 run() {
     name=$1
     expected=$2

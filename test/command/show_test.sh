@@ -3,7 +3,7 @@
 pcap=$fixtures/pcap/text2pcap-udp.pcap
 line='2026-11-25T04:45:44.000001Z 192.0.2.1:5060 -> 192.0.2.2:5080 sip OPTIONS sip:bob@example.org Call-ID: a84b
 '
-# Senders that write what the others read.
+# Packets of several senders, as files for the other tests.
 set --
 for sender in kamailio asterisk-16.28 rtpengine; do
     for file in "$fixtures/captures/$sender"-v3/*/0*.bin; do set -- "$@" "$file"; done
@@ -147,14 +147,14 @@ bad 'zeros' zeros 'neither a capture file'
 bad 'no gzip' no-gzip 'neither a capture file'
 bad 'a short file' short 'neither a capture file'
 
-# Nothing from a packet may reach the terminal as a control: escape sequences, also of 8 bits, line breaks, directions.
+# No control from a packet may reach the terminal: escape sequences, also of 8 bits, line breaks, directions.
 t='show, hostile bytes'
 hostile='\\u001b]0;x\\u0007\\u009b31m\\u202e\\u0000\\b'
 printf '{"type":"HEP","version":3,"protocolFamily":2,"protocol":17,"srcIp":null,"srcPort":null,"dstIp":null,"dstPort":null,"timestamp":null,"timestampUSecs":null,"captureId":null,"vendorChunks":[],"correlationId":"%s","payload":{"type":"%s","data":"INVITE sip:%s SIP/2.0\\r\\nCall-ID: %s\\r\\nFrom: %s\\r\\n\\r\\n"}}\n' \
     "$(printf "$hostile")" SIP "$(printf "$hostile" | sed 's/\\u0000//')" "$(printf "$hostile")" "$(printf "$hostile")" >hostile.json
 sed 's/"type":"SIP"/"type":"LOG"/' hostile.json >>hostile.json.log
 cat hostile.json.log >>hostile.json
-# controls FILE: bytes below 32 but line feeds, DEL, and the characters U+0080 to U+009F and U+202E.
+# controls FILE: bytes below 32 except line feeds, DEL, and the characters U+0080 to U+009F and U+202E.
 controls() {
     tr -d '\n\040-\176' <"$1" >left
     [ ! -s left ] || failed "$t" "$1 has control characters"

@@ -1,4 +1,4 @@
-# Help, version, wrong usage; the places from which the command is called.
+# Help, version, wrong usage; calls from other folders.
 
 t='no arguments'
 run "$t" 2

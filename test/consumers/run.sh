@@ -1,14 +1,14 @@
 #!/bin/sh
-# Builds small applications that depend on hep, each with its own build tool, and runs them. They get
-# hep as a git repository with what lies in this checkout, committed or not.
+# Builds small applications that depend on hep, each with another build tool, and runs them. They get
+# hep as a git repository with the contents of this checkout, committed or not.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 
 unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE ERL_LIBS MIX_ENV MIX_HOME REBAR_PROFILE MAKEFLAGS MAKELEVEL
 export ERL_CRASH_DUMP_SECONDS=0 TERM=dumb
-# Other people's crates are compiled once. Not into target/ itself, where a build from here would pass
-# for one of the checkout. Ours are compiled for each consumer: fast rather than into fast code.
+# Foreign crates are compiled once. Not into target/, where such a build could be mistaken
+# for one of this checkout. hep's crates are compiled for each consumer, with little optimisation.
 export HEP_TARGET_DIR="$top/target/consumers"
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=0
 export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
@@ -29,7 +29,7 @@ snapshot_git() {
     git --git-dir="$work/hep.git" --work-tree="$top" "$@"
 }
 
-# consumer NAME builds|reuses COMMAND...: the command is to end well, having printed what the packet is, and to
+# consumer NAME builds|reuses COMMAND...: the command must succeed, print the contents of the packet, and
 # announce a build of the native library or not.
 consumer() {
     name=$1
@@ -52,7 +52,7 @@ announcement() {
     esac
 }
 
-# In what follows `&&' joins the commands since `set -e' does not count where consumer calls them.
+# The following commands are joined by `&&', since `set -e' has no effect where consumer calls them.
 
 rebar3_dependency() {
     cp -R "$here/rebar3" "$work" && cd "$work/rebar3" && rebar3 compile &&
@@ -65,7 +65,7 @@ rebar3_release() {
             -eval 'embedded = code:get_mode(), consumer:main([]), halt().'
 }
 
-# Run elsewhere, so that nothing but the archive can be of help.
+# Runs in another folder, with nothing but the archive.
 rebar3_escript() {
     cd "$work/rebar3" && rebar3 escriptize && mv _build/default/bin/consumer "$work/consumer" &&
         cd / && "$work/consumer"
@@ -105,10 +105,10 @@ erlangmk() {
         make -C "$work/erlangmk-$1" ERLANG_MK="$1"
 }
 
-# Folders of hep that cannot be written to, in which the consumers above have built it. A cargo that fails stands for
+# Read-only folders of hep, in which the consumers above have built it. A failing cargo replaces
 # a machine without Rust.
 
-# read_only FOLDER HEP COMMAND...: in a copy of the project in this folder. Root could write everywhere.
+# read_only FOLDER HEP COMMAND...: in a copy of the project in this folder. Not as root, who can write everywhere.
 read_only() {
     project=$work/read-only/$1
     folder=$work/$1

@@ -1,4 +1,4 @@
-# From Elixir 1.15 on, Mix takes applications that are no dependencies off the code path.
+# Since Elixir 1.15, Mix removes applications that are no dependencies from the code path.
 if function_exported?(Mix, :ensure_application!, 1) do
   wanted = [
     :crypto,
@@ -12,13 +12,13 @@ end
 
 defmodule HEP.Fixtures do
   @moduledoc false
-  # The packets of test/fixtures and what they must give; see README.md there.
+  # The packets of test/fixtures and their expected results; see README.md there.
 
   @folder Path.expand("../fixtures", __DIR__)
   @families %{2 => :ipv4, 10 => :ipv6, nil => nil}
 
   # All datagrams, as maps with the manifest's keys and the packet under "packet".
-  # Those that hold until some day only are left out after it.
+  # Entries with an expiry date are left out after it.
   def datagrams do
     now = System.os_time(:second)
 
@@ -36,7 +36,7 @@ defmodule HEP.Fixtures do
   def bytes(%{"offset" => offset, "length" => length}, packet),
     do: binary_part(packet, offset, length)
 
-  # The fields of a HEP.Packet that "decode" expects, but for the time and the payload.
+  # The fields of a HEP.Packet that "decode" expects, except the time and the payload.
   def fields(decode, packet) do
     %{
       version: decode["version"],
@@ -53,7 +53,7 @@ defmodule HEP.Fixtures do
     }
   end
 
-  # The HEP.DecodeError's reason that "decode_error" expects, without offset and value where the
+  # The HEP.DecodeError's reason that "decode_error" expects, without offset and value if the
   # manifest has none.
   def reason([name | arguments]), do: {String.to_atom(name), Enum.map(arguments, &detail/1)}
 
@@ -78,7 +78,7 @@ defmodule HEP.Fixtures do
     end
   end
 
-  # 16 is a second number of IAX.
+  # 16 is another number of IAX.
   defp payload_type(16), do: 16
   defp payload_type(number), do: :hep_registry.payload_type_name(number)
 
@@ -91,7 +91,7 @@ defmodule HEP.Fixtures do
 
   defp manifest, do: json("manifest.json" |> read())
 
-  # OTP has it from 27 on.
+  # OTP has a JSON module since version 27.
   if Code.ensure_loaded?(:json) do
     defp json(text), do: text |> :json.decode(:ok, %{null: nil}) |> elem(0)
   else

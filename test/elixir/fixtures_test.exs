@@ -53,7 +53,7 @@ defmodule HEP.FixturesTest do
 
     assert %{same: same, error: errors} = Enum.frequencies(counts)
 
-    # Three payloads of 256 KiB must be packed.
+    # Three payloads of 256 KiB must be compressed.
     assert same > 1200 and errors == 3 * 2
   end
 
@@ -67,7 +67,7 @@ defmodule HEP.FixturesTest do
         assert HEP.to_json!(decoded) == json, file
         assert HEP.from_json!(json) == decoded, file
 
-        # From the datagram, JSON keeps microseconds of a second or more apart; version 1 has the time
+        # Directly from the datagram, JSON keeps microseconds of a second or more; version 1 has the time
         # of decoding.
         {:ok, direct} = :hep_json.from_packet(packet)
         again = HEP.from_json!(direct)
@@ -178,7 +178,7 @@ defmodule HEP.FixturesTest do
     end
   end
 
-  # Versions 1 and 2 do not say how long the payload is.
+  # Versions 1 and 2 do not state the length of the payload.
   test "every truncation of the header is an error in versions 1 and 2" do
     for {file, header} <- [
           {"captures/kamailio-v2/flag-v4/007.bin", 28},
@@ -205,7 +205,7 @@ defmodule HEP.FixturesTest do
   end
 
   defp check_encode({:ok, written}, decoded, options, file) do
-    # The forks' header length says little-endian where the time does not tell.
+    # The header length of the forks means little-endian if the time is ambiguous.
     order = if options[:v2_style] == :forks, do: :big, else: :auto
     assert {:ok, again} = HEP.decode(written, v2_order: order), file
 
@@ -223,7 +223,7 @@ defmodule HEP.FixturesTest do
     :error
   end
 
-  # The answer without the reason that a cut packet has.
+  # The result without the reason for a truncated packet.
   defp whole(answer, nil, _file), do: answer
 
   defp whole({:ok, packet, %HEP.DecodeError{reason: reason}}, cut, file) do
@@ -233,7 +233,7 @@ defmodule HEP.FixturesTest do
 
   defp timed?(%{version: version, timestamp: time}), do: version != 1 and time != nil
 
-  # Generic chunks by their ids, then the vendors'.
+  # Generic chunks in the order of their ids, then those of vendors.
   defp in_written_order(chunks) do
     {generic, vendors} = Enum.split_with(chunks, &match?({{0, _}, _}, &1))
     Enum.sort_by(generic, fn {{0, id}, _} -> id end) ++ vendors

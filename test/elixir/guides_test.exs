@@ -1,7 +1,7 @@
 defmodule HEP.GuidesTest do
-  # Runs the Elixir snippets of README.md and the guides. `#=> result` below an expression shows what it gives; `...`
-  # stands for anything. The snippets of one document share their variables. A fence that names a file
-  # (```elixir mix.exs) holds a part of it, and is only parsed.
+  # Runs the Elixir snippets of README.md and the guides. `#=> result` below an expression shows its result; `...`
+  # matches any text. The snippets of a document share their variables. A fence with a file name
+  # (```elixir mix.exs) contains a part of the file, and is only parsed.
   use ExUnit.Case, async: true
 
   @top Path.expand("../..", __DIR__)
@@ -61,6 +61,6 @@ defmodule HEP.GuidesTest do
            "#{List.last(lines)}\nshown: #{expected}\ngiven: #{given}"
   end
 
-  # White space does not count.
+  # White space is ignored.
   defp solid(text), do: String.replace(text, ~r/\s+/, "")
 end

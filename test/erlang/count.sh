@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails unless EUnit ran tests: those of every suite in this folder, or of those asked for by name.
-# Run by rebar3 behind its tests; reads the reports that they left in _build.
+# Fails unless EUnit ran tests of every suite in this folder, or of the suites given by name.
+# Run by rebar3 after its tests; reads their reports in _build.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -11,7 +11,7 @@ fail() {
 
 grep -qs '<testcase ' _build/TEST-*.xml || fail "No test was run."
 
-# There is a report of the whole folder when no suite was asked for by name.
+# There is a report of the whole folder if no suite was given by name.
 for report in _build/TEST-directory_*.xml; do
     [ -e "$report" ] || continue
     for suite in test/erlang/*_tests.erl; do

@@ -1,8 +1,7 @@
 %% @doc Runs the Erlang snippets of README.md and the guides, and compares their output with the text.
 %%
 %% The snippets of a document share their variables, in order. A snippet with shell prompts (`1> ') shows results below
-%% the
-%% commands; `...' matches any text. A snippet without prompts is run, and `% => Result' after an expression shows
+%% the commands; `...' matches any text. A snippet without prompts is run, and `% => Result' after an expression shows
 %% its result. A snippet with `-module' is compiled and loaded. A fence with a file name (```` ```erlang rebar.config
 %% ````)
 %% contains terms, which are only parsed.

@@ -306,8 +306,7 @@ victim(Number, File, Sender) ->
 %%% The disk
 
 %% A file system of 10 MB: errors are counted, the queue in memory keeps working, and all packets arrive in order,
-%% except
-%% those counted as dropped.
+%% except those counted as dropped.
 full_disk_test_() ->
     {timeout, 60, fun() ->
         with_disk(10, fun(Dir) ->

@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
-%% Starts an example on a free UDP port ($PORT), sends it a datagram until it has printed a line with the
-%% expected text, prints what it printed, and ends it.
+%% Starts an example on a free UDP port ($PORT), sends a datagram to it until it prints a line with the
+%% expected text, prints its output, and ends it.
 %%
 %%     drive.escript EXPECTED DATAGRAM PROGRAM [ARGUMENT...]
 

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Builds the examples, each with its own tool, runs their tests, and sends each a captured packet as it runs.
-# `make run' is the other half of udp_listener.
+# Builds the examples, each with its own tool, runs their tests, and sends a captured packet to each.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -29,14 +28,14 @@ example() {
     fi
 }
 
-# prints TEXT PROGRAM...: the program is to print it when it has got the packet.
+# prints TEXT PROGRAM...: the program must print this text when it has received the packet.
 prints() {
     text=$1
     shift
     escript "$here/drive.escript" "$text" "$packet" "$@"
 }
 
-# In what follows `&&' joins the commands since `set -e' does not count where example calls them.
+# The following commands are joined by `&&', since `set -e' has no effect where example calls them.
 
 udp_listener_release() {
     rebar3 release && prints 'HEPv1, 472 bytes' _build/default/rel/udp_listener/bin/udp_listener foreground
@@ -59,7 +58,7 @@ collector_release() {
         prints '"version":1' _build/prod/rel/collector/bin/collector start
 }
 
-# Any authority will do, and not every system has its own.
+# Any CA certificate is enough, and not every system has some.
 forwarder_release() {
     erl -noinput -eval '
         #{server_config := Config} =

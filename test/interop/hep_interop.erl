@@ -1,20 +1,20 @@
-%% @doc Holds what real receivers read of the packets that hep writes against what was written, and
+%% @doc Compares the packets that hep writes with the fields that real receivers read, and
 %% prints a table. Called by run.sh.
 -module(hep_interop).
 
 -export([main/1]).
 
-%% Milliseconds that everything may take.
+%% The timeout of the whole run, in milliseconds.
 -define(LIMIT, 240000).
-%% So many failures are printed.
+%% The maximum number of printed failures.
 -define(SHOWN, 20).
-%% Rules of the fixtures that the protocol allows: they excuse no receiver.
+%% Rules of the fixtures that the protocol allows: no excuse for a receiver.
 -define(HARMLESS, [<<"order">>, <<"chunks">>, <<"vendor">>, <<"payload-type">>]).
 
 -type verdict() :: ok | refused | {wrong, [atom()]} | died | stuck | lost.
 
-%% @doc `[Directory, Port | Receivers]', a receiver being `Name=Version'. Halts: with 0 when nothing that a
-%% receiver reads right of others is read wrong of hep.
+%% @doc `[Directory, Port | Receivers]', a receiver being `Name=Version'. Halts with 0 unless a receiver
+%% reads something wrong in hep's packets that it reads right in others.
 -spec main([string()]) -> no_return().
 main([Directory, Port | Named]) ->
     ok = io:setopts([{encoding, unicode}]),
@@ -31,7 +31,7 @@ main([Directory, Port | Named]) ->
 
 %%% Running
 
-%% What a receiver made of each packet: `{Receiver, Packet, Verdict}'.
+%% The result of each packet in the receiver: `{Receiver, Packet, Verdict}'.
 run({Name, _}, Where, Packets) ->
     lists:append([
         begin
@@ -89,12 +89,12 @@ same({then_zeros, Payload}, Read) ->
 same(Value, Read) ->
     Value =:= Read.
 
-%% What the receiver tells of such a packet.
+%% The fields that the receiver shows of a packet.
 shown("Kamailio", #{version := Version, meaning := Meaning}) ->
     Facts = maps:with(
         [src_ip, src_port, dst_ip, dst_port, family, protocol, time, capture_id, correlation_id, payload], Meaning
     ),
-    %% Its version 3 knows UDP and TCP, its others two more.
+    %% Version 3 knows UDP and TCP, the other versions two more.
     Known = case Version of
         3 -> [6, 17];
         _ -> [6, 17, 22]
@@ -111,7 +111,7 @@ shown("sngrep", #{version := Version, meaning := #{payload := Payload} = Meaning
         _ -> [src_ip, src_port, dst_ip, dst_port, time, payload]
     end,
     Shown = maps:with(Facts, Meaning),
-    %% It takes version 2's header length for the high byte of the whole length: NUL bytes follow.
+    %% It reads the header length of version 2 as the high byte of the total length: NUL bytes follow.
     case Version of
         2 -> Shown#{payload => {then_zeros, Payload}};
         _ -> Shown
@@ -121,10 +121,10 @@ shown("hep-js", #{meaning := Meaning}) ->
         #{family := 10} -> maps:without([src_ip, dst_ip], Meaning);
         _ -> Meaning
     end,
-    %% It makes text of everything.
+    %% It converts everything to text.
     maps:filter(fun(_, Value) -> not is_binary(Value) orelse is_list(unicode:characters_to_list(Value)) end, Shown).
 
-%% The receiver's limits for such a packet, whoever wrote it: a refusal, a crash, or the facts that are read wrong, each
+%% The receiver's limits for a packet of any sender: a rejection, a crash, or wrong fields, each
 %% with its cause.
 -spec limits({Name :: string(), Version :: string()}, hep_interop_packets:packet()) ->
     [{refused | died | [atom()], string()}].
@@ -168,7 +168,7 @@ limits({"hep-js", _}, #{version := Version, meaning := Meaning} = Packet) ->
         {true, vendors_facts(Packet), "hep-js takes a vendor's chunk for the generic one of its number"}
     ]).
 
-%% Whether a version like "1.9.0" is this one or a later one.
+%% Whether a version like "1.9.0" is at least this one.
 is_since(Since, Version) ->
     [list_to_integer(Number) || Number <- string:tokens(Version, ".")] >= Since.
 
@@ -185,7 +185,7 @@ is_explained({wrong, Fields}, Limits) ->
 is_explained(_, _) ->
     false.
 
-%% Why the verdict is what it is, as far as that is known.
+%% The cause of the verdict, if known.
 reasons(_, _, ok) ->
     [];
 reasons(Receiver, Packet, Verdict) ->
@@ -252,8 +252,8 @@ report(Receivers, Unversioned) ->
     ]),
     min(1, length(Failures) + length([none || Right =:= 0])).
 
-%% Of a fixture written again: the receiver reads the fixture right, but not what hep wrote. Of hep's own: the
-%% receiver does not read it right, and nothing is known that would keep it from that.
+%% For a rewritten fixture: the receiver reads the fixture right, but not hep's packet. For hep's own packets: the
+%% receiver does not read them right, without a known cause.
 is_failure({_, _, ok}, _) -> false;
 is_failure({_, _, lost}, _) -> true;
 is_failure({_, #{kind := control}, _}, _) -> false;
@@ -291,7 +291,7 @@ table(Receivers, Ran, Notes) ->
     lists:foreach(fun({Why, Letter}) -> io:format("(~c) ~ts~n", [Letter, Why]) end, Notes),
     io:nl().
 
-%% Each column as wide as its widest cell.
+%% Each column is as wide as its widest cell.
 columns(Lines) ->
     Widths = lists:foldl(
         fun(Line, Widths) -> lists:zipwith(fun(Cell, Width) -> max(string:length(Cell), Width) end, Line, Widths) end,
@@ -306,7 +306,7 @@ columns(Lines) ->
         Lines
     ).
 
-%% hep's own first; of a sender the fixtures before what hep wrote of them.
+%% hep's own packets first; of a sender, the fixtures before hep's packets.
 key(#{kind := Kind, sender := Sender, version := Version, style := Style}) ->
     {Kind =/= written, Sender, Version, Kind =:= again, Style, Kind}.
 

@@ -1,4 +1,4 @@
-%% @doc What other tools read of the capture files that hep_pcap writes. Called by run.sh.
+%% @doc Compares the capture files that hep_pcap writes with the messages that other tools read. Called by run.sh.
 -module(hep_interop_files).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -6,7 +6,7 @@
 
 -export([main/1]).
 
-%% @doc `[Directory | Tools]'. Halts: with 0 when each tool reads every message right.
+%% @doc `[Directory | Tools]'. Halts with 0 if each tool reads every message right.
 -spec main([string()]) -> no_return().
 main([Directory | Tools]) ->
     lists:foreach(
@@ -22,7 +22,7 @@ main([Directory | Tools]) ->
 read("tshark", Folder) -> tshark(Folder);
 read("sngrep", Folder) -> sngrep(Folder).
 
-%% Each message is one of SIP to tshark, with its Call-ID, and no checksum is wrong.
+%% tshark recognises each message as SIP, with its Call-ID, and finds no wrong checksum.
 tshark(Folder) ->
     Packets = packets(),
     File = filename:join(Folder, "written.pcap"),
@@ -35,10 +35,10 @@ tshark(Folder) ->
     ?assertEqual([], lines("tshark -r " ++ File ++ Checks ++ "-Y '" ++ Wrong ++ "' 2>/dev/null")),
     length(Lines).
 
-%% sngrep writes the calls that it found into a file of its own.
+%% sngrep writes the calls that it found to another file.
 sngrep(Folder) ->
     [File, Copy] = [filename:join(Folder, Name) || Name <- ["written.pcap", "copy.pcap"]],
-    %% It takes no message of more than 20 KB.
+    %% It accepts messages of up to 20 KB.
     Packets = [Hep || #hep{payload = Payload} = Hep <- packets(), byte_size(Payload) < 20000],
     {ok, []} = hep_pcap:write(File, Packets),
     _ = os:cmd("sngrep -N -I " ++ File ++ " -O " ++ Copy ++ " </dev/null"),
@@ -46,7 +46,7 @@ sngrep(Folder) ->
     ?assertEqual(lists:sort([call_id(Hep) || Hep <- Packets]), lists:sort(Read)),
     length(Read).
 
-%% Requests and answers over UDP, TCP, TLS and WebSocket.
+%% Requests and responses over UDP, TCP, TLS and WebSocket.
 packets() ->
     [
         #hep{version = 3, protocol = Protocol, src_ip = Src, src_port = SrcPort, dst_ip = Dst, dst_port = DstPort,

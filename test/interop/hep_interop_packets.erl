@@ -1,6 +1,6 @@
-%% @doc The packets that the receivers get: made and written by hep, the fixtures read and written again
-%% by hep, and the fixtures as they are. Each with its meaning, which does not come from hep: it is
-%% what was to be written, or what the fixtures' manifest says.
+%% @doc The packets for the receivers: built by hep, fixtures read and written again
+%% by hep, and the fixtures themselves. Each with its meaning, which does not come from hep: it is
+%% the input of encoding, or comes from the fixtures' manifest.
 -module(hep_interop_packets).
 
 -include("hep.hrl").
@@ -11,21 +11,21 @@
 -type meaning() :: #{atom() => term()}.
 
 -type packet() :: #{
-    %% By hep alone; by hep, of a fixture; a fixture.
+    %% Built by hep; rewritten by hep; a fixture.
     kind := written | again | control,
     sender := string(),
     version := 1..3,
-    %% Of version 2, what hep was asked for.
+    %% For version 2, the option of encoding.
     style := none | documented | c,
-    %% What it shows, or the fixture's file.
+    %% The purpose, or the file of the fixture.
     name := string(),
     meaning := meaning(),
     bytes := binary(),
-    %% Of a fixture, where it deviates from the protocol.
+    %% For a fixture, its deviations from the protocol.
     rules => [binary()],
-    %% The password of a receiver that asks for one.
+    %% The password of a receiver that requires one.
     password => string(),
-    %% That receiver is to refuse it.
+    %% The receiver must reject it.
     refuse => true
 }.
 
@@ -35,7 +35,7 @@
 all() ->
     written() ++ lists:append([of_fixture(Entry) || Entry <- hep_fixtures:entries(datagram)]).
 
-%% For those who want to look: the bytes of each packet, and what it means.
+%% For manual inspection: the bytes of each packet, and its meaning.
 -spec save(file:filename(), [packet()]) -> ok.
 save(Directory, Packets) ->
     Save = fun(Number, #{bytes := Bytes} = Packet) ->
@@ -47,7 +47,7 @@ save(Directory, Packets) ->
     Terms = [Save(Number, Packet) || {Number, Packet} <- Numbered],
     ok = file:write_file(filename:join(Directory, "packets.eterm"), unicode:characters_to_binary(Terms)).
 
-%% @doc A packet put together without hep, which every receiver reads, and what its payload has in it.
+%% @doc A packet built without hep, which every receiver reads, and the text in its payload.
 -spec marker(2 | 3 | {password, string()}, non_neg_integer()) -> {iodata(), binary()}.
 marker(Kind, Number) ->
     Id = iolist_to_binary(["interop-marker-", integer_to_binary(Number), "@hep"]),
@@ -91,7 +91,7 @@ written() ->
 guarded(Name, Key) ->
     (write(3, none, Name, #{auth_key => Key}, #{}))#{password => ?PASSWORD}.
 
-%% What every version can say.
+%% Fields that every version has.
 fixed() ->
     V6 = #{src_ip => {16#2001, 16#db8, 0, 0, 0, 0, 0, 1}, dst_ip => {16#2001, 16#db8, 0, 0, 0, 0, 0, 2}},
     [
@@ -175,7 +175,7 @@ with_family(Meaning) -> Meaning#{family => 2}.
 
 sip(Size) ->
     Empty = byte_size(sip("MESSAGE", <<"large@hep">>, <<>>)),
-    %% Content-Length has more digits then: the size is met but for those.
+    %% Content-Length then has more digits: the size is exact except for those.
     sip("MESSAGE", <<"large@hep">>, binary:copy(<<"x">>, Size - Empty)).
 
 sip(Method, CallId, Body) ->
@@ -193,8 +193,8 @@ response() ->
 
 %%% Fixtures
 
-%% What real senders sent, what other projects published, and what models a sender; not the fixtures
-%% that only show a rule.
+%% Packets of real senders, packets published by other projects, and models of senders; not the fixtures
+%% that only demonstrate a rule.
 of_fixture(#{<<"origin">> := Origin, <<"sender">> := Sender} = Entry) ->
     Bytes = hep_fixtures:bytes(Entry),
     case hep_fixtures:decoded(Entry, Bytes) of

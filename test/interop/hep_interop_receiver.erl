@@ -1,7 +1,7 @@
-%% @doc Runs a receiver on loopback, sends packets to it, one after the other, and says what it read of each.
+%% @doc Runs a receiver on loopback, sends packets to it one by one, and returns the fields that it read.
 %%
-%% After every packet a marker is sent. When the receiver has read the marker, what it read before is
-%% the packet's; if there is nothing, it refused the packet.
+%% After every packet a marker is sent. Everything that the receiver reads before the marker belongs to
+%% the packet; if there is nothing, it rejected the packet.
 -module(hep_interop_receiver).
 
 -export([feed/3]).
@@ -9,18 +9,18 @@
 
 -type receiver() :: kamailio | {sngrep, 2 | 3 | {password, string()}} | hep_js.
 
-%% What it read, as meanings: mostly one. Or it stopped, or was stopped since it answered no more.
+%% The meanings that it read, usually one. Or it ended, or was killed because it did not respond.
 -type result() :: {read, [hep_interop_packets:meaning()]} | died | stuck.
 
 -define(HOST, {127, 0, 0, 1}).
-%% Milliseconds: to start, to read a packet, to end, between two looks.
+%% Milliseconds: to start, to read a packet, to end, between two polls.
 -define(START, 15000).
 -define(ANSWER, 3000).
 -define(STOP, 5000).
 -define(POLL, 2).
-%% So many times a receiver is started again.
+%% The maximum number of restarts.
 -define(RESTARTS, 5).
-%% Ends an answer of sqlite3.
+%% Marks the end of an answer of sqlite3.
 -define(END, "end of answer").
 
 -record(running, {
@@ -31,12 +31,12 @@
     process :: port(),
     pid :: pos_integer(),
     marker = 0 :: non_neg_integer(),
-    %% How far its output was read; of Kamailio the program that reads its database.
+    %% How far its output was read; for Kamailio, the program that reads its database.
     output :: non_neg_integer() | {port(), #{string() => non_neg_integer()}}
 }).
 
-%% @doc Sends the packets to the receiver at the UDP port. The results have the packets' order; there
-%% are fewer of them than packets when the receiver ended too often.
+%% @doc Sends the packets to the receiver at the UDP port. The results are in the order of the packets; there
+%% are fewer of them if the receiver ended too often.
 -spec feed(receiver(), {file:filename(), inet:port_number()}, [binary()]) ->
     {ok, [result()]} | {error, string()}.
 feed(Receiver, {Directory, Port}, Packets) ->
@@ -67,11 +67,11 @@ feed(Running, [Packet | Packets], Results, Restarts) ->
 send(#running{socket = Socket, port = Port}, Packet) ->
     case gen_udp:send(Socket, ?HOST, Port, Packet) of
         ok -> ok;
-        %% Nobody listens: an answer to an earlier packet. The marker will tell.
+        %% A closed port: the error of an earlier packet. The marker shows whether the receiver still runs.
         {error, econnrefused} -> ok
     end.
 
-%% Sends a marker: what was read before it, and all of it has been read.
+%% Sends a marker: returns the packets read before it, and waits until it is read.
 marked(#running{receiver = Receiver, marker = Number} = Running, Wait) ->
     {Packet, Id} = hep_interop_packets:marker(marker_kind(Receiver), Number),
     ok = send(Running, Packet),
@@ -110,7 +110,7 @@ start(Receiver, Directory, Port) ->
     {Arguments, Output} = prepare(Receiver, Directory, Port),
     Log = filename:join(Directory, log_name(Receiver)),
     Pids = filename:join(Directory, "pids"),
-    %% The shell becomes the receiver. run.sh ends those whose files lie in pids/, should this end first.
+    %% The shell becomes the receiver. run.sh ends processes with a file in pids/, if this program ends first.
     Script = ": > \"$0/$$\"; log=$1; shift; exec \"$@\" < /dev/null >> \"$log\" 2>&1",
     Process = erlang:open_port(
         {spawn_executable, "/bin/sh"}, [exit_status, {args, ["-c", Script, Pids, Log | Arguments]}]
@@ -134,7 +134,7 @@ start(Receiver, Directory, Port) ->
             {error, tail(Log)}
     end.
 
-%% Ready when it has read a marker and, before that, lost none: markers sent too early are read by nobody.
+%% Ready when it has read a marker and lost none since: nobody reads markers that are sent too early.
 ready(Running, Deadline) ->
     case marked(Running, 200) of
         {_, Next} ->
@@ -148,8 +148,8 @@ ready(Running, Deadline) ->
             end
     end.
 
-%% The receiver has a process group of its own, as every program that Erlang starts. What one that ended by
-%% itself left behind, and holds the UDP port, ends too.
+%% The receiver has its own process group, like every program that Erlang starts. Processes that it left behind
+%% may hold the UDP port, and end, too.
 stop(#running{process = Process, pid = Pid, socket = Socket, directory = Directory, output = Output}) ->
     ok = gen_udp:close(Socket),
     ok = signal("TERM", Pid),
@@ -185,7 +185,7 @@ log_name({sngrep, _}) -> "sngrep.log";
 log_name(hep_js) -> "hep-js.log".
 
 prepare(kamailio, Directory, Port) ->
-    %% A new one at each start: the last one's reader may still be clearing up.
+    %% A new one at each start: the last reader may still be cleaning up.
     Number = integer_to_list(erlang:unique_integer([positive])),
     Database = filename:join(Directory, "kamailio-" ++ Number ++ ".db"),
     Reader = erlang:open_port(
@@ -232,7 +232,7 @@ answers(Directory) -> filename:join(Directory, "hep-js.txt").
 
 %%% What Kamailio stored
 
-%% The columns that sipcapture fills in; WAL, so that reading does not stop it from writing.
+%% The columns that sipcapture writes; WAL, so that reading does not block writing.
 tables() ->
     Columns =
         "date,micro_ts,method,reply_reason,ruri,ruri_user,ruri_domain,from_user,from_domain,from_tag,"
@@ -252,7 +252,7 @@ tables() ->
         ]
     ].
 
-%% What it takes a payload for tells in which table it puts it.
+%% The table shows how it classified a payload.
 kinds() ->
     [
         {"sip_capture", "4", sip},
@@ -291,7 +291,7 @@ read(#running{receiver = kamailio, output = {Reader, Last}} = Running) ->
     Seen = lists:foldl(
         fun([Id, Table | _], Seen) -> Seen#{binary_to_list(Table) => binary_to_integer(Id)} end, Last, Rows
     ),
-    %% The marker is in the first table: it must not stand before what came before it.
+    %% The marker is in the first table: it must not come before earlier packets.
     {Sip, Others} = lists:partition(fun([_, Table | _]) -> Table =:= <<"sip_capture">> end, Rows),
     {[kamailio_row(Row) || Row <- Others ++ Sip], Running#running{output = {Reader, Seen}}};
 
@@ -328,7 +328,7 @@ kamailio_row([_Id, Table, SrcIp, SrcPort, DstIp, DstPort, Proto, Family, Time, N
         src_port => binary_to_integer(SrcPort),
         dst_ip => address(DstIp),
         dst_port => binary_to_integer(DstPort),
-        %% Its own numbers of the transports.
+        %% Its own numbers of transports.
         protocol => maps:get(Proto, #{<<"1">> => 17, <<"2">> => 6, <<"3">> => 22, <<"4">> => 132}, Proto),
         family => binary_to_integer(Family),
         time => {Micros div 1000000, Micros rem 1000000},

@@ -1,4 +1,4 @@
-// Listens for HEP on 127.0.0.1 and writes what hep-js read of each packet to a file: a line a packet, each fact as
+// Listens for HEP on 127.0.0.1 and writes the fields that hep-js read to a file: a line per packet, each field as
 // name=hex. Usage: node hepjs.js PORT FILE, with hep-js in NODE_PATH.
 'use strict';
 const dgram = require('dgram');
@@ -8,7 +8,7 @@ const hep = require('hep-js');
 const [port, file] = process.argv.slice(2);
 const out = fs.openSync(file, 'a');
 
-// Genesys' conversation id, so that a vendor's chunk is read too.
+// Genesys' conversation id, so that a chunk of a vendor is read, too.
 hep.addVendorExtensions({ 8: { 128: { keyName: 'conversation_id' } } });
 
 const socket = dgram.createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });

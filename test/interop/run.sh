@@ -1,9 +1,9 @@
 #!/bin/sh
-# Gives packets written by hep to real receivers of HEP, Kamailio's sipcapture, sngrep and hep-js, on loopback, and
-# capture files written by hep to tshark and sngrep; compares what they read with what was written: `make interop`.
-# As root on Debian it installs what is missing (hep-js below _build). Tools that cannot be installed are skipped, but
+# Sends packets written by hep to real receivers of HEP (Kamailio's sipcapture, sngrep and hep-js) on loopback, and
+# opens capture files written by hep in tshark and sngrep; compares the results with the input: `make interop`.
+# As root on Debian it installs missing tools (hep-js below _build). Tools that cannot be installed are skipped, but
 # one receiver is required.
-# Usage: run.sh [PORT]    the UDP port of 127.0.0.1 that the receivers listen on, one after the other
+# Usage: run.sh [PORT]    the UDP port of 127.0.0.1 for the receivers, one after the other
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -14,7 +14,7 @@ hep_js=1.0.22
 rm -rf "$work/run"
 mkdir -p "$work/ebin" "$work/run/pids" "$work/run/packets"
 
-# Ends what is still there when this is broken off: first the program that would start the next receiver.
+# Ends all remaining processes after an interruption: first the program that would start the next receiver.
 clean() {
     if [ -n "$erl" ]; then
         kill -KILL "$erl" 2>/dev/null || true
@@ -44,7 +44,7 @@ can_install() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
 }
 
-# install PACKAGE...: does not start what it installs.
+# install PACKAGE...: does not start the installed services.
 updated=
 install() {
     can_install || return 1
@@ -66,7 +66,7 @@ install() {
     return "$status"
 }
 
-# kamailio_module FILE: Kamailio itself knows where they lie, but does not tell.
+# kamailio_module FILE: Kamailio does not print the folder of its modules.
 kamailio_module() {
     for folder in /usr/lib/* /usr/lib* /usr/local/lib*; do
         [ ! -e "$folder/kamailio/modules/$1" ] || return 0
@@ -114,7 +114,7 @@ install_hep_js() {
     }
 }
 
-# available NAME: whether it is installed, or could be.
+# available NAME: whether it is installed, or could be installed.
 available() {
     if has_$1 || { install_$1 && has_$1; }; then return 0; fi
     echo "skipped: $1 is missing and cannot be installed"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the package for Hex and builds from it alone, with each tool, an application that decodes a packet:
-# `make package'. Where Hex is installed it makes the package (Debian 13 and later: apt-get install erlang-hex);
-# elsewhere tar does, from the same list of files.
-# Usage: run.sh FOLDER    where the package goes
+# `make package'. Uses Hex where it is installed (Debian 13 and later: apt-get install erlang-hex);
+# elsewhere tar, with the same list of files.
+# Usage: run.sh FOLDER    the folder for the package
 set -eu
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
@@ -34,7 +34,7 @@ checked() {
     fi
 }
 
-# app_src EXPRESSION: prints what an expression gives of the application's properties.
+# app_src EXPRESSION: prints the value of an expression of the application's properties.
 app_src() {
     erl -noinput -boot no_dot_erlang -eval '
         [File, Text] = init:get_plain_arguments(),
@@ -46,7 +46,7 @@ app_src() {
         halt().' -extra "$top/erlang/hep.app.src" "$1"
 }
 
-# What git knows or would add, of the package's files.
+# The package's files that git knows or would add.
 list() {
     app_src '[[File, 10] || File <- proplists:get_value(files, Properties)].' |
         (cd "$top" && xargs git ls-files --cached --others --exclude-standard --) |
@@ -64,7 +64,7 @@ by_tar() {
         tar -xzf "$folder/$package.tar.gz" -C "$work/hep"
 }
 
-# Each with a copy of its own: nothing that one tool builds helps the next.
+# Each in a separate copy, so that no tool uses the build of another one.
 rebar3_project() {
     cp -R "$consumers/rebar3" "$work" && cd "$work/rebar3" && mkdir _checkouts && cp -R "$work/hep" _checkouts/hep &&
         HEP_GIT=none rebar3 compile && erl -noinput -pa _build/default/lib/*/ebin _build/default/checkouts/*/ebin \

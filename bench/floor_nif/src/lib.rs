@@ -1,8 +1,8 @@
-//! The floor of the benchmark: the terms of one packet that is known beforehand.
+//! The lower bound of the benchmark: builds the terms of one packet that is known beforehand.
 //!
-//! The NIF makes what `hep:decode/1` makes of the version 3 packet in `hep_bench.erl`, but reads nothing: every
-//! number below is written down. It makes each term with a call of the NIF API, as NIFs do; `hep_nif` saves those for
-//! small integers. It belongs to the benchmark, not to the library.
+//! The NIF builds the terms that `hep:decode/1` returns for the version 3 packet in `hep_bench.erl`, but reads nothing:
+//! all numbers are constants. It builds each term with a call of the NIF API, as NIFs do; `hep_nif` avoids these calls
+//! for small integers. It is a part of the benchmark, not of the library.
 
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
@@ -25,9 +25,9 @@ inventory::submit! {
     }
 }
 
-/// The size of the one packet.
+/// The size of the packet.
 const PACKET: usize = 690;
-/// Where its authenticate key, correlation id and payload begin, and how long they are.
+/// Offset and length of its authenticate key, correlation id and payload.
 const AUTH_KEY: (usize, usize) = (99, 5);
 const CORRELATION_ID: (usize, usize) = (110, 34);
 const PAYLOAD: (usize, usize) = (150, 540);
@@ -41,7 +41,7 @@ fn load(env: Env<'_>, _info: Term<'_>) -> bool {
 }
 
 unsafe extern "C" fn decode(raw: *mut ErlNifEnv, _arity: c_int, arguments: *const ErlNifTerm) -> ErlNifTerm {
-    // SAFETY: the VM calls with the one argument, a term of `raw`.
+    // SAFETY: the VM calls with one argument, a term of `raw`.
     unsafe { known(raw, *arguments).unwrap_or_else(|| enif_make_badarg(raw)) }
 }
 
@@ -49,7 +49,7 @@ unsafe extern "C" fn decode(raw: *mut ErlNifEnv, _arity: c_int, arguments: *cons
 /// `raw` is the environment of a call, and `packet` a term of it.
 unsafe fn known(raw: *mut ErlNifEnv, packet: ErlNifTerm) -> Option<ErlNifTerm> {
     let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
-    // SAFETY: on success the structure is filled in.
+    // SAFETY: on success the structure is initialised.
     unsafe {
         if enif_inspect_binary(raw, packet, binary.as_mut_ptr()) == 0
             || binary.assume_init_ref().size != PACKET
@@ -93,7 +93,7 @@ impl Terms {
 
     #[inline]
     fn part(&self, (offset, length): (usize, usize)) -> ErlNifTerm {
-        // SAFETY: `packet` is a binary of `raw`, and the parts above lie in it.
+        // SAFETY: `packet` is a binary of `raw` that contains the parts above.
         unsafe { enif_make_sub_binary(self.raw, self.packet, offset, length) }
     }
 

@@ -1,4 +1,4 @@
-//! What a collector gets besides good packets.
+//! Hostile packets.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,17 +12,17 @@ use crate::packet::Template;
 /// Far above what hep inflates by default.
 const INFLATED: usize = 4 * 1024 * 1024;
 
-/// How many packets of each kind were made.
+/// The number of packets of each kind.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) valid: u64,
-    /// Some bytes have other values. Most of these are still packets.
+    /// Some bytes have other values. Most of these packets are still valid.
     pub(crate) mutated: u64,
-    /// The end is missing. None of these is a packet.
+    /// The end is missing. None is valid.
     pub(crate) truncated: u64,
-    /// The frame or a chunk says that it is too short or longer than the datagram. None is a packet.
+    /// The length of the frame or of a chunk is too small, or longer than the datagram. None is valid.
     pub(crate) wrong_length: u64,
-    /// Inflates to more than is allowed. None is a packet.
+    /// Inflates beyond the limit. None is valid.
     pub(crate) bomb: u64,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Good packets with a share of hostile ones.
+/// Valid packets with a share of hostile ones.
 pub(crate) struct Mix {
     template: Template,
     bombs: Vec<Vec<u8>>,
@@ -53,13 +53,13 @@ pub(crate) struct Mix {
 }
 
 impl Mix {
-    /// `share` is between 0 (all are good) and 1 (none is).
+    /// `share` is between 0 (all are valid) and 1 (none is).
     pub(crate) fn new(template: Template, share: f64, random: Rng) -> io::Result<Self> {
         let bombs = bombs(&template)?;
         Ok(Self { template, bombs, share, random, number: 0, tally: Tally::default() })
     }
 
-    /// Puts the next packet in the buffer's place.
+    /// Writes the next packet into the buffer.
     pub(crate) fn write(&mut self, packet: &mut Vec<u8>) {
         packet.clear();
         self.template.append(self.number, packet);
@@ -121,7 +121,7 @@ fn count(kind: &mut u64) {
     *kind = kind.saturating_add(1);
 }
 
-/// Packets whose payload inflates to too much, in each of the wrappings that senders use.
+/// Packets whose payload inflates beyond the limit, in each compression that senders use.
 fn bombs(template: &Template) -> io::Result<Vec<Vec<u8>>> {
     let zeros = vec![0; INFLATED];
     let mut raw = DeflateEncoder::new(Vec::new(), Compression::best());

@@ -1,6 +1,6 @@
-//! Sends valid or hostile HEP to a collector under test at a given rate, and prints one line about what it sent.
+//! Sends valid or hostile HEP to a collector under test at a given rate, and prints a summary in one line.
 //!
-//! It belongs to `make load`, not to the library.
+//! It is a part of `make load`, not of the library.
 
 mod hostile;
 mod packet;

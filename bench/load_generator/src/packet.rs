@@ -1,4 +1,4 @@
-//! The packet that is sent again and again, with a number in it.
+//! The packet that is sent repeatedly, with a number in it.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,9 +9,9 @@ use std::{fs, io};
 const FRAME_HEADER: usize = 6;
 /// Vendor, chunk id and length.
 const CHUNK_HEADER: usize = 6;
-/// The capture id of version 3: 32 bits that hold the number.
+/// The capture id of version 3: 32 bits, which contain the number.
 const CAPTURE_ID: &[u8] = &[0, 0, 0, 12, 0, 10];
-/// The seconds of the time, and the microseconds.
+/// Seconds and microseconds of the time.
 const SECONDS: &[u8] = &[0, 0, 0, 9, 0, 10];
 const MICROSECONDS: &[u8] = &[0, 0, 0, 10, 0, 10];
 
@@ -19,14 +19,14 @@ const MICROSECONDS: &[u8] = &[0, 0, 0, 10, 0, 10];
 #[derive(Clone)]
 pub(crate) struct Template {
     bytes: Vec<u8>,
-    /// Where each chunk begins.
+    /// The offsets of the chunks.
     chunks: Vec<usize>,
-    /// Where the capture id stands.
+    /// The position of the capture id.
     number: Range<usize>,
-    /// Where the time stands.
+    /// The position of the time.
     seconds: Option<usize>,
     microseconds: Option<usize>,
-    /// Whether the time becomes that of sending.
+    /// Whether the time is set to that of sending.
     pub(crate) is_stamped: bool,
 }
 
@@ -90,12 +90,12 @@ impl Template {
         }
     }
 
-    /// Where each chunk begins.
+    /// The offsets of the chunks.
     pub(crate) fn chunks(&self) -> &[usize] {
         &self.chunks
     }
 
-    /// The addresses, ports and times, without the payload: what a packet with another payload begins with.
+    /// Addresses, ports and times without the payload: the start of a packet with another payload.
     pub(crate) fn without_payload(&self) -> &[u8] {
         let payload = self.chunks.iter().find(|at| self.bytes.split_at(**at).1.starts_with(&[0, 0, 0, 15]));
         self.bytes.split_at(payload.copied().unwrap_or(self.bytes.len())).0

@@ -1,4 +1,4 @@
-//! Connections on which frames are cut anywhere.
+//! Connections with frames that are split at random.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -17,12 +17,12 @@ use crate::packet::Template;
 
 /// How long the peer may take to close after all was sent.
 const CLOSING: Duration = Duration::from_secs(30);
-/// What the certificate of the peer is made out to.
+/// The name in the peer's certificate.
 const SERVER_NAME: &str = "localhost";
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Makes the connections and sends `packets` on each of them, numbered from 0.
+/// Opens the connections and sends `packets` on each of them, numbered from 0.
 pub(crate) fn send(
     to: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
@@ -42,7 +42,7 @@ pub(crate) fn send(
     })
 }
 
-/// Trusts the certificates in the file, and nobody else.
+/// Trusts only the certificates in the file.
 pub(crate) fn trust(file: &Path) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file)? {
@@ -73,8 +73,8 @@ fn send_on_one(
     close(&socket)
 }
 
-/// Writes of 1 byte to 64 KiB, each size as likely as its double: some cut a frame into crumbs, some
-/// hold many.
+/// Writes of 1 byte to 64 KiB, with a logarithmic distribution: some split a frame, some
+/// contain many frames.
 fn write_frames(to: &mut impl Write, template: &Template, packets: u32, mut random: Rng) -> io::Result<()> {
     let mut numbers = 0..packets;
     let mut frames = Vec::new();
@@ -95,8 +95,8 @@ fn write_frames(to: &mut impl Write, template: &Template, packets: u32, mut rand
     }
 }
 
-/// Waits until the peer has closed too. A socket that is closed with something unread would be reset, and
-/// what is still on its way lost.
+/// Waits until the peer has closed, too. Closing a socket with unread data resets it, and
+/// data on its way would be lost.
 fn close(mut socket: &TcpStream) -> Result<()> {
     socket.shutdown(Shutdown::Write)?;
     socket.set_read_timeout(Some(CLOSING))?;

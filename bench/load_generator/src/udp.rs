@@ -10,22 +10,22 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 use crate::hostile::Mix;
 
-/// How often packets are sent, unless the machine is late.
+/// The interval of sending, unless the machine is late.
 const TICK: Duration = Duration::from_micros(250);
-/// At most this many packets go into one call.
+/// The maximum number of packets per call.
 const BATCH: usize = 64;
-/// What was missed is sent at this many times the rate at most: bursts like these, but no flood.
+/// The maximum speed of catching up, as a multiple of the rate.
 const CATCH_UP: u64 = 2;
 
 pub(crate) struct Pace {
     /// Packets per second.
     pub(crate) rate: u64,
-    /// All in all.
+    /// The total number.
     pub(crate) packets: u64,
     pub(crate) sockets: usize,
 }
 
-/// Sends to `to` and says how long it took. Each batch leaves by the next socket.
+/// Sends to `to` and returns the duration. Batches alternate among the sockets.
 pub(crate) fn send(to: SocketAddr, pace: &Pace, mix: &mut Mix) -> io::Result<Duration> {
     let sockets = (0..pace.sockets).map(|_| connect(to)).collect::<io::Result<Vec<_>>>()?;
     let mut next_socket = sockets.iter().cycle();

@@ -6,11 +6,11 @@
 -export([main/1]).
 -export([init/1, handle_packets/2, handle_error/3]).
 
-%% The page's port; another one when it is taken.
+%% The port of the page; another one if it is in use.
 -define(HTTP_PORT, 9080).
 -define(TIMEOUT, 5000).
 
-%% @doc Called by run.sh: `[CapturesFolder, "end"]' replays and ends; `[CapturesFolder, "stay", Port]' replays and goes on
+%% @doc Called by run.sh: `[CapturesFolder, "end"]' replays and ends; `[CapturesFolder, "stay", Port]' replays and keeps
 %% listening.
 -spec main([string()]) -> no_return().
 main([Captures | Mode]) ->
@@ -76,7 +76,7 @@ stay() ->
 init(Queues) ->
     {ok, Queues}.
 
-%% The view is `raw', since the printed form shows all chunks in the order in which they came.
+%% The view is `raw', since the printed form shows all chunks in their original order.
 handle_packets(Packets, Queues) ->
     Transformed = [{Packet, Meta} || {Bytes, Meta} <- Packets, {ok, Packet} <- [hep_transform:from_packet(Bytes)]],
     lists:foreach(fun(Observer) -> udp_listener_handler:handle_packets(Transformed, [Observer]) end, observers()),

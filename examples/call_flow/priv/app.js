@@ -26,7 +26,7 @@ const ladder = new Ladder($('ladder'), (arrow, entered) => {
   if (entered) view('message')
 })
 
-// On a narrow screen one of the three is in sight.
+// On a narrow screen only one of the three is visible.
 const view = (name) => {
   document.body.dataset.view = name
 }

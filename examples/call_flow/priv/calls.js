@@ -1,4 +1,4 @@
-// The calls that the page knows, as the server told them in the order of their changes.
+// The calls of the page, as reported by the server in the order of their changes.
 
 import { line } from './dom.js'
 
@@ -15,14 +15,14 @@ export class Calls {
 
   clear() {
     this.byId = new Map()
-    // Ids in the order of their arrival, the first one first.
+    // Ids in the order of arrival.
     this.ids = []
     this.visible = []
     this.seq = 0
     this.epoch = ''
   }
 
-  // Takes an answer of /api/state. Returns whether anything changed.
+  // Applies an answer of /api/state. Returns whether anything changed.
   take({ source, seq, oldest, calls }) {
     let changed = calls.length > 0
     if (source.epoch !== this.epoch) {
@@ -46,7 +46,7 @@ export class Calls {
     return changed
   }
 
-  // The server has evicted those below.
+  // The server has evicted the calls below this one.
   forget(oldest) {
     const kept = this.ids.filter((id) => this.byId.get(id).seq >= oldest)
     if (kept.length === this.ids.length) return false

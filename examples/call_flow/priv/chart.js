@@ -10,7 +10,7 @@ const sum = (values) => values.reduce((total, value) => total + value, 0)
 
 const add = (a, b) => a.map((value, index) => value + b[index])
 
-// The busiest series, and the others as one.
+// The busiest series, and the sum of the others.
 const ranked = (series) => {
   const all = Object.entries(series).sort(([a, x], [b, y]) => sum(y) - sum(x) || a.localeCompare(b))
   const rest = all.slice(SERIES)
@@ -18,7 +18,7 @@ const ranked = (series) => {
   return [...all.slice(0, SERIES), [`${rest.length} others`, rest.map(([, values]) => values).reduce(add)]]
 }
 
-// A round number that is not below.
+// The next round number.
 const ceiling = (value) => {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, value)))
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value)

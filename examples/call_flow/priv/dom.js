@@ -1,4 +1,4 @@
-// Elements. Text only ever becomes a text node or an attribute: nothing from the wire is markup.
+// Elements. Text becomes a text node or an attribute only: nothing from the wire is markup.
 
 const SVG = 'http://www.w3.org/2000/svg'
 

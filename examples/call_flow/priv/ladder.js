@@ -37,7 +37,7 @@ const spoken = (arrow, hosts) =>
 const statusClass = (arrow) =>
   arrow.kind === 'response' ? `s${Math.min(6, Math.floor(arrow.status / 100))}` : ''
 
-// The line and the head of an arrow. Requests are solid with a filled head, responses dashed with an open one, reports
+// The line and the head of an arrow. Requests are solid with a filled head, responses dashed with an open head, reports
 // dotted with a diamond.
 export const shape = (kind, from, to, y) => {
   const sign = to > from ? 1 : -1

@@ -1,4 +1,4 @@
-// The list of calls. Only the rows in sight are elements, so that 10,000 calls cost what 50 cost.
+// The list of calls. Only visible rows are elements, so 10,000 calls cost as much as 50.
 
 import { h } from './dom.js'
 import { listTime, duration } from './format.js'
@@ -21,7 +21,7 @@ const set = (element, text) => {
   if (element.textContent !== text) element.textContent = text
 }
 
-// The number first: the host goes when there is no room.
+// The number first: the host is cut off when there is no room.
 const setParty = (element, text) => {
   if (element.textContent === text) return
   const at = text.lastIndexOf('@')
@@ -50,7 +50,7 @@ export class List {
     return parseFloat(getComputedStyle(this.grid).getPropertyValue('--row'))
   }
 
-  // After a change of the calls. Whoever has scrolled down keeps the same rows in sight.
+  // After a change of the calls. If the list is scrolled down, the same rows stay visible.
   update() {
     const height = this.rowHeight
     this.rows.style.height = `${this.calls.visible.length * height}px`
@@ -108,7 +108,7 @@ export class List {
   move(by) {
     const visible = this.calls.visible
     if (visible.length === 0) return
-    // Without a selection from before the first row.
+    // Without a selection, starts before the first row.
     const next = Math.min(visible.length - 1, Math.max(0, visible.indexOf(this.selected) + by))
     this.select(visible[next], false)
   }

@@ -1,4 +1,4 @@
-// A message with what HEP says of it.
+// A message with the fields of its HEP packet.
 
 import { h, line, shown } from './dom.js'
 import { fullTime, bytes } from './format.js'
@@ -48,7 +48,7 @@ const dump = (data) => {
   return lines.join('\n')
 }
 
-// The first line and the names of headers stand out.
+// Highlights the first line and the names of headers.
 const sip = (text) => {
   const pre = h('pre', { class: 'sip' })
   let inHead = true

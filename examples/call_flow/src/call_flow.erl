@@ -1,4 +1,4 @@
-%% @doc What the application offers to others: where it listens, and where the page is.
+%% @doc The application's interface for other code: its ports, and the address of the page.
 -module(call_flow).
 
 -export([listener/1, port/0, url/0]).

@@ -62,7 +62,7 @@ failure(Code, Text) ->
 json(Code, Value) ->
     {Code, [{content_type, "application/json"}], call_flow_json:encode(Value)}.
 
-%% 0 for anything but a positive integer: no such call, no change before.
+%% 0 for anything but a positive integer: no call and no change has this number.
 integer(Text) ->
     case string:to_integer(Text) of
         {Number, []} when Number > 0 -> Number;
@@ -109,7 +109,7 @@ totals(#{listeners := Listeners, store := Store, dropped := Dropped}) ->
 rows(Ids, Tables) ->
     [{json, Row} || Id <- Ids, {ok, {Row, _}} <- [row(Id, Tables)]].
 
-%% The JSON of a call in the list, and the text that a filter looks in.
+%% The JSON of a call in the list, and the text that a filter searches.
 row(Id, Tables) ->
     call_flow_calls:cached(
         Id,

@@ -1,9 +1,9 @@
-%% @doc Packets grouped by call, in ETS, with bounds on calls, messages per call, bytes and age. One process writes; any
-%% process reads by the tables of {@link tables/1}.
+%% @doc Packets grouped by call, in ETS, with limits on calls, messages per call, bytes and age. One process writes; any
+%% process reads through the tables of {@link tables/1}.
 %%
-%% Each change of a call gives it the next number, `seq'. The order of these numbers serves three purposes: a page asks
-%% for the changes since a number, the call without a packet for longest is evicted first, and calls below the lowest
-%% number are those that a page can forget.
+%% Each change of a call gives it the next number, `seq'. The order of these numbers has three uses: a page asks
+%% for the changes since a number, the call that has had no packet for longest is evicted first, and a page can forget
+%% calls below the lowest number.
 -module(call_flow_calls).
 
 -include_lib("hep/include/hep.hrl").
@@ -27,7 +27,7 @@
 %% `ignored' counts the packets beyond the maximum per call.
 
 -type key() :: hep_flow:key() | {hep:uint8(), inet:ip_address() | undefined, inet:ip_address() | undefined}.
-%% Packets with neither Call-ID nor correlation id go by payload type and addresses.
+%% Packets with neither Call-ID nor correlation id are grouped by payload type and addresses.
 
 -record(tables, {
     %% {Id, Key, Seq, Stored, Ignored, Bytes, Changed, Flow}
@@ -38,10 +38,10 @@
     order :: ets:table(),
     %% {{Id, Number}, Hep, Meta}
     packets :: ets:table(),
-    %% {{OtherKey, Id}}: calls that name another call, such as a B-leg. Not a bag: inserting into one takes the longer
-    %% the more calls name the same
+    %% {{OtherKey, Id}}: calls that name another call, such as a B-leg. Not a bag: inserting into a bag slows down
+    %% as more calls name the same one
     links :: ets:table(),
-    %% {Id, Seq, Value}: what readers computed of a call
+    %% {Id, Seq, Value}: values of a call that readers computed
     cache :: ets:table()
 }).
 
@@ -63,7 +63,7 @@
 -define(OVERHEAD, 800).
 %% And of a call.
 -define(CALL_OVERHEAD, 3000).
-%% Calls that a packet can name, and packets of a call that are asked for it.
+%% The maximum number of calls that a packet can name, and of packets in a call that are read for it.
 -define(LINKS, 8).
 %% Calls shown with a call.
 -define(RELATED, 16).
@@ -126,7 +126,7 @@ key(#hep{payload_type = Type, src_ip = Source, dst_ip = Destination} = Hep) ->
 
 store(Id, Number, Hep, Meta, #tables{packets = Packets, links = Links}) ->
     true = ets:insert(Packets, {{Id, Number}, Hep, Meta}),
-    %% Only the first messages count, so that the links have a bound, too.
+    %% Only the first messages count, which limits the links, too.
     Number =< ?LINKS andalso lists:foreach(fun(Other) -> ets:insert(Links, {{Other, Id}}) end, named(Hep)),
     ok.
 
@@ -158,7 +158,7 @@ expire(Now, #calls{tables = #tables{order = Order, calls = Table}, limits = #{ag
             end
     end.
 
-%% The call goes first: a reader that caches a value checks afterwards whether the call is still there.
+%% The call is deleted first: a reader that caches a value checks afterwards whether the call still exists.
 evict(Reason, #calls{tables = Tables, count = Count, bytes = Total, evicted = Evicted} = Calls) ->
     Seq = ets:first(Tables#tables.order),
     [{_, Id}] = ets:take(Tables#tables.order, Seq),
@@ -188,7 +188,7 @@ bytes(#hep{payload = Payload, chunks = Chunks}) ->
 value({_, {_, Value}}) -> Value;
 value({_, Value}) -> Value.
 
-%% @doc A packet to keep: without the sender's secret, and without the buffer that it was received in.
+%% @doc A packet to keep: without the sender's key, and copied from its receive buffer.
 -spec slim(hep:hep()) -> hep:hep().
 slim(#hep{payload = Payload, chunks = Chunks} = Hep) ->
     Kept =
@@ -203,8 +203,8 @@ copied({Id, Value}) -> {Id, binary:copy(Value)}.
 
 %%% For readers
 
-%% @doc The calls that changed after a number, in the order of their changes, at most `Limit'. `Seq' is the number to go
-%% on from, `oldest' the lowest one of all calls.
+%% @doc The calls that changed after a number, in the order of their changes, at most `Limit'. `seq' is the number to
+%% continue from, `oldest' the lowest one of all calls.
 -spec changes(Since :: non_neg_integer(), Limit :: pos_integer(), tables()) ->
     #{ids := [pos_integer()], seq := non_neg_integer(), oldest := non_neg_integer(), more := boolean()}.
 changes(Since, Limit, #tables{order = Order}) ->
@@ -221,11 +221,11 @@ changes('$end_of_table', Last, _, _, Ids) ->
 changes(_, Last, 0, _, Ids) ->
     {lists:reverse(Ids), Last, true};
 changes(Seq, _, Left, Order, Ids) ->
-    %% The call may have changed again since.
+    %% The call may have changed again.
     Found = [Id || {_, Id} <- ets:lookup(Order, Seq)],
     changes(ets:next(Order, Seq), Seq, Left - 1, Order, Found ++ Ids).
 
-%% @doc All calls, the most recently changed one first.
+%% @doc All calls, most recently changed first.
 -spec ids(tables()) -> [pos_integer()].
 ids(#tables{order = Order}) ->
     ets:foldl(fun({_, Id}, Ids) -> [Id | Ids] end, [], Order).
@@ -280,7 +280,7 @@ linked({Name, Id} = Link, Name, Links, Left) when Left > 0 ->
 linked(_, _, _, _) ->
     [].
 
-%% @doc A value computed of a call by the function, computed again when the call has changed.
+%% @doc A value that the function computes for a call; computed again when the call has changed.
 -spec cached(pos_integer(), fun((call()) -> Value), tables()) -> {ok, Value} | not_found.
 cached(Id, Compute, #tables{cache = Cache, calls = Calls} = Tables) ->
     case call(Id, Tables) of

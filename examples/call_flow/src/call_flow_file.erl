@@ -13,9 +13,9 @@
     error => binary()
 }.
 
-%% @doc Calls the function with batches of entries. The outcome says how many packets came out, how many are invalid or lack
-%% a part, how many frames are of an unknown link type, and has the error, as text, of a file that is cut or broken; what
-%% is before the error counts.
+%% @doc Calls the function with batches of entries. The outcome has the numbers of packets, of invalid and of incomplete
+%% ones, and of frames of an unknown link type; for a truncated or corrupt file, it has the error as text, and the packets
+%% before the error count.
 -spec fold(hep_pcap:source(), Batch :: pos_integer(), fun(([call_flow_calls:entry()], Acc) -> Acc), Acc) ->
     {outcome(), Acc}.
 fold(Source, Batch, Fun, Acc) ->

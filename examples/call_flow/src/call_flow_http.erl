@@ -1,8 +1,8 @@
-%% @doc Answers HTTP requests: who may ask, the page's files, and the API of {@link call_flow_api}.
+%% @doc Answers HTTP requests: access checks, the files of the page, and the API of {@link call_flow_api}.
 %%
-%% On a loopback address without a token only requests to that host's names are answered, so that a foreign page cannot
-%% reach the server by a name of its own (DNS rebinding). Requests that change something need a header that a foreign page
-%% cannot send.
+%% On a loopback address without a token, only requests to the names of this host are answered, so that a foreign page
+%% cannot reach the server under a name of its own (DNS rebinding). Requests that change data need a header that a
+%% foreign page cannot send.
 -module(call_flow_http).
 
 -behaviour(httpd_custom_api).
@@ -24,7 +24,7 @@
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 ).
 
-%% @doc What requests are checked against. Only the files in the folder now are served.
+%% @doc The data for checking requests. Only files that are now in the folder are served.
 -spec settings(call_flow_config:http(), Folder :: file:filename()) -> settings().
 settings(#{ip := Ip, token := Token}, Folder) ->
     {ok, Names} = file:list_dir(Folder),
@@ -144,7 +144,7 @@ is_token(_, _) -> false.
 is_equal(A, B) when byte_size(A) =:= byte_size(B) -> crypto:hash_equals(A, B);
 is_equal(_, _) -> false.
 
-%% Of the token, but not the token.
+%% Derived from the token.
 cookie(Digest) ->
     string:lowercase(binary:encode_hex(crypto:hash(sha256, [<<"call_flow ">>, Digest]))).
 

@@ -7,8 +7,8 @@
 
 -type value() ::
     binary() | number() | atom() | [value()] | #{atom() | binary() => value()} | {json, iodata()}.
-%% Atoms other than `true', `false' and `null' are written as strings, `undefined' as `null'. `{json, Text}' is written
-%% as it stands.
+%% Atoms other than `true', `false' and `null' are written as strings, `undefined' as `null'. The text of `{json, Text}'
+%% is written unchanged.
 
 -spec encode(value()) -> iodata().
 encode(Text) when is_binary(Text) -> string(Text);

@@ -1,5 +1,5 @@
-%% @doc Counters for the page's chart and for Prometheus. Labels are bounded, since senders are hostile: methods, payload
-%% types and status classes come from closed lists, and beyond 100 senders the label is `other'.
+%% @doc Counters for the page's chart and for Prometheus. The number of labels is limited, since senders are hostile:
+%% methods, payload types and status classes come from closed lists, and after 100 senders the label is `other'.
 -module(call_flow_metrics).
 
 -behaviour(gen_server).
@@ -9,7 +9,7 @@
 -export([new/0, count/1, start_link/1, counters/0, rates/0, sample/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
-%% The number of senders with a label of their own.
+%% The number of senders with a separate label.
 -define(SENDERS, 100).
 %% Seconds that the chart shows.
 -define(SECONDS, 120).
@@ -19,7 +19,7 @@
     <<"PUBLISH">>, <<"INFO">>, <<"REFER">>, <<"MESSAGE">>, <<"UPDATE">>, <<"PRACK">>
 ]).
 
-%% @doc Makes the tables, which belong to the caller.
+%% @doc Creates the tables, which belong to the caller.
 -spec new() -> ok.
 new() ->
     Options = [named_table, public, {write_concurrency, true}, {read_concurrency, true}],
@@ -63,7 +63,7 @@ sip(sip, Hep) ->
 sip(_, _) ->
     [].
 
-%% Two processes may both add the last sender, so there can be a few more.
+%% Two processes may add the last sender at the same time, so there can be a few more.
 sender(Ip) ->
     case ets:lookup(call_flow_senders, Ip) of
         [{_, Label}] ->
@@ -79,7 +79,7 @@ sender(Ip) ->
             end
     end.
 
-%% @doc Packets per second, of the last two minutes, by type and by sender.
+%% @doc Packets per second of the last two minutes, by type and by sender.
 -spec rates() -> #{second := integer(), type := map(), sender := map()}.
 rates() ->
     Now = erlang:system_time(second),
@@ -156,7 +156,7 @@ tick(#{listeners := Names, store := Store, recorder := Recorder} = Sources) ->
 first([Stats]) -> Stats;
 first([]) -> #{}.
 
-%% Nothing while the process is being restarted.
+%% Empty while the process is restarting.
 asked(Fun) ->
     try
         [Fun()]

@@ -58,7 +58,7 @@ text(Value) when is_atom(Value) -> atom_to_binary(Value);
 text(Value) when is_integer(Value) -> integer_to_binary(Value);
 text(Value) when is_binary(Value) -> Value.
 
-%% Only a counter's name ends in _total.
+%% Only names of counters end in _total.
 metric(_, _, _, []) ->
     [];
 metric(Name, Type, Help, Samples) ->

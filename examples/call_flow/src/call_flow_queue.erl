@@ -1,5 +1,5 @@
-%% @doc A bounded queue in front of a registered process. `push/3' never waits, so it cannot slow a listener: when the
-%% process is behind, packets are dropped and counted.
+%% @doc A bounded queue in front of a registered process. `push/3' never waits, so it cannot slow down a listener: if
+%% the process is too slow, packets are dropped and counted.
 -module(call_flow_queue).
 
 -export([new/2, push/3, handled/3, reset/1, dropped/1, drop/2]).
@@ -16,7 +16,7 @@
 new(Process, MaxBytes) ->
     {Process, atomics:new(3, []), MaxBytes}.
 
-%% @doc Sends `{packets, Packets, Bytes}' to the process, unless that would put more than the maximum into its queue.
+%% @doc Sends `{packets, Packets, Bytes}' to the process, unless its queue would exceed the maximum.
 -spec push([term()], Bytes :: non_neg_integer(), queue()) -> ok.
 push(Packets, Bytes, {Process, Atomics, Max} = Queue) ->
     case {atomics:add_get(Atomics, ?BYTES, Bytes) =< Max, whereis(Process)} of
@@ -35,7 +35,7 @@ handled(Packets, Bytes, {_, Atomics, _}) ->
     atomics:sub(Atomics, ?PACKETS, Packets),
     atomics:sub(Atomics, ?BYTES, Bytes).
 
-%% @doc Called by the process when it starts: the messages of the one before it are lost.
+%% @doc Called by the process when it starts: the messages of the previous process are lost.
 -spec reset(queue()) -> ok.
 reset({_, Atomics, _} = Queue) ->
     atomics:put(Atomics, ?BYTES, 0),

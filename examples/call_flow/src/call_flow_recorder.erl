@@ -1,8 +1,8 @@
-%% @doc Writes what is received to rotating capture files, and reads them back.
+%% @doc Writes received packets to rotating capture files, and reads them back.
 %%
-%% A record is the HEP packet as a UDP datagram from its sender to port 9060, so that nothing of a packet is lost and any
-%% tool that reads HEP opens the file. A packet too large for a datagram is written as TCP. The authenticate key is left
-%% out.
+%% A record is the HEP packet as a UDP datagram from its sender to port 9060, so that no field of a packet is lost and
+%% any tool that reads HEP can open the file. A packet too large for a datagram is written as TCP. The authenticate key
+%% is left out.
 -module(call_flow_recorder).
 
 -behaviour(gen_server).
@@ -17,7 +17,7 @@
 -define(FLUSH_INTERVAL, 1000).
 -define(BUFFER, 262144).
 -define(BATCH, 200).
-%% HEP in a datagram is shorter: the lengths of IP and UDP have 16 bits, too.
+%% HEP in a datagram is shorter, because of the 16-bit lengths of IP and UDP.
 -define(DATAGRAM, 65507).
 
 -record(recorder, {
@@ -56,7 +56,7 @@ restore(File, Now, Add) ->
             ok
     end.
 
-%% @doc Writes what is buffered.
+%% @doc Writes the buffered data.
 -spec flush() -> ok.
 flush() ->
     gen_server:call(?MODULE, flush).
@@ -140,7 +140,7 @@ timestamp(Microseconds) ->
 buffer(Record, Size, #recorder{record = #{file_bytes := Max}, written = Written, buffered = Buffered} = State) when
     Written + Buffered + Size > Max, Written + Buffered > 24
 ->
-    %% A new file, since this one is full. The TCP flows begin anew in it.
+    %% A new file, since this one is full. Its TCP flows start afresh.
     buffer(Record, Size, rotate(write(State)));
 buffer(Record, Size, #recorder{buffer = Buffer, buffered = Buffered, waiting = Waiting} = State) ->
     case State#recorder{buffer = [Buffer | Record], buffered = Buffered + Size, waiting = Waiting + 1} of
@@ -167,7 +167,7 @@ write(#recorder{file = File, buffer = Buffer, buffered = Buffered, waiting = Wai
 emptied(#recorder{buffered = Buffered, written = Written} = State) ->
     State#recorder{buffer = [], buffered = 0, waiting = 0, written = Written + Buffered}.
 
-%% Without a file, for want of space or rights, each flush tries again.
+%% Without a file, because of missing space or permissions, each flush retries.
 rotate(#recorder{record = #{dir := Dir, files := Files}, number = Number} = State) ->
     close(State),
     Next = State#recorder{number = Number + 1, written = 24, writer = hep_pcap:writer()},

@@ -9,7 +9,7 @@
 
 -type id() :: binary().
 -type info() :: #{name := binary(), state := live | receiving | reading | done, epoch := binary(), atom() => term()}.
-%% A page that knows another epoch of the source forgets its calls.
+%% A page with another epoch of the source forgets its calls.
 
 -export_type([id/0, info/0]).
 
@@ -24,7 +24,7 @@ put(Id, Tables, Info) ->
     true = ets:insert(?MODULE, {Id, self(), Tables, Info}),
     ok.
 
-%% @doc Replaces what is said of the source.
+%% @doc Replaces the info of the source.
 -spec info(id(), info()) -> ok.
 info(Id, Info) ->
     _ = ets:update_element(?MODULE, Id, {4, Info}),
@@ -46,7 +46,7 @@ find(Id) ->
 start_link(Config) ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, Config, []).
 
-%% @doc Makes a source for a file of that size. Beyond the maximum number of files the oldest one goes.
+%% @doc Creates a source for a file of this size. If there are too many files, the oldest one is deleted.
 -spec upload(Name :: binary(), Bytes :: non_neg_integer()) -> {ok, id()} | {error, {too_large, Max :: pos_integer()}}.
 upload(Name, Bytes) ->
     gen_server:call(?MODULE, {upload, Name, Bytes}).

@@ -21,7 +21,7 @@ stats() ->
 init({Queue, #{limits := Limits, record := Record}}) ->
     Calls = call_flow_calls:new(Limits),
     ok = call_flow_queue:reset(Queue),
-    %% A page that knows another epoch forgets its calls.
+    %% A page with another epoch forgets its calls.
     Epoch = integer_to_binary(erlang:system_time(microsecond), 36),
     call_flow_sources:put(<<"live">>, call_flow_calls:tables(Calls), #{name => <<"live">>, state => live, epoch => Epoch}),
     Store = self(),

@@ -6,7 +6,7 @@
 
 -export([start_link/1, init/1]).
 
-%% What may wait for the store, and for the recorder.
+%% The limits of the queues of the store and the recorder.
 -define(QUEUE_BYTES, 64 * 1024 * 1024).
 
 -spec start_link(call_flow_config:config()) -> {ok, pid()} | {error, term()}.
@@ -33,7 +33,7 @@ init(#{listeners := Listeners, record := Record} = Config) ->
 worker(Module, Arguments) ->
     #{id => Module, start => {Module, start_link, Arguments}}.
 
-%% A handler of the options, as in the demonstration, gets the queues, too.
+%% A handler in the options, as in the demonstration, gets the queues, too.
 listener(Name, Options, Queues) ->
     Module = maps:get(handler, Options, call_flow_handler),
     Defaults = #{view => decode},

@@ -1,4 +1,4 @@
-%% @doc An uploaded capture file: takes its parts, then reads the packets into tables of its own.
+%% @doc An uploaded capture file: receives its parts, then reads the packets into separate tables.
 -module(call_flow_upload).
 
 -behaviour(gen_server).
@@ -6,7 +6,7 @@
 -export([start_link/4, part/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2]).
 
-%% An upload without a part for that long ends, and a file that nobody looked at the whole day goes, too.
+%% An upload ends after this time without a part; a file is deleted after a day without a reader.
 -define(PART_TIMEOUT, 60000).
 -define(KEEP, 86400000).
 %% Packets per insertion.

@@ -6,7 +6,7 @@
 -export([start_link/1, address/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
-%% inets holds a body as a list, with 16 bytes for each of its bytes. So files come in parts of at most so many.
+%% inets stores a body as a list, with 16 bytes for each byte. So files are sent in parts of at most this size.
 -define(BODY, 262144).
 -define(CLIENTS, 64).
 
@@ -67,7 +67,7 @@ terminate(_, {Pid, _, _}) ->
 family(Ip) when tuple_size(Ip) =:= 4 -> inet;
 family(_) -> inet6.
 
-%% Without an application around the module, as in tests, its folder is that of the source.
+%% Without an application, as in tests, the folder is found from the source of the module.
 priv() ->
     case code:priv_dir(call_flow) of
         {error, bad_name} -> filename:join([filename:dirname(code:which(?MODULE)), "..", "priv"]);

@@ -9,7 +9,7 @@ limits() -> #{calls => 100, messages => 100, bytes => 1000000, age => 60}.
 calls_are_bounded_test() ->
     Calls = add([invite(N) || N <- lists:seq(1, 30)], call_flow_calls:new((limits())#{calls := 10})),
     ?assertMatch(#{calls := 10, evicted := #{calls := 20, bytes := 0, age := 0}}, call_flow_calls:stats(Calls)),
-    %% The oldest have gone, with everything of them.
+    %% The oldest calls are deleted completely.
     Tables = call_flow_calls:tables(Calls),
     ?assertEqual(lists:seq(21, 30), lists:sort(call_flow_calls:ids(Tables))),
     ?assertEqual(not_found, call_flow_calls:call(1, Tables)),
@@ -30,7 +30,7 @@ bytes_are_bounded_test() ->
 bytes_return_to_zero_test() ->
     Calls = add([invite(N) || N <- [1, 2, 1, 3, 1]], call_flow_calls:new(limits())),
     ?assertMatch(#{calls := 0, bytes := 0, evicted := #{age := 3}}, call_flow_calls:stats(call_flow_calls:expire(1000, Calls))),
-    %% Neither does a table keep anything.
+    %% No table keeps an entry.
     ?assertEqual([], [Table || Table <- tables(Calls), ets:info(Table, size) > 0]).
 
 age_is_bounded_test() ->

@@ -63,7 +63,7 @@ variables_have_the_last_word_test_() ->
             ?assertEqual("$PORT must be a port, not x", refused(call_flow_config:load()))
         end}.
 
-%% The application does not start, and says why.
+%% The application does not start, and prints the reason.
 the_start_is_refused_test() ->
     ok = application:set_env([{call_flow, [{http, #{ip => {0, 0, 0, 0}}}]}], [{persistent, true}]),
     Level = logger:get_primary_config(),

@@ -35,11 +35,11 @@ hep(Type, Payload) ->
     Hep = hep:payload_type(Type, hep:payload(Payload, hep:new())),
     hep:dst_port(5060, hep:dst_ip({198, 51, 100, 7}, hep:src_port(5060, hep:src_ip({192, 0, 2, 1}, hep:protocol(17, Hep))))).
 
-%% A response goes the way back.
+%% A response goes in the opposite direction.
 back(#hep{src_ip = Source, dst_ip = Destination} = Hep) ->
     Hep#hep{src_ip = Destination, dst_ip = Source}.
 
-%% What the handler adds to a packet.
+%% The meta that the handler adds to a packet.
 source() ->
     #{source => {{127, 0, 0, 1}, 4000}, time => erlang:system_time(microsecond), transport => udp}.
 
@@ -82,7 +82,7 @@ request(Method, Request) ->
     {ok, {{_, Code, _}, Headers, Body}} = httpc:request(Method, Request, [{timeout, 5000}], [{body_format, binary}]),
     {Code, Headers, Body}.
 
-%% The body of a successful answer, read by what OTP or the system has.
+%% The body of a successful answer, read with OTP's json or with jiffy.
 json(Path) ->
     {200, _, Body} = fetch(Path),
     decode(Body).
@@ -93,7 +93,7 @@ decode(Body) ->
         _ -> jiffy:decode(Body, [return_maps])
     end.
 
-%% Calls the function until it returns anything but `false', at most five seconds.
+%% Calls the function until it returns anything but `false', for at most five seconds.
 until(Fun) ->
     until(Fun, 100).
 

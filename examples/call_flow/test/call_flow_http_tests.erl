@@ -37,7 +37,7 @@ the_page_has_a_policy() ->
     ?assertMatch("default-src 'none'; script-src 'self'; style-src 'self';" ++ _, Policy),
     ?assertEqual(nomatch, string:find(Policy, "unsafe")),
     ?assertEqual("nosniff", proplists:get_value("x-content-type-options", Headers)),
-    %% The policy forbids what is within the page.
+    %% The policy forbids inline scripts and styles.
     ?assertEqual(nomatch, re:run(Body, <<"<script>|<style|style=|\\son[a-z]+=|https?://">>)),
     {200, Json, _} = fetch("/api/state"),
     ?assertEqual(Policy, proplists:get_value("content-security-policy", Json)).
@@ -108,7 +108,7 @@ long_ladders_are_cut_and_downloads_are_not() ->
     {ok, All} = hep_json:decode(Json),
     ?assertEqual(4500, length(All)).
 
-%% Invalid UTF-8 does not stop the encoder, and an answer is never HTML.
+%% Invalid UTF-8 does not break the encoder, and an answer is never HTML.
 hostile_strings_are_text() ->
     Bytes = <<255, 192, 0, 8, 226, 128, 174, ?HOSTILE/binary>>,
     CallId = <<"hostile-", ?HOSTILE/binary, 255>>,
@@ -182,7 +182,7 @@ the_token_is_a_header_or_a_cookie() ->
     ?assertEqual(nomatch, string:find(Cookie, ?TOKEN)),
     [Pair | _] = string:split(Cookie, ";"),
     ?assertMatch({200, _, _}, fetch("/api/state", [{"cookie", "a=b; " ++ Pair}])),
-    %% With a token any name of the host will do.
+    %% With a token, all names of the host are accepted.
     ?assertMatch({200, _, _}, fetch("/", [{"host", "capture.example.org"}])).
 
 %%% Helpers

@@ -14,7 +14,7 @@ values_test() ->
     ],
     ?assertEqual([], [{Value, encoded(Value)} || {Value, Json} <- Cases, encoded(Value) =/= Json]).
 
-%% Whatever comes from the wire, the text is JSON, and what is UTF-8 in it comes back.
+%% For any bytes, the text is valid JSON, and valid UTF-8 is kept.
 any_bytes_are_json_test() ->
     rand:seed(exsss, 1),
     All = [rand:bytes(rand:uniform(40)) || _ <- lists:seq(1, 2000)],

@@ -24,7 +24,7 @@ packets_are_counted() ->
     ?assert(until(fun() -> [value(Line, text()) || Line <- Lines] =:= [3, 2, 1, 1, 1, 3] end)),
     ?assert(until(fun() -> value("call_flow_calls", text()) =:= 2 end)).
 
-%% A sender decides about methods, types, statuses and, over UDP, about addresses.
+%% A sender controls methods, types, statuses and, over UDP, addresses.
 labels_are_bounded() ->
     Packets = [
         {hep(N rem 256, <<"METHOD", (integer_to_binary(N))/binary, " sip:a SIP/2.0\r\n\r\n">>), #{source => {{10, 0, N div 256, N rem 256}, 1}}}
@@ -41,7 +41,7 @@ labels_are_bounded() ->
     ?assertMatch({_, _}, lists:keyfind({method, <<"other">>}, 1, Counters)).
 
 rates_have_two_minutes() ->
-    %% The current second does not count until it is over.
+    %% The current second counts only when it is over.
     ?assert(until(fun() ->
         #{type := Types} = call_flow_metrics:rates(),
         Counts = maps:get(<<"log">>, Types, []),

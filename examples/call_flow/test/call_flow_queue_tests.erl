@@ -12,7 +12,7 @@ a_full_queue_drops_test() ->
     ok = call_flow_queue:push([d], 100, Queue),
     ?assertEqual({packets, [d], 100}, receive Message -> Message after 0 -> none end),
     ?assertEqual(1, call_flow_queue:dropped(Queue)),
-    %% What the process before had not handled is lost, and counted.
+    %% The unhandled packets of the previous process are lost, and counted.
     ok = call_flow_queue:reset(Queue),
     ?assertEqual(2, call_flow_queue:dropped(Queue)),
     ok = call_flow_queue:push([e], 100, Queue),

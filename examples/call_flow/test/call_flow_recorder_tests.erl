@@ -23,7 +23,7 @@ what_was_recorded_is_back_after_a_start_test_() ->
         ?assertEqual(call_flow_fixture:invite(<<"kept">>), hep:payload(Invite)),
         call_flow_fixture:start(Env),
         ?assert(until(fun() -> lists:sort(calls()) =:= [<<"corr">>, <<"kept">>] end)),
-        %% Each start has a file of its own, and the packets read are not written again.
+        %% Each start opens a new file, and the packets read are not written again.
         ?assertMatch([File, _], files(Dir)),
         ?assertMatch(#{packets := 0}, call_flow_recorder:stats()),
         call_flow_fixture:stop(ok)
@@ -36,7 +36,7 @@ files_rotate_test_() ->
         Files = files(Dir),
         ?assertEqual(3, length(Files)),
         ?assertEqual([], [Size || File <- Files, Size <- [filelib:file_size(File)], Size > 10000]),
-        %% The last ones, without a gap.
+        %% The last packets, without a gap.
         Kept = lists:append([payloads(File) || File <- Files]),
         ?assertEqual([payload(N) || N <- lists:seq(101 - length(Kept), 100)], Kept),
         ?assertMatch(#{packets := 100, failed := 0}, call_flow_recorder:stats()),
@@ -79,7 +79,7 @@ a_folder_that_cannot_be_written_loses_packets_and_counts_them_test_() ->
         ok = logger:set_primary_config(level, none),
         ok = filelib:ensure_dir(filename:join(Dir, "x")),
         {Queue, Pid} = recorder(#{dir => Dir, file_bytes => 1000, files => 3}),
-        %% The folder goes away.
+        %% The folder is deleted.
         [ok = file:delete(File) || File <- files(Dir)],
         ok = file:del_dir(Dir),
         record(Queue, [entry(N) || N <- lists:seq(1, 10)]),

@@ -22,7 +22,7 @@ defmodule CollectorTest do
         send.("garbage")
         send.(HEP.encode!(%HEP.Packet{payload: "ping"}))
         printed(device)
-        # The listener ends when its handler is done.
+        # The listener stops after its handler has finished.
         HEP.Listener.stop(listener)
       end)
 

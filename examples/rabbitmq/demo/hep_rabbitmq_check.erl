@@ -1,4 +1,4 @@
-%% @doc Compares what was sent and confirmed with the lines that the consumers wrote. Pure.
+%% @doc Compares sent and confirmed messages with the lines that the consumers wrote. Pure.
 -module(hep_rabbitmq_check).
 
 -export([line/1, check/1]).
@@ -21,11 +21,11 @@
 }.
 %% <dl>
 %% <dt>`packets'</dt><dd>different packets among the lines</dd>
-%% <dt>`duplicates', `unmarked'</dt><dd>further lines of a message; those of them without the mark `redelivered': the
+%% <dt>`duplicates', `unmarked'</dt><dd>repeated lines of a message; those without the mark `redelivered': the
 %%   bridge published the message twice</dd>
-%% <dt>`confirmed_missing'</dt><dd>ids that the broker confirmed and no line has</dd>
-%% <dt>`changed'</dt><dd>packets whose JSON is not that of the sent packet</dd>
-%% <dt>`disordered'</dt><dd>packets written for the first time after a later one of their call</dd>
+%% <dt>`confirmed_missing'</dt><dd>ids that the broker confirmed, but that are in no line</dd>
+%% <dt>`changed'</dt><dd>packets whose JSON differs from that of the sent packet</dd>
+%% <dt>`disordered'</dt><dd>packets first written after a later one of their call</dd>
 %% <dt>`missing'</dt><dd>packets without a line</dd>
 %% </dl>
 

@@ -1,4 +1,4 @@
-%% @doc A RabbitMQ cluster of three nodes on loopback, in folders of its own.
+%% @doc A RabbitMQ cluster of three nodes on loopback, in its own folders.
 -module(hep_rabbitmq_cluster).
 
 -export([start/1, alarm/2]).
@@ -10,7 +10,7 @@
 -define(NODES, 3).
 -define(BOOT, 60_000).
 
-%% @doc Starts the nodes, and waits until all are up and know each other.
+%% @doc Starts the nodes, and waits until all have joined the cluster.
 -spec start(Work :: file:filename()) -> [broker()].
 start(Work) ->
     Numbers = lists:seq(1, ?NODES),
@@ -44,13 +44,13 @@ start(Number, Port, Distribution, Work) ->
         {"RABBITMQ_GENERATED_CONFIG_DIR", In("generated")},
         {"RABBITMQ_FEATURE_FLAGS_FILE", In("feature_flags")},
         {"RABBITMQ_PID_FILE", In("pid")},
-        %% The script then becomes the node, instead of waiting for it: its pid is the node's.
+        %% The script becomes the node instead of waiting for it: its pid is that of the node.
         {"RUNNING_UNDER_SYSTEMD", "true"},
         {"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
             "+S 1:1 +A 8 +sbwt none -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"}
     ]).
 
-%% Beside the folder of the plugins, the first one in ERL_LIBS.
+%% Next to the folder of the plugins, the first one in ERL_LIBS.
 server() ->
     [Plugins | _] = string:lexemes(os:getenv("ERL_LIBS"), ":"),
     filename:join([filename:dirname(Plugins), "sbin", "rabbitmq-server"]).
@@ -72,7 +72,7 @@ await(#{node := Node, process := Process} = Broker, Deadline) ->
             erpc:call(Node, rabbit, is_running, [], 5000) andalso
                 length(erpc:call(Node, rabbit_nodes, all_running, [], 5000)) =:= ?NODES
         catch
-            %% Any error while it starts.
+            %% Any error during the start.
             _:_ -> false
         end,
     case Up orelse erlang:monotonic_time(millisecond) > Deadline of
@@ -85,7 +85,7 @@ await(#{node := Node, process := Process} = Broker, Deadline) ->
             await(Broker, Deadline)
     end.
 
-%% @doc Raises or clears the memory alarm: with it, the broker blocks publishers.
+%% @doc Raises or clears the memory alarm: while it is on, the broker blocks publishers.
 -spec alarm(on | off, [broker()]) -> ok.
 alarm(Switch, Brokers) ->
     Watermark = case Switch of on -> 0.00001; off -> 0.4 end,

@@ -1,13 +1,14 @@
-%% @doc The demonstration, called by run.sh. First figures for 1, 2 and 4 consumers, then failures under load: kill -9 for
-%% a node, the bridge and a consumer, and a broker that blocks. In the end every confirmed packet must be written.
+%% @doc The demonstration, called by run.sh. First measurements with 1, 2 and 4 consumers, then failures under load:
+%% kill -9 of a node, the bridge and a consumer, and a broker that blocks. At the end every confirmed packet must be in
+%% a file.
 -module(hep_rabbitmq_demo).
 
 -export([main/1]).
 
-%% Packets that wait when the consumers start, and the rate of sending them.
+%% The number of packets that wait when the consumers start, and the rate of sending them.
 -define(BACKLOG, 6000).
 -define(BACKLOG_RATE, 4000).
-%% Milliseconds: the run at the rate; the pause after each failure; the longest wait; what is in flight at a kill.
+%% Milliseconds: the run at the rate; the pause after each failure; the longest wait; the data in flight at a kill.
 -define(AT_RATE, 4000).
 -define(PAUSE, 3000).
 -define(PATIENCE, 60_000).
@@ -126,7 +127,7 @@ kill_bridge(#{bridge := Bridge} = Demo) ->
     Restarted = start_bridge(Demo),
     {Counted#{at => At, to => os:system_time(microsecond)}, Restarted}.
 
-%% What the bridge counts of the packets that it has lost.
+%% The bridge's counters of lost packets.
 counted() ->
     #{dropped := Kernel} = call(bridge, hep_listener, info, [hep_rabbitmq_listener]),
     Publisher = publisher(),
@@ -174,8 +175,8 @@ report(#{sent := Sent, templates := Templates, killed := Killed, last := Last} =
         | Lost
     ]).
 
-%% Packets without a line: sent before the kill of the bridge, before there was a new one, or later. The killed bridge
-%% held packets, and some were on their way to it.
+%% Packets without a line: sent before the kill of the bridge, before the new bridge was ready, or later. The killed
+%% bridge had packets in memory, and some were on their way to it.
 lost(#{missing := Missing}, Times, #{at := At, to := To} = Killed, #{lost := LostLater}) ->
     #{lost := Counted, in_memory := Held} = Killed,
     Sent = [{maps:get(Number, Times), Number} || Number <- Missing],
@@ -215,7 +216,7 @@ verdict(Checks) ->
         false -> ok
     end.
 
-%% Waits until all confirmed messages are in the files; gives up in the end, and the check names them.
+%% Waits until all confirmed messages are in the files; gives up after a while, and the check reports the missing ones.
 await_confirmed(#{work := Work, files := Files}) ->
     Confirmed = [Id || Id <- file_lines(filename:join(Work, "confirmed"))],
     _ = wait(
@@ -232,7 +233,7 @@ id(<<"{\"id\":\"", Line/binary>>) -> hd(binary:split(Line, <<"\"">>)).
 lines(Files) ->
     [hep_rabbitmq_check:line(Line) || File <- Files, Line <- file_lines(File)].
 
-%% The last element is what follows the last line break: nothing, or a line that kill -9 has cut off.
+%% The last element is the text after the last line break: empty, or a line that kill -9 truncated.
 file_lines(File) ->
     case file:read_file(File) of
         {ok, Bytes} -> lists:droplast(binary:split(Bytes, <<"\n">>, [global]));
@@ -241,7 +242,7 @@ file_lines(File) ->
 
 %%% Traffic
 
-%% Sends, and waits until the broker has everything. `sent' is in reverse.
+%% Sends, and waits until the broker has confirmed everything. `sent' is in reverse.
 send(Amount, #{port := Port, templates := Templates, sent := Before} = Demo) ->
     Sent = hep_rabbitmq_traffic:stop(hep_rabbitmq_traffic:start(next(Demo), Amount, Port, Templates)),
     ok = settled(),
@@ -259,7 +260,7 @@ settled() ->
         maps:with([unconfirmed, waiting, received], Second) =:= Wanted
     end).
 
-%% Until the consumers have written everything that was confirmed. If they do not, the check in the end says so.
+%% Waits until the consumers have written everything that was confirmed. If they do not, the check at the end fails.
 drained(#{work := Work, files := Files}) ->
     Confirmed = length(file_lines(filename:join(Work, "confirmed"))),
     IsDrained = fun() -> lists:sum([length(file_lines(File)) || File <- Files]) >= Confirmed end,
@@ -281,7 +282,7 @@ start_bridge(#{work := Work, port := Port} = Demo) ->
 
 publisher() -> call(bridge, hep_rabbitmq_publisher, info, [hep_rabbitmq_publisher]).
 
-%% Each run of consumers has files of its own.
+%% Each run of consumers has its own files.
 start_consumers(Count, #{work := Work, runs := Runs, files := Files} = Demo) ->
     Started = [
         begin
@@ -327,7 +328,7 @@ udp_port() ->
     ok = gen_udp:close(Socket),
     Port.
 
-%% Also true when the process is not there yet.
+%% Also true if the process is not there yet.
 until(Name, Condition) ->
     case wait(Condition, now_ms() + ?PATIENCE) of
         true -> ok;
@@ -339,7 +340,7 @@ wait(Condition, Deadline) ->
         try
             Condition()
         catch
-            %% Any error of a process that starts.
+            %% Any error of a starting process.
             _:_ -> false
         end,
     case IsMet orelse now_ms() > Deadline of

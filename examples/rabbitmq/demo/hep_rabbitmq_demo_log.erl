@@ -1,5 +1,5 @@
-%% @doc Writes the ids of confirmed messages to a file, which outlives kill -9 of the bridge. Without it nobody could
-%% say afterwards what the bridge had been promised.
+%% @doc Writes the ids of confirmed messages to a file, which survives kill -9 of the bridge. Without it, the ids would be
+%% lost with the bridge.
 -module(hep_rabbitmq_demo_log).
 
 -export([confirmed/1]).

@@ -1,4 +1,5 @@
-%% @doc Operating-system processes of the demonstration. Each has a log, and a file with its pid: run.sh ends it by that.
+%% @doc Operating-system processes of the demonstration. Each has a log, and a file with its pid, by which run.sh ends
+%% it.
 -module(hep_rabbitmq_os).
 
 -export([start/4, check/1, kill/1, stop/1, cpu/1, free_ports/1]).
@@ -33,7 +34,7 @@ check(#{port := Port, name := Name}) ->
 -spec kill(process()) -> ok.
 kill(Process) -> signal("-9", Process).
 
-%% @doc Stops the program in an orderly manner.
+%% @doc Stops the program regularly.
 -spec stop(process()) -> ok.
 stop(Process) -> signal("-TERM", Process).
 

@@ -1,5 +1,5 @@
-%% @doc Sends captured packets at a rate. Each gets its number as the name of the capture agent, and the correlation id
-%% of one of the calls, in turn.
+%% @doc Sends captured packets at a rate. Each one has its number as the name of the capture agent, and the correlation
+%% id of one of the calls, in turn.
 -module(hep_rabbitmq_traffic).
 
 -export([templates/1, packet/3, number/1, call/1, start/4, stop/1]).
@@ -40,7 +40,7 @@ call(Number) -> <<"call-", (integer_to_binary(Number rem ?CALLS))/binary>>.
 number(Hep) ->
     binary_to_integer(hep:node_name(Hep)).
 
-%% @doc Sends from the number on, until it is stopped, or until `Count' packets are sent.
+%% @doc Sends packets from this number on, until it is stopped, or until `Count' packets are sent.
 -spec start(First :: pos_integer(), Amount, inet:port_number(), Templates :: tuple()) -> pid() when
     Amount :: #{rate := pos_integer(), count := pos_integer() | infinity}.
 start(First, #{rate := Rate, count := Count}, Port, Templates) ->
@@ -54,14 +54,14 @@ start(First, #{rate := Rate, count := Count}, Port, Templates) ->
         })
     end).
 
-%% A port that nobody listens on reports it at the next send: the packet is lost, as it is for a real agent.
+%% A closed port is reported at the next send: the packet is lost, as with a real agent.
 send(Socket, Port, Packet) ->
     case gen_udp:send(Socket, {127, 0, 0, 1}, Port, Packet) of
         ok -> ok;
         {error, econnrefused} -> ok
     end.
 
-%% @doc Waits for the end of a run with a count, stops one without; returns what was sent.
+%% @doc Waits for the end of a run with a count, stops one without; returns the sent packets.
 -spec stop(pid()) -> [sent()].
 stop(Sender) ->
     Sender ! {stop, self()},

@@ -1,4 +1,4 @@
-%% @doc The application: a bridge, a consumer or both, as its environment says (config/sys.config).
+%% @doc The application: a bridge, a consumer or both, depending on its environment (config/sys.config).
 -module(hep_rabbitmq_app).
 
 -behaviour(application).

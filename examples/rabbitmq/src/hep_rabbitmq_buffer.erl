@@ -1,8 +1,9 @@
-%% @doc The messages that wait for the broker, oldest first: in a {@link hep_spool} on disk, if there is one, and in memory.
+%% @doc The messages that wait for the broker, oldest first: in a {@link hep_spool} on disk, if configured, and in
+%% memory.
 %%
-%% Messages in memory are newer than those on disk. They go to the disk with {@link store/1}, or when there are more than
-%% `in_memory'. Without a spool, or when the disk is full, the oldest of the messages in memory are dropped and counted
-%% beyond `max_messages' and `max_bytes'. The spool drops and counts its oldest beyond its own limit.
+%% Messages in memory are newer than those on disk. {@link store/1} moves them to the disk; so does a number above
+%% `in_memory'. Without a spool, or when the disk is full, the oldest messages in memory are dropped and counted
+%% beyond `max_messages' and `max_bytes'. The spool drops and counts its oldest messages beyond its own limit.
 -module(hep_rabbitmq_buffer).
 
 -export([open/1, close/1, in/2, in_front/2, store/1, out/2, ack/2, rewind/1, on_disk/1, info/1]).
@@ -27,7 +28,7 @@
 -record(buffer, {
     options :: options(),
     spool :: none | hep_spool:spool(),
-    %% The messages that are taken from the spool.
+    %% The messages that were taken from the spool.
     taken = 0 :: non_neg_integer(),
     %% The messages in memory.
     queue = queue:new() :: queue:queue(hep_rabbitmq_message:message()),
@@ -38,9 +39,9 @@
 
 -opaque buffer() :: #buffer{}.
 
-%% The most that is read from the disk at a time.
+%% The maximum that is read from the disk at a time.
 -define(READ, 1_048_576).
-%% The smallest spool.
+%% The minimum size of a spool.
 -define(LEAST, 1_048_576).
 
 -spec open(options()) -> {ok, buffer()} | {error, hep_spool:reason()}.
@@ -55,7 +56,7 @@ open(#{spool := SpoolOptions} = Options) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc Stores everything, if there is a spool; returns how many messages are lost.
+%% @doc Stores everything, if there is a spool; returns the number of lost messages.
 -spec close(buffer()) -> Lost :: non_neg_integer().
 close(#buffer{spool = none, size = Lost}) ->
     Lost;
@@ -64,7 +65,7 @@ close(Buffer) ->
     ok = hep_spool:close(Spool),
     Lost.
 
-%% @doc Adds messages behind all others.
+%% @doc Adds messages after all others.
 -spec in([hep_rabbitmq_message:message()], buffer()) -> buffer().
 in(Messages, Buffer) ->
     limited(lists:foldl(fun(Message, Next) -> queued(in, Message, Next) end, Buffer, Messages)).
@@ -98,7 +99,7 @@ oldest(#buffer{queue = Queue, size = Size, bytes = Bytes} = Buffer) ->
     {{value, Message}, Others} = queue:out(Queue),
     {Message, Buffer#buffer{queue = Others, size = Size - 1, bytes = Bytes - bytes(Message)}}.
 
-%% @doc Moves the messages in memory to the disk, if there is a spool. What cannot be written stays in memory.
+%% @doc Moves the messages in memory to the disk, if there is a spool. If a write fails, they stay in memory.
 -spec store(buffer()) -> buffer().
 store(#buffer{spool = Spool, size = Size} = Buffer) when Spool =:= none; Size =:= 0 ->
     Buffer;
@@ -112,7 +113,7 @@ store(#buffer{spool = Spool, queue = Queue} = Buffer) ->
             Stored#buffer{spool = After}
     end.
 
-%% @doc Takes the oldest messages. Those from the disk must be acknowledged before more are taken. `invalid' stands for a
+%% @doc Takes the oldest messages. Those from the disk must be acknowledged before more are taken. `invalid' replaces a
 %% record that is not a message.
 -spec out(Most :: pos_integer(), buffer()) -> {disk | memory, [hep_rabbitmq_message:message() | invalid], buffer()}.
 out(Most, #buffer{taken = 0} = Buffer) ->
@@ -129,7 +130,7 @@ from_memory(Most, Taken, Buffer) ->
     {Message, Others} = oldest(Buffer),
     from_memory(Most - 1, [Message | Taken], Others).
 
-%% A file that cannot be read gives nothing: its records are counted as dropped.
+%% An unreadable file returns nothing: its records are counted as dropped.
 from_disk(Most, #buffer{spool = Spool} = Buffer) ->
     case hep_spool:take(Most, ?READ, Spool) of
         {[], After} ->
@@ -139,18 +140,18 @@ from_disk(Most, #buffer{spool = Spool} = Buffer) ->
             {disk, Messages, Buffer#buffer{spool = After, taken = length(Messages)}}
     end.
 
-%% @doc The oldest so many of the messages taken from the disk are done.
+%% @doc Acknowledges this number of the oldest messages taken from the disk.
 -spec ack(non_neg_integer(), buffer()) -> buffer().
 ack(0, Buffer) -> Buffer;
 ack(Count, #buffer{spool = Spool, taken = Taken} = Buffer) ->
     Buffer#buffer{spool = hep_spool:ack(Count, Spool), taken = Taken - Count}.
 
-%% @doc The other messages taken from the disk come again.
+%% @doc The other messages taken from the disk are returned again.
 -spec rewind(buffer()) -> buffer().
 rewind(#buffer{taken = 0} = Buffer) -> Buffer;
 rewind(#buffer{spool = Spool} = Buffer) -> Buffer#buffer{spool = hep_spool:rewind(Spool), taken = 0}.
 
-%% @doc The messages on disk, also those that are taken.
+%% @doc The messages on disk, including those that are taken.
 -spec on_disk(buffer()) -> non_neg_integer().
 on_disk(#buffer{spool = none}) -> 0;
 on_disk(#buffer{spool = Spool}) -> maps:get(records, hep_spool:info(Spool)).

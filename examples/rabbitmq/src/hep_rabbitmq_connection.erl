@@ -1,11 +1,11 @@
 %% @doc Keeps a connection with one channel to one of the broker's nodes, for the process that starts it.
 %%
-%% When the connection is lost, it tries the next node, at first at once, then with growing pauses. The owner gets
-%% `{hep_rabbitmq_connection, Event}':
+%% When the connection is lost, it tries the next node, at first without a pause, then with growing pauses. The owner
+%% gets `{hep_rabbitmq_connection, Event}':
 %% <dl>
 %% <dt>`{up, Channel}'</dt><dd>a new channel; the function `setup' has been called with it</dd>
 %% <dt>`{down, Reason}'</dt><dd>the channel is lost</dd>
-%% <dt>`blocked', `unblocked'</dt><dd>the broker reads no more publications for now: it lacks memory or disk space</dd>
+%% <dt>`blocked', `unblocked'</dt><dd>the broker stops reading publications because it lacks memory or disk space</dd>
 %% </dl>
 %% Connecting may take seconds. It happens in this process, so that the owner is never blocked.
 -module(hep_rabbitmq_connection).
@@ -35,7 +35,7 @@
 -define(CLOSE, 1000).
 -define(FIRST_PAUSE, 50).
 -define(LONGEST_PAUSE, 5000).
-%% Seconds; a connection is lost when nothing comes for twice the time.
+%% Seconds; a connection counts as lost after twice this time without data.
 -define(HEARTBEAT, 5).
 
 -record(state, {
@@ -121,7 +121,7 @@ parameters({Host, Port}, Options) ->
         connection_timeout = ?CONNECT
     }.
 
-%% Read for each connection, so that no state holds it, which a log could show.
+%% Read for each connection, so that no state contains it and no log shows it.
 password(Options, Default) ->
     case os:getenv("RABBITMQ_PASSWORD") of
         false -> maps:get(password, Options, Default);
@@ -143,7 +143,7 @@ retry(Pause, #state{nodes = [Node | Others]} = State) ->
     _ = erlang:send_after(Pause, self(), connect),
     State#state{nodes = Others ++ [Node], connection = undefined, channel = undefined}.
 
-%% Random, so that many clients do not come back at the same time.
+%% Random, so that clients do not reconnect at the same time.
 pause(Failures) ->
     Most = min(?LONGEST_PAUSE, ?FIRST_PAUSE bsl min(Failures, 16)),
     Most div 2 + rand:uniform(Most div 2).

@@ -1,10 +1,10 @@
-%% @doc Writes the packets of its queues as JSON lines, and acknowledges them when they are on disk.
+%% @doc Writes the packets of its queues as JSON lines, and acknowledges them once they are on disk.
 %%
-%% All consumers of a group subscribe to all queues. The broker gives a queue to the first one, and to another one when
-%% the first one ends. To share the queues, each consumer subscribes to its own share at once, and to the others after
-%% `standby' milliseconds.
+%% All consumers of a group subscribe to all queues. The broker assigns a queue to the first one, and to another one
+%% when the first one ends. To share the queues, each consumer subscribes to its own share at once, and to the others
+%% after `standby' milliseconds.
 %%
-%% Each packet is written at least once. It is written again when its acknowledgement did not reach the broker.
+%% Each packet is written at least once. It is written again if its acknowledgement did not reach the broker.
 -module(hep_rabbitmq_consumer).
 
 -behaviour(gen_server).
@@ -24,13 +24,14 @@
     standby => non_neg_integer(),
     atom() => term()
 }.
-%% And those of {@link hep_rabbitmq_connection}.
+%% See also the options of {@link hep_rabbitmq_connection}.
 %% <dl>
 %% <dt>`file'</dt><dd>the file of JSON lines, see {@link hep_rabbitmq_line}</dd>
 %% <dt>`queues'</dt><dd>the number of queues, 8 by default; the same for all bridges and consumers</dd>
-%% <dt>`group'</dt><dd>which of how many consumers this is: `{1, 1}' by default. Decides which queues are its own</dd>
-%% <dt>`prefetch'</dt><dd>the most unacknowledged messages of a queue, 200 by default</dd>
-%% <dt>`standby'</dt><dd>when it subscribes to the queues of the others: after 2000 ms by default</dd>
+%% <dt>`group'</dt><dd>the number of this consumer and of all consumers: `{1, 1}' by default. Determines its own
+%%   queues</dd>
+%% <dt>`prefetch'</dt><dd>the maximum number of unacknowledged messages of a queue, 200 by default</dd>
+%% <dt>`standby'</dt><dd>the delay before it subscribes to the queues of the others: 2000 ms by default</dd>
 %% </dl>
 
 -define(DEFAULTS, #{queues => 8, group => {1, 1}, prefetch => 200, standby => 2000}).
@@ -92,7 +93,7 @@ handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
 handle_info(Message, State) ->
     next({noreply, event(Message, State)}).
 
-%% Writes when no message waits in this process.
+%% Writes when the mailbox has no more messages.
 next(Result) ->
     State = element(tuple_size(Result), Result),
     case State#state.count of
@@ -101,7 +102,7 @@ next(Result) ->
         _ -> erlang:append_element(Result, 0)
     end.
 
-%% A message of a lost channel is delivered again.
+%% Messages of a lost channel are delivered again.
 event({#'basic.deliver'{}, _}, #state{channel = undefined} = State) ->
     State;
 event({#'basic.deliver'{delivery_tag = Number, redelivered = Redelivered}, Message}, State) ->
@@ -113,7 +114,7 @@ event({#'basic.deliver'{delivery_tag = Number, redelivered = Redelivered}, Messa
         last = Number,
         redelivered = Before + case Redelivered of true -> 1; false -> 0 end
     };
-%% The queue is gone, or its leader: connecting declares it again.
+%% The queue was deleted, or lost its leader: a new connection declares it again.
 event(#'basic.cancel'{}, #state{connection = Connection} = State) when is_pid(Connection) ->
     ok = hep_rabbitmq_connection:reconnect(Connection),
     State;
@@ -133,7 +134,7 @@ event(open, State) ->
 event(_, State) ->
     State.
 
-%% The broker delivers again what was not acknowledged.
+%% The broker redelivers unacknowledged messages.
 forgotten(State) ->
     State#state{lines = [], count = 0}.
 
@@ -168,7 +169,7 @@ shares(#{queues := Count, group := {Number, Consumers}}) ->
 
 %%% The file
 
-%% Connects only with an open file, so that a consumer that cannot write leaves the queues to the others.
+%% Connects only with an open file, so a consumer that cannot write leaves the queues to the others.
 open(#state{options = #{file := File} = Options} = State) ->
     case hep_rabbitmq_writer:open(File) of
         {ok, Writer} ->

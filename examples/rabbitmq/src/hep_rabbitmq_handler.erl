@@ -1,7 +1,7 @@
 %% @doc The listener's handler: turns packets into messages, and passes them to the publisher.
 %%
-%% The publisher answers at once, even while the broker is gone. When it is overloaded, this call waits: then the
-%% listener does not read, and the kernel drops and counts datagrams (`dropped' in `hep_listener:info/1').
+%% The publisher replies at once, also without a broker. When it is overloaded, this call waits: the
+%% listener does not read meanwhile, and the kernel drops and counts datagrams (`dropped' in `hep_listener:info/1').
 -module(hep_rabbitmq_handler).
 
 -behaviour(hep_handler).

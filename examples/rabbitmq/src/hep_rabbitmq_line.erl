@@ -1,4 +1,4 @@
-%% @doc The JSON line for a message: the packet as {@link hep_json} writes it, and what a reader needs to recognise
+%% @doc The JSON line for a message: the packet as {@link hep_json} writes it, and the fields for recognising
 %% duplicates.
 %%
 %% ```
@@ -25,7 +25,7 @@ new(Redelivered, #amqp_msg{props = #'P_basic'{message_id = Id}, payload = Body},
         <<"}\n">>
     ].
 
-%% Anybody may publish, so the id is not trusted.
+%% Anyone may publish, so the id is not trusted.
 id(undefined) -> <<>>;
 id(Id) -> re:replace(Id, <<"[^A-Za-z0-9-]">>, <<"?">>, [global]).
 

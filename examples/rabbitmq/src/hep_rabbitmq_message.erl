@@ -1,7 +1,7 @@
-%% @doc Turns a packet into a message: the packet itself as the body, its facts as headers, and a routing key of four
+%% @doc Turns a packet into a message: the packet itself as the body, its fields as headers, and a routing key of four
 %% words, `<version>.<payload type>.<capture id>.<SIP method>', such as `v3.sip.2001.INVITE'.
 %%
-%% Packets are hostile: words of the routing key have a fixed alphabet and length; texts that are long or not UTF-8 are
+%% Packets are hostile: words of the routing key have a fixed alphabet and length; long or non-UTF-8 texts become
 %% no headers.
 -module(hep_rabbitmq_message).
 
@@ -17,7 +17,7 @@
 -define(PROPERTY, 255).
 -define(HEADER, 1024).
 -define(WORD, 32).
-%% Of messages in files.
+%% The format of messages in files.
 -define(FORMAT, hep_rabbitmq_1).
 
 %% @doc The message for a packet.
@@ -40,7 +40,7 @@ with_id(Id, {Key, #amqp_msg{props = Properties} = Message}) ->
 -spec id(message()) -> binary().
 id({_, #amqp_msg{props = #'P_basic'{message_id = Id}}}) -> Id.
 
-%% @doc What the messages of a call have in common.
+%% @doc The property that the messages of a call share.
 -spec call(message()) -> binary() | undefined.
 call({_, #amqp_msg{props = #'P_basic'{correlation_id = Call}}}) -> Call.
 
@@ -59,7 +59,7 @@ from_binary(Bytes) ->
         error:badarg -> invalid
     end.
 
-%% A packet whose payload cannot be inflated is passed on, too: only fewer facts are known.
+%% Packets with a corrupt compressed payload are passed on, too, with fewer headers.
 facts(Packet, #{source := {Ip, Port}, time := Received}) ->
     Facts = #{agent_ip => ip(Ip), agent_port => Port, received => Received},
     case hep:decode(Packet) of
@@ -124,7 +124,7 @@ word(Text) ->
         _ -> <<"other">>
     end.
 
-%% What keeps the packets of a call together: the correlation id, else the Call-ID, else both ends, else the agent.
+%% Keeps the packets of a call together: the correlation id, else the Call-ID, else both addresses, else the agent.
 correlation(#{correlation_id := Id}) when Id =/= <<>> -> property(Id);
 correlation(#{call_id := Id}) when Id =/= <<>> -> property(Id);
 correlation(#{src_ip := _, dst_ip := _} = Facts) ->
@@ -135,7 +135,7 @@ correlation(#{agent_ip := Ip}) -> Ip.
 end_of(Ip, Port, Facts) ->
     [maps:get(Ip, Facts), $:, integer_to_list(maps:get(Port, Facts, 0))].
 
-%% Client libraries of other languages expect UTF-8. The hash of other text keeps a call together as well.
+%% Client libraries of other languages expect UTF-8. The hash of other text also keeps a call together.
 property(Text) ->
     case is_text(Text, ?PROPERTY) of
         true -> Text;

@@ -1,8 +1,9 @@
-%% @doc Publishes messages, and counts every one until the broker has confirmed it.
+%% @doc Publishes messages, and keeps count of each until the broker has confirmed it.
 %%
-%% At most `window' messages are unconfirmed at a time. While the window is full or the broker is blocked or gone,
-%% messages wait in the {@link hep_rabbitmq_buffer}: on disk, if there is a `spool'. When a connection is lost, its
-%% unconfirmed messages are published again, first and in order: the broker may then have them twice, with one id.
+%% At most `window' messages are unconfirmed at a time. While the window is full or the broker is blocked or
+%% unreachable, messages wait in the {@link hep_rabbitmq_buffer}: on disk, if there is a `spool'. When a connection is
+%% lost, its unconfirmed messages are published again, first and in order: the broker may then have them twice, with the
+%% same id.
 %%
 %% {@link info/1}: `received + recovered = confirmed + unroutable + dropped + unconfirmed + waiting', at any time.
 -module(hep_rabbitmq_publisher).
@@ -27,38 +28,39 @@
     on_confirm => {module(), Function :: atom()},
     atom() => term()
 }.
-%% And those of {@link hep_rabbitmq_connection}.
+%% See also the options of {@link hep_rabbitmq_connection}.
 %% <dl>
-%% <dt>`window'</dt><dd>the most unconfirmed messages: 1000 by default. They are lost when this VM is killed</dd>
-%% <dt>`spool'</dt><dd>where messages wait on disk, see {@link hep_spool}: `none' by default</dd>
-%% <dt>`in_memory'</dt><dd>the most messages that wait in memory while the broker is slow, if there is a spool: 5000 by
-%%   default. They are lost, too, when this VM is killed</dd>
-%% <dt>`max_messages', `max_bytes'</dt><dd>the limits for messages that wait in memory, because there is no spool or it
+%% <dt>`window'</dt><dd>the maximum number of unconfirmed messages: 1000 by default. They are lost if this VM is
+%%   killed</dd>
+%% <dt>`spool'</dt><dd>the disk queue for waiting messages, see {@link hep_spool}: `none' by default</dd>
+%% <dt>`in_memory'</dt><dd>with a spool, the maximum number of messages that wait in memory while the broker is slow:
+%%   5000 by default. They are also lost if this VM is killed</dd>
+%% <dt>`max_messages', `max_bytes'</dt><dd>the limits for messages that wait in memory without a spool, or when its disk
 %%   cannot be written: 100,000 and 64 MiB by default</dd>
-%% <dt>`confirm_timeout'</dt><dd>the milliseconds without a confirm after which the publisher connects again: 10,000 by
-%%   default. A channel that is older than a queue's leader may get none</dd>
+%% <dt>`confirm_timeout'</dt><dd>the milliseconds without a confirm after which the publisher reconnects: 10,000 by
+%%   default. A channel opened before a queue's leader may get no confirms</dd>
 %% <dt>`queues'</dt><dd>the number of queues, 8 by default; the same for all bridges and consumers</dd>
 %% <dt>`on_confirm'</dt><dd>a function that gets the list of the ids of confirmed messages</dd>
 %% </dl>
 
 -type info() :: #{atom() => term()}.
 %% <dl>
-%% <dt>`received'</dt><dd>messages that the publisher got</dd>
-%% <dt>`recovered'</dt><dd>messages that came from the disk for another time: they were there at the start, or had been
+%% <dt>`received'</dt><dd>messages from the handler</dd>
+%% <dt>`recovered'</dt><dd>messages read from the disk once more: they were there at the start, or had been
 %%   confirmed when the connection was lost</dd>
-%% <dt>`confirmed'</dt><dd>messages that the broker has, on disk and on the majority of the nodes</dd>
-%% <dt>`unroutable'</dt><dd>messages that the broker has no queue for; they are lost</dd>
+%% <dt>`confirmed'</dt><dd>messages that the broker has stored on the majority of the nodes</dd>
+%% <dt>`unroutable'</dt><dd>messages for which the broker has no queue; they are lost</dd>
 %% <dt>`dropped'</dt><dd>messages that did not fit in memory or on disk, or were unreadable on disk; they are lost</dd>
-%% <dt>`unconfirmed', `waiting'</dt><dd>published and not confirmed, not published or to be published again</dd>
-%% <dt>`on_disk', `spool_errors'</dt><dd>those of the unconfirmed and waiting messages that are in the spool; failed
+%% <dt>`unconfirmed', `waiting'</dt><dd>messages published but not confirmed; messages to publish, possibly again</dd>
+%% <dt>`on_disk', `spool_errors'</dt><dd>the unconfirmed and waiting messages in the spool; failed
 %%   operations on its files</dd>
-%% <dt>`published_again'</dt><dd>messages that had to be published once more, after a lost connection or a negative
+%% <dt>`published_again'</dt><dd>messages published again after a lost connection or a negative
 %%   confirm</dd>
-%% <dt>`nacked'</dt><dd>negative confirms: the message is published again; unless the channel was new, perhaps after later
-%%   ones of its call</dd>
-%% <dt>`connects', `blocks', `timeouts'</dt><dd>how often the publisher was connected, was blocked by the broker, and
-%%   connected again due to `confirm_timeout'</dd>
-%% <dt>`connected', `blocked'</dt><dd>whether it is</dd>
+%% <dt>`nacked'</dt><dd>negative confirms: the message is published again; unless the channel was new, possibly after
+%%   later ones of its call</dd>
+%% <dt>`connects', `blocks', `timeouts'</dt><dd>the number of connections, of blocks by the broker, and of reconnects
+%%   due to `confirm_timeout'</dd>
+%% <dt>`connected', `blocked'</dt><dd>the current state</dd>
 %% </dl>
 
 -define(DEFAULTS, #{
@@ -70,14 +72,14 @@
     confirm_timeout => 10_000,
     queues => 8
 }).
-%% Milliseconds: how long a stopped publisher waits for confirms; the pause before the new connection that follows a
+%% Milliseconds: how long a stopped publisher waits for confirms; the pause before reconnecting after a
 %% negative one.
 -define(LAST_CONFIRMS, 5000).
 -define(PAUSE, 200).
-%% How often `confirm_timeout' is checked, in parts of it.
+%% The number of checks per `confirm_timeout'.
 -define(CHECKS, 5).
-%% A new channel has at most one unconfirmed message of a call until so many messages are confirmed: RabbitMQ may reject
-%% the first message for a queue and accept the next one, while the queue gets a new leader.
+%% A new channel has at most one unconfirmed message per call until this many messages are confirmed: RabbitMQ may
+%% reject the first message for a queue and accept the next one, while a new leader of the queue is elected.
 -define(UNPROVEN, 100).
 
 -record(state, {
@@ -85,23 +87,24 @@
     connection :: pid(),
     channel :: pid() | undefined,
     blocked = false :: boolean(),
-    %% After a negative confirm, until there is a new connection.
+    %% After a negative confirm, until the next connection.
     paused = false :: boolean() | reconnecting,
-    %% Ids of messages are that of this process with a number.
+    %% The ids of messages are that of this process with a number.
     id :: binary(),
     number = 1 :: pos_integer(),
     %% The position of the next publication, and the unconfirmed messages with the position of their first one.
     position = 1 :: pos_integer(),
     window :: hep_rabbitmq_window:window(entry()),
-    %% The number of confirms that the channel still needs, and until then the calls with an unconfirmed message.
+    %% The number of confirms that the channel still needs, and the calls with an unconfirmed message until then.
     unproven = ?UNPROVEN :: non_neg_integer(),
     calls = #{} :: #{binary() | undefined => true},
-    %% Messages to publish next, oldest first, most of them again. They are older than those in the buffer.
+    %% Messages to publish next, oldest first, most of them for the second time. They are older than those in the
+    %% buffer.
     again = [] :: [entry()],
     buffer :: hep_rabbitmq_buffer:buffer(),
-    %% The messages that were taken from the disk: the first position, their number, and how many are not confirmed.
+    %% The messages that were taken from the disk: the first position, their number, and the number of unconfirmed ones.
     taken = none :: none | {First :: pos_integer(), Count :: pos_integer(), Left :: pos_integer()},
-    %% The time of the last confirm, in milliseconds, or since when there has been something to confirm.
+    %% The time of the last confirm, in milliseconds, or of the first unconfirmed message after that.
     progress = 0 :: integer(),
     %% The ids of messages without a queue; their confirm follows.
     returned = #{} :: #{binary() => true},
@@ -116,7 +119,7 @@
 start_link(Options) ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, maps:merge(?DEFAULTS, Options), []).
 
-%% @doc Takes messages over. Does not wait for the broker.
+%% @doc Accepts messages. Does not wait for the broker.
 -spec publish([hep_rabbitmq_message:message()], gen_server:server_ref()) -> ok.
 publish(Messages, Publisher) ->
     gen_server:call(Publisher, {publish, Messages}, infinity).
@@ -179,7 +182,7 @@ event(#'basic.nack'{delivery_tag = Number, multiple = Multiple}, #state{window =
     count(nacked, length(Entries), count(published_again, length(Entries), Next));
 event({#'basic.return'{}, #amqp_msg{props = #'P_basic'{message_id = Id}}}, #state{returned = Returned} = State) ->
     State#state{returned = Returned#{Id => true}};
-%% RabbitMQ 3.10: a channel opened before a queue has its new leader rejects all messages until it is closed.
+%% RabbitMQ 3.10: a channel that is older than a queue's leader rejects all messages until it is closed.
 event(reconnect, #state{connection = Connection} = State) ->
     ok = hep_rabbitmq_connection:reconnect(Connection),
     State;
@@ -215,8 +218,8 @@ check_confirms(#state{window = Window, channel = Channel, blocked = Blocked, pro
 
 progressed(State) -> State#state{progress = erlang:monotonic_time(millisecond)}.
 
-%% All confirms of a channel come before the news of its end. What came from the disk is read again; the rest is put
-%% before the waiting messages, unless there are older ones on disk.
+%% All confirms of a channel arrive before its end is reported. Messages from the disk are read again; the others are
+%% put before the waiting messages, unless the disk has older ones.
 disconnected(#state{window = Window, again = Again} = State) ->
     Unconfirmed = hep_rabbitmq_window:messages(Window),
     {FromDisk, InMemory} = lists:partition(fun({_, Origin, _}) -> Origin =:= disk end, lists:merge(Again, Unconfirmed)),
@@ -224,7 +227,7 @@ disconnected(#state{window = Window, again = Again} = State) ->
     Next = Rewound#state{channel = undefined, paused = false, window = hep_rabbitmq_window:new(), returned = #{}},
     count(published_again, length(Unconfirmed), put_back(InMemory, Next)).
 
-%% The spool goes back to the first message that is not confirmed.
+%% The spool is rewound to the first unconfirmed message.
 rewind(_, #state{taken = none} = State) ->
     State;
 rewind([Oldest | _] = Unconfirmed, #state{taken = {First, Count, _}, buffer = Buffer} = State) ->
@@ -262,7 +265,7 @@ confirmed(Entries, #state{returned = Returned, options = Options} = State) ->
     Counted = count(unroutable, length(Unroutable), count(confirmed, length(Confirmed), State)),
     done(length([disk || {_, disk, _} <- Entries]), Counted#state{returned = maps:without(Unroutable, Returned)}).
 
-%% So many messages from the disk are done. When all are, the next ones can be taken.
+%% This many messages from the disk are done. When all are, the next ones can be taken.
 done(0, State) ->
     State;
 done(Number, #state{taken = {_, Count, Number}, buffer = Buffer} = State) ->
@@ -270,7 +273,7 @@ done(Number, #state{taken = {_, Count, Number}, buffer = Buffer} = State) ->
 done(Number, #state{taken = {First, Count, Left}} = State) ->
     State#state{taken = {First, Count, Left - Number}}.
 
-%% Stopped: the last messages are published, and their confirms are awaited. What is left goes to the disk.
+%% Stopped: the last messages are published, and their confirms are awaited. The others go to the disk.
 terminate(_, State) ->
     _ = erlang:send_after(?LAST_CONFIRMS, self(), last_confirms),
     last_confirms(State).
@@ -307,12 +310,12 @@ received(Messages, #state{id = Process, number = First, buffer = Buffer} = State
     Next = State#state{number = First + length(Messages), buffer = hep_rabbitmq_buffer:in(WithIds, Buffer)},
     count(received, length(Messages), Next).
 
-%% Publishes what waits, as far as the window allows. Without the broker it goes to the disk.
+%% Publishes waiting messages, as far as the window allows. Without the broker they go to the disk.
 go_on(#state{channel = Channel, blocked = Blocked, buffer = Buffer} = State) when Channel =:= undefined; Blocked ->
     State#state{buffer = hep_rabbitmq_buffer:store(Buffer)};
 go_on(#state{paused = reconnecting} = State) ->
     State;
-%% Nothing new is published before the rejected messages, so only messages of one window can change their order.
+%% No new message is published before the rejected ones, so only messages of one window can change their order.
 go_on(#state{paused = true, window = Window} = State) ->
     case hep_rabbitmq_window:size(Window) of
         0 ->

@@ -1,5 +1,5 @@
 %% @doc The exchanges and queues. Bridge and consumers both declare them, so that either may start first and no packet
-%% is published before there is a queue for it.
+%% is published before its queue exists.
 %%
 %% ```
 %% hep (topic) --#--> hep.calls (x-consistent-hash by correlation id) --> hep.calls.0 ... hep.calls.N-1
@@ -35,7 +35,7 @@ declare(Channel, Count) ->
     lists:foreach(fun(Queue) -> queue(Channel, Queue) end, queues(Count)),
     call(Channel, #'exchange.bind'{source = ?TOPIC, destination = ?CALLS, routing_key = <<"#">>}).
 
-%% One of a queue's consumers gets all packets, until it ends: this keeps their order.
+%% One of the consumers of a queue gets all packets until it ends: this keeps their order.
 queue(Channel, Queue) ->
     call(Channel, #'queue.declare'{
         queue = Queue,

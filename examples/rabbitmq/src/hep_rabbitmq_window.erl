@@ -25,7 +25,8 @@ size(#window{messages = Messages}) -> gb_trees:size(Messages).
 add(Message, #window{next = Next, messages = Messages} = Window) ->
     Window#window{next = Next + 1, messages = gb_trees:insert(Next, Message, Messages)}.
 
-%% @doc Takes the message with the number out, or with `true' all up to it, oldest first. A number may come twice.
+%% @doc Removes and returns the message with this number or, with `true', all up to it, oldest first. A number may
+%% repeat.
 -spec take(Number :: non_neg_integer(), Multiple :: boolean(), window(Message)) -> {[Message], window(Message)}.
 take(Number, false, #window{messages = Messages} = Window) ->
     case gb_trees:take_any(Number, Messages) of

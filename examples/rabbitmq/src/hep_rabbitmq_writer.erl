@@ -1,7 +1,7 @@
-%% @doc Appends lines to a file. What {@link write/2} has written is on disk when it returns.
+%% @doc Appends lines to a file. When {@link write/2} returns, its lines are on disk.
 %%
-%% A line that a crash cut off is removed when the file is opened again: its message was never acknowledged and comes
-%% once more.
+%% An incomplete last line, left by a crash, is removed when the file is opened again: its message was not acknowledged
+%% and is delivered again.
 -module(hep_rabbitmq_writer).
 
 -export([open/1, write/2, close/1]).
@@ -15,7 +15,7 @@
 
 -opaque writer() :: #writer{}.
 
-%% How many bytes are searched at a time for the end of the last whole line.
+%% The number of bytes that are searched at a time for the end of the last complete line.
 -define(BLOCK, 65536).
 
 -spec open(file:name_all()) -> {ok, writer()} | {error, file:posix()}.

@@ -14,7 +14,7 @@ part_test() ->
     ?assertEqual(messages([1, 2]), First),
     ?assertEqual([3], all(Rest)).
 
-%% The oldest go, and are counted.
+%% The oldest messages are dropped and counted.
 limit_test() ->
     Buffer = filled([1, 2, 3, 4, 5], options(#{max_messages => 3})),
     ?assertMatch(#{dropped := 2, waiting := 3}, hep_rabbitmq_buffer:info(Buffer)),
@@ -26,10 +26,10 @@ bytes_test() ->
     Size = erlang:external_size(Message),
     Buffer = filled([1, 2, 3], options(#{max_bytes => 2 * Size})),
     ?assertMatch(#{dropped := 1}, hep_rabbitmq_buffer:info(Buffer)),
-    %% Room that is free again.
+    %% Freed space can be used again.
     {memory, _, Smaller} = hep_rabbitmq_buffer:out(1, Buffer),
     ?assertMatch(#{dropped := 1}, hep_rabbitmq_buffer:info(in([4], Smaller))),
-    %% One that never fits.
+    %% A message that never fits.
     ?assertMatch(#{dropped := 1, waiting := 0}, hep_rabbitmq_buffer:info(filled([1], options(#{max_bytes => Size - 1})))).
 
 %%% On disk
@@ -53,7 +53,7 @@ stored(Options) ->
     ?assertMatch(#{on_disk := 2, waiting := 3}, hep_rabbitmq_buffer:info(Buffer)),
     {disk, First, Taken} = hep_rabbitmq_buffer:out(10, Buffer),
     ?assertEqual(messages([1, 2]), First),
-    %% Nothing newer before they are acknowledged.
+    %% No newer messages before these are acknowledged.
     ?assertMatch({disk, [], _}, hep_rabbitmq_buffer:out(10, Taken)),
     ?assertMatch(#{on_disk := 2, waiting := 1}, hep_rabbitmq_buffer:info(Taken)),
     ?assertEqual([3], all(hep_rabbitmq_buffer:ack(2, Taken))).
@@ -71,13 +71,13 @@ acknowledged(Options) ->
 opened(Options) ->
     Buffer = hep_rabbitmq_buffer:store(filled([1, 2], Options)),
     {disk, _, Taken} = hep_rabbitmq_buffer:out(10, Buffer),
-    %% What is in memory is stored, too.
+    %% Messages in memory are stored, too.
     ?assertEqual(0, hep_rabbitmq_buffer:close(in([3], Taken))),
     Again = filled([], Options),
     ?assertMatch(#{recovered := 3, waiting := 3}, hep_rabbitmq_buffer:info(Again)),
     ?assertEqual([1, 2, 3], all(Again)).
 
-%% The directory becomes a file.
+%% Replaces the directory with a file.
 unwritable(#{spool := #{dir := Dir}} = Options) ->
     Buffer = filled([1, 2], Options),
     ok = file:del_dir_r(Dir),

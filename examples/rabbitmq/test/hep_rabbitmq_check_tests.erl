@@ -1,4 +1,4 @@
-%% The demonstration's check finds what it is there for.
+%% The check of the demonstration finds each kind of error.
 -module(hep_rabbitmq_check_tests).
 
 -include_lib("eunit/include/eunit.hrl").

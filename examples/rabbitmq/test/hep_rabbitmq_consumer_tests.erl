@@ -1,4 +1,4 @@
-%% The consumer without a broker: this process plays the channel.
+%% The consumer without a broker: this process acts as the channel.
 -module(hep_rabbitmq_consumer_tests).
 
 -include_lib("amqp_client/include/amqp_client.hrl").
@@ -35,7 +35,7 @@ written() ->
         ok = gen_server:stop(Consumer)
     end).
 
-%% It waits for the file, unconnected, and goes on when there is one.
+%% It waits for the file, without a connection, and continues when the file can be opened.
 unwritable() ->
     with_file(fun(File) ->
         Consumer = start(File),
@@ -75,7 +75,7 @@ with_file(Test) ->
         ok = file:del_dir_r(Folder)
     end.
 
-%% A port that nobody listens on. No queues: subscribing would need a broker.
+%% A closed port. No queues: subscribing would need a broker.
 start(File) ->
     {ok, Consumer} = hep_rabbitmq_consumer:start_link(#{nodes => [{"127.0.0.1", 1}], file => File, queues => 0}),
     Consumer.

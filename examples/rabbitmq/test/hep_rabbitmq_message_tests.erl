@@ -21,13 +21,13 @@ routing_key_test_() ->
         ]
     ].
 
-%% Four words of known characters, whatever the method is.
+%% Four words of the fixed alphabet, for any method.
 hostile_method_test_() ->
     [
         ?_assertEqual(<<"v3.sip.2001.", Word/binary>>, key(packet(<<Method/binary, " sip:b SIP/2.0\r\n\r\n">>)))
      || {Method, Word} <- [
             {<<"A.B">>, <<"other">>},
-            %% No method of SIP.
+            %% Not a SIP method.
             {<<"#">>, <<"none">>},
             {<<"*">>, <<"other">>},
             {binary:copy(<<"A">>, 32), binary:copy(<<"A">>, 32)},
@@ -67,7 +67,7 @@ headers_test() ->
         Headers
     ).
 
-%% Long texts, control characters and invalid UTF-8 are no headers, and a hash in the property.
+%% Long texts, control characters and invalid UTF-8 are left out of the headers, and hashed in the property.
 hostile_text_test_() ->
     [
         fun() ->
@@ -88,7 +88,7 @@ hostile_text_test_() ->
         ]
     ].
 
-%% Packets of a call have one correlation id, requests and responses, both directions.
+%% Packets of a call have the same correlation id, requests and responses, in both directions.
 correlation_test() ->
     Same = fun(A, B) -> ?assertEqual(correlation(A), correlation(B)) end,
     ?assertEqual(<<"abc@x">>, correlation(packet(?INVITE))),
@@ -98,7 +98,7 @@ correlation_test() ->
     Log = hep:payload_type(log, packet(<<"x">>)),
     ?assertEqual(<<"2001:db8::1:5060-2001:db8::2:5080">>, correlation(Log)),
     Same(Log, turned(Log)),
-    %% What cannot be decoded.
+    %% A packet that cannot be decoded.
     {_, #amqp_msg{props = #'P_basic'{correlation_id = Agent}}} = new(<<"HEP3", 0, 8, 1, 2>>),
     ?assertEqual(<<"192.0.2.9">>, Agent).
 

@@ -1,4 +1,4 @@
-%% The publisher with this process as the channel: what it publishes, in which order, and what it counts.
+%% The publisher with this process as the channel: its publications, their order, and its counters.
 -module(hep_rabbitmq_publisher_tests).
 
 -include_lib("amqp_client/include/amqp_client.hrl").
@@ -25,7 +25,7 @@ publisher_test_() ->
         ]
     ]}.
 
-%% Random events. Without negative confirms, the order holds, too.
+%% Random events. Without negative confirms, the order is kept, too.
 random_test_() ->
     {timeout, 120, [
         {lists:flatten(io_lib:format("~p, negative confirms: ~p", [Seed, Nacks])),
@@ -47,7 +47,7 @@ window(Context) ->
     ack(7, true, Context),
     ?assertMatch(#{unconfirmed := 0, waiting := 0, confirmed := 7, on_disk := 0}, info(Context)).
 
-%% All unconfirmed messages come again, before the new ones.
+%% All unconfirmed messages are published again, before the new ones.
 lost(Context) ->
     up(Context),
     publish(4, Context),
@@ -61,7 +61,7 @@ lost(Context) ->
     ack(4, true, Context),
     ?assertMatch(#{confirmed := 5, on_disk := 0, recovered := 0, connects := 2}, info(Context)).
 
-%% Confirmed out of order: what the spool cannot leave out is published again, and counted.
+%% Confirmed out of order: messages that the spool cannot skip are published again, and counted.
 lost_with_disk(Context) ->
     publish(8, Context),
     ?assertMatch(#{on_disk := 8, waiting := 8, connected := false}, info(Context)),
@@ -88,7 +88,7 @@ blocked(Context) ->
     event(unblocked, Context),
     ?assertEqual([2, 3], published(Context)).
 
-%% Nothing new before the rejected messages, which come in their order.
+%% No new messages before the rejected ones, which keep their order.
 nacked(Context) ->
     up(Context),
     publish(5, Context),
@@ -112,7 +112,7 @@ unroutable(#{publisher := Publisher} = Context) ->
     ack(2, true, Context),
     ?assertMatch(#{unroutable := 1, confirmed := 1, unconfirmed := 0}, info(Context)).
 
-%% A new channel gets one message of a call at a time, and the other calls wait behind.
+%% A new channel gets one message of a call at a time, and the other calls wait.
 one_call(Context) ->
     up(Context),
     publish([{1, a}, {2, b}, {3, a}, {4, c}], Context),
@@ -121,7 +121,7 @@ one_call(Context) ->
     ?assertEqual([], published(Context)),
     ack(1, false, Context),
     ?assertEqual([3, 4], published(Context)),
-    %% Rejected: nothing of the call overtakes it.
+    %% Rejected: no message of the call overtakes it.
     publish([{5, a}], Context),
     nack(3, false, Context),
     ack(4, false, Context),
@@ -132,7 +132,7 @@ one_call(Context) ->
     ack(1, false, Context),
     ?assertEqual([5], published(Context)),
     ack(2, false, Context),
-    %% After 100 confirms the channel is proven.
+    %% After 100 confirms the limit ends.
     lists:foreach(
         fun(Number) ->
             publish([{Number, a}], Context),
@@ -144,7 +144,7 @@ one_call(Context) ->
     publish([{104, a}, {105, a}], Context),
     ?assertEqual([104, 105], published(Context)).
 
-%% Only while there is something to confirm, and the broker does not block.
+%% Only while a confirm is missing, and the broker does not block.
 timeout(Context) ->
     Timeouts = fun() -> maps:get(timeouts, info(Context)) end,
     up(Context),
@@ -163,7 +163,7 @@ after_timeout(Timeouts) ->
     timer:sleep(3 * ?TIMEOUT),
     Timeouts().
 
-%% What was not confirmed comes after the restart, with its id.
+%% Unconfirmed messages are published after the restart, with the same ids.
 restarted(Context) ->
     up(Context),
     publish(3, Context),
@@ -181,8 +181,8 @@ restarted(Context) ->
 random(Seed, Nacks, Context) ->
     _ = rand:seed(exsss, Seed),
     up(Context),
-    %% The messages that the channel has not confirmed, with their tags; the tag of the next one; everything published, in
-    %% reverse; everything confirmed.
+    %% The messages that the channel has not confirmed, with their tags; the next tag; all publications, in
+    %% reverse; all confirmed messages.
     Start = #{up => true, open => [], next => 1, published => [], confirmed => []},
     #{published := Published, confirmed := Confirmed} = random(300, Nacks, Start, Context),
     #{received := Received} = info(Context),
@@ -228,7 +228,7 @@ reconnected(State, Context) ->
     up(Context),
     State#{up := true, open := [], next := 1}.
 
-%% Connects again and confirms until nothing is left.
+%% Reconnects and confirms until nothing is left.
 finish(#{open := Open, confirmed := Confirmed} = State, Context) ->
     case info(Context) of
         #{unconfirmed := 0, waiting := 0} = Info ->
@@ -243,7 +243,7 @@ finish(#{open := Open, confirmed := Confirmed} = State, Context) ->
             finish(more(Next, Context), Context)
     end.
 
-%% What was published since.
+%% Publications since the last check.
 more(#{open := Open, next := Next, published := Published} = State, Context) ->
     Numbers = published(Context),
     State#{
@@ -252,7 +252,7 @@ more(#{open := Open, next := Next, published := Published} = State, Context) ->
         published := lists:reverse(Numbers, Published)
     }.
 
-%% Without what comes again.
+%% Without repetitions.
 first(Numbers) ->
     {First, _} = lists:foldl(
         fun
@@ -273,7 +273,7 @@ balanced(#{received := Received, recovered := Recovered, confirmed := Confirmed,
 start() ->
     start(#{dir => string:trim(os:cmd("mktemp -d"))}).
 
-%% A port that nobody listens on: this process plays the connection.
+%% A closed port: this process acts as the connection.
 start(#{dir := Dir} = Context) ->
     {ok, Publisher} = hep_rabbitmq_publisher:start_link(#{
         nodes => [{"127.0.0.1", 1}],
@@ -312,7 +312,7 @@ nack(Tag, Multiple, #{publisher := Publisher}) -> Publisher ! #'basic.nack'{deli
 
 info(#{publisher := Publisher}) -> hep_rabbitmq_publisher:info(Publisher).
 
-%% Messages whose body is their number, each of a call of its own or of the given ones.
+%% Messages whose body is their number, each of its own call or of the given ones.
 publish(Count, Context) when is_integer(Count) ->
     #{received := Received} = info(Context),
     publish([{Number, Number} || Number <- lists:seq(Received + 1, Received + Count)], Context);
@@ -325,7 +325,7 @@ publish(Numbers, #{publisher := Publisher}) ->
 
 published(Context) -> [Number || {Number, _} <- taken(Context)].
 
-%% The publisher has handled everything that it was sent when it answers.
+%% When the publisher replies, it has handled all earlier messages.
 taken(Context) ->
     _ = info(Context),
     casts().

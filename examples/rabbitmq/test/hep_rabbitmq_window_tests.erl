@@ -18,7 +18,7 @@ take_test() ->
 size_test() ->
     {[a], Window} = hep_rabbitmq_window:take(1, false, window([a, b, c, d, e])),
     ?assertEqual(4, hep_rabbitmq_window:size(Window)),
-    %% Numbers go on.
+    %% Numbers continue.
     ?assertMatch({[f], _}, hep_rabbitmq_window:take(6, false, hep_rabbitmq_window:add(f, Window))).
 
 window(Messages) ->

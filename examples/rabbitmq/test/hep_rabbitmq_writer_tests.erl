@@ -58,7 +58,7 @@ line_test() ->
         line(<<"A-1">>, Packet)
     ).
 
-%% Anybody may publish: an invalid packet becomes a line, too, and an id cannot break the line.
+%% Anyone may publish: an invalid packet becomes a line, too, and an id cannot break the line.
 foreign_test() ->
     ?assertEqual(
         iolist_to_binary([

@@ -1,4 +1,4 @@
-%% @doc The application: one listener, with the options of its environment.
+%% @doc The application: one listener, with the options from its environment.
 -module(udp_listener_app).
 
 -behaviour(application).

@@ -6,7 +6,7 @@ defmodule Consumer.MixProject do
       app: :consumer,
       version: "1.0.0",
       deps: [hep()],
-      # The escript contains only what is listed here: the library is in hep's priv/.
+      # The escript contains only the applications listed here: the library is in hep's priv/.
       escript: [main_module: Consumer, include_priv_for: [:hep]]
     ]
   end

@@ -16,7 +16,7 @@ defmodule HEP.EncodeTest do
     payload: "OPTIONS sip:bob@example.com"
   }
 
-  # {field, a value that no packet can have, the reason}
+  # {field, a value that is invalid in every version, the reason}
   defp wrong do
     values = [
       version: [nil, 0, 4, 3.0, "3", :hep_v3],

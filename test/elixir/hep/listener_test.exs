@@ -11,7 +11,7 @@ defmodule HEP.ListenerTest do
   @v2 Fixtures.read("captures/kamailio-v2/flag-v4/007.bin")
   @v3 Fixtures.read("captures/hep-js-v3/vendor-ext/001.bin")
 
-  # Tells the test, the argument, of each call.
+  # Sends each call to the test process, which is its argument.
   defmodule Telling do
     @behaviour HEP.Handler
 
@@ -54,7 +54,7 @@ defmodule HEP.ListenerTest do
     def transform(_id, _value), do: :no_call
   end
 
-  # With the defaults.
+  # Uses the default callbacks.
   defmodule Plain do
     use HEP.Handler
 
@@ -65,7 +65,7 @@ defmodule HEP.ListenerTest do
     end
   end
 
-  # Its argument is the default.
+  # Without an argument.
   defmodule Without do
     use HEP.Handler
 
@@ -115,7 +115,7 @@ defmodule HEP.ListenerTest do
       process = spawn_link(fn -> receive do: (:drain -> drain()) end)
       {listener, send} = udp([handler: process, batch_packets: 1] ++ options)
 
-      # No more at once than the kernel has room for.
+      # No more at once than fit into the kernel's buffer.
       for sent <- 50..1000//50 do
         for _ <- 1..50, do: send.(@v2)
         wait(fn -> Listener.info(listener).decoded == sent end)
@@ -393,7 +393,7 @@ defmodule HEP.ListenerTest do
     end
   end
 
-  # A listener, and a function that sends it a datagram, and returns from which port.
+  # A listener, and a function that sends a datagram to it and returns its own port.
   defp udp(options) do
     {:ok, listener} = Listener.start_link(options)
     {:ok, socket} = :gen_udp.open(0, [:binary, ip: {127, 0, 0, 1}])
@@ -418,7 +418,7 @@ defmodule HEP.ListenerTest do
     socket
   end
 
-  # What Telling tells of so many packets, in however many batches.
+  # The calls of Telling for this many packets, in any number of batches.
   defp packets(count, before \\ 0)
   defp packets(0, _before), do: []
 

@@ -12,7 +12,7 @@ defmodule HEP.LoggerTest do
     {:ok, socket} = :gen_udp.open(0, [:binary, ip: {127, 0, 0, 1}, active: false])
     {:ok, port} = :inet.port(socket)
     start_supervised!({HEP.Sender, name: HEP.LoggerTest.Sender, targets: [{"127.0.0.1", port}]})
-    # The README's snippet leaves one, see guides_test.exs.
+    # Left by the README's snippet, see guides_test.exs.
     _ = :logger.remove_handler(:homer)
     on_exit(fn -> :logger.remove_handler(:homer) end)
     {:ok, socket: socket}

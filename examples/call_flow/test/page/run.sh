@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests the page in headless Chromium. As root on Debian it installs what is missing: chromium, npm, tshark, promtool.
-# The driver, playwright-core, comes from npm. `run.sh setup' only installs; it fails when something cannot be had.
+# Tests the page in headless Chromium. As root on Debian it installs missing tools: chromium, npm, tshark, promtool.
+# The driver, playwright-core, comes from npm. `run.sh setup' only installs, and fails if a tool cannot be installed.
 # `run.sh bench [SECONDS]' measures instead.
 set -eu
 cd "$(dirname "$0")"

@@ -9,7 +9,7 @@ defmodule Collector.Printer do
   def init([]), do: init(:stdio)
   def init(device), do: {:ok, device}
 
-  # A batch is written at once. While the device blocks, the socket is not read.
+  # Writes a batch at once. While the device blocks, the socket is not read.
   @impl true
   def handle_packets(packets, device) do
     IO.write(device, for({json, _meta} <- packets, do: [json, ?\n]))

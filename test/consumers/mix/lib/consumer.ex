@@ -1,5 +1,5 @@
 defmodule Consumer do
-  # Decodes a packet in each of hep's ways and prints where it came from and what it carries.
+  # Decodes a packet in each of hep's ways and prints its source and payload.
   # Anything unexpected is a crash.
 
   require Record

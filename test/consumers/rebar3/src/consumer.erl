@@ -1,4 +1,4 @@
-%% Decodes a packet in each of hep's ways and prints where it came from and what it carries.
+%% Decodes a packet in each of hep's ways and prints its source and payload.
 %% Anything unexpected is a crash.
 -module(consumer).
 
@@ -22,7 +22,7 @@ main(_Arguments) ->
     ok = port(filelib:is_regular(hep_nif_path:program()), Packet, Hep),
     io:format("~s ~s~n", [inet:ntoa(Ip), hep:payload_type(Hep)]).
 
-%% An escript has no program that could be started.
+%% An escript contains no program that could be started.
 port(false, _Packet, _Hep) ->
     ok;
 port(true, Packet, Hep) ->
