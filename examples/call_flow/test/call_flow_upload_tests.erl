@@ -67,7 +67,7 @@ losses_are_counted() ->
     #{<<"source">> := Cut} = uploaded(file_of([Large#hep{payload = binary:part(Payload, 0, byte_size(Payload) - 10)}])),
     ?assertMatch(#{<<"packets">> := 0, <<"incomplete">> := 1}, Cut).
 
-%% Bytes that are no file, a cut file, a file with changed bytes: an error or calls, and the server goes on.
+%% Foreign bytes, a truncated file, a file with changed bytes: an error or calls, and the server keeps running.
 hostile_files_are_errors() ->
     #{<<"source">> := #{<<"error">> := Error}} = uploaded(<<"no capture file">>),
     ?assertNotEqual(nomatch, string:find(Error, "not a capture file")),
