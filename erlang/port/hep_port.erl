@@ -9,8 +9,7 @@
 %%
 %% The results are exactly those of `hep:decode/1', `hep_multi_parser:parse/1', `hep:encode/1',
 %% `hep_transform:transform/1' and `hep_json'; no NIF is loaded for them. In addition, a call may return one of {@link
-%% failure()}. Terms nested more deeply than any packet are a `badarg'. Many processes may call at the same time; for
-%% many packets, {@link batch/2} is the fastest way.
+%% failure()}. Many processes may call at the same time; for many packets, {@link batch/2} is the fastest way.
 %%
 %% == Failures of the program ==
 %% The program is killed and restarted, and pending requests are answered with `port_restarted', when it
@@ -26,9 +25,9 @@
 %%
 %% == Memory ==
 %% Pending requests take at most four times `max_frame' in total; further ones are `overloaded'. The server
-%% buffers one incomplete frame of at most `max_frame' bytes. The program holds one frame of requests, the terms
-%% of one of them, and the answers to that frame. It handles one request at a time, so only one payload is inflated at a
-%% time: to the request's option `max_inflated', 256 KiB by default. Its JSON is up to six times as long.
+%% buffers one incomplete frame of at most `max_frame' bytes. The program holds one frame of requests, the answers to
+%% that frame, and the parts of one answer. It handles one request at a time, so only one payload is inflated at a
+%% time: to the request's option `max_inflated', 256 KiB by default.
 -module(hep_port).
 
 -export([start_link/1, child_spec/1, stop/1, format_error/1]).

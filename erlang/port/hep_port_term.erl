@@ -7,8 +7,6 @@
 
 -export([modules/0, request/1, answer/2, refused/1]).
 
-%% The maximum nesting of a request's terms.
--define(DEPTH, 64).
 %% The tag of a compressed term, where a few bytes may become gigabytes. The program never writes it.
 -define(COMPRESSED, 80).
 
@@ -20,19 +18,10 @@ modules() ->
 %% The request as the program reads it.
 -spec request(hep_port:request() | term()) -> {ok, binary()} | badarg.
 request(Request) ->
-    Wired = wire(Request),
-    case Wired =/= badarg andalso is_shallow(Wired, ?DEPTH) of
-        %% With minor version 2 all atoms are UTF-8, as the program expects.
-        true -> {ok, term_to_binary(Wired, [{minor_version, 2}])};
-        false -> badarg
+    case wire(Request) of
+        badarg -> badarg;
+        Wired -> {ok, term_to_binary(Wired)}
     end.
-
-%% No packet is nested deeply. The program reads terms recursively, and its stack is limited.
-is_shallow(_, 0) -> false;
-is_shallow([Head | Tail], Depth) -> is_shallow(Head, Depth - 1) andalso is_shallow(Tail, Depth);
-is_shallow(Tuple, Depth) when is_tuple(Tuple) -> is_shallow(tuple_to_list(Tuple), Depth - 1);
-is_shallow(Map, Depth) when is_map(Map) -> is_shallow(maps:to_list(Map), Depth - 1);
-is_shallow(_, _) -> true.
 
 wire({parse, Packet}) when is_binary(Packet) -> {parse, Packet};
 wire({decode, Packet}) -> wire({decode, Packet, #{}});

@@ -36,7 +36,8 @@ bombs_among_others_test_() ->
             ?assert(length(Kept) > 8 andalso length(Kept) < 16)
         end)}.
 
-%% The memory of the program besides its frames and the JSON of one bomb.
+%% The memory of the program besides its frames: one inflated payload, and an answer up to the limit. The JSON of the
+%% record is six times as long as the limit.
 bounded_memory_test_() ->
     {timeout, 120,
         with_port(#{max_frame => 16 * ?MIB, timeout => 120000}, fun(Port) ->
@@ -49,6 +50,8 @@ bounded_memory_test_() ->
                 end
              || {Call, Count} <- [{decode, 2000}, {to_json, 300}]
             ],
+            Large = hep:payload(<<0:(15 * ?MIB)/unit:8>>, hep:new()),
+            ?assertMatch({error, {too_large, Bytes}} when Bytes =< 16 * ?MIB, hep_port:to_json(Port, Large)),
             case file:read_file(lists:concat(["/proc/", os_pid(Port), "/status"])) of
                 {ok, Status} ->
                     {match, [Peak]} = re:run(Status, "VmHWM:\\s*([0-9]+) kB", [{capture, all_but_first, list}]),
@@ -57,6 +60,45 @@ bounded_memory_test_() ->
                     ok
             end
         end)}.
+
+%%% Requests of another client
+
+%% The program answers them, whatever they are, and goes on: every tag, terms with large counts, deep ones.
+unreadable_requests_test_() ->
+    {timeout, 60, fun() ->
+        Program = open_port({spawn_executable, hep_nif_path:program()}, [{args, ["100000000"]}, stream, binary, exit_status]),
+        Tags = [<<131, Tag, Rest/binary>> || Tag <- lists:seq(0, 255), Rest <- [<<>>, <<0:64>>, <<-1:64>>]],
+        Nested = [<<131, 104, 2, Request/binary>> || <<131, Request/binary>> <- Tags],
+        Deep = <<131, (binary:copy(<<104, 1>>, 5_000_000))/binary, 106>>,
+        Compressed = term_to_binary({parse, <<0:1000000/unit:8>>}, [compressed]),
+        Last = term_to_binary({parse, <<"x">>}),
+        Requests = Tags ++ Nested ++ [<<>>, <<0>>, Deep, Compressed, Last],
+        true = port_command(Program, hep_port_frames:frame(7, Requests)),
+        {ok, Answers} = hep_port_frames:items(answers(Program, hep_port_frames:new(100000000))),
+        ?assertEqual(length(Requests), length(Answers)),
+        Kinds = lists:usort([hep_answer(Answer) || Answer <- Answers]),
+        ?assertEqual([badarg, {error, bad_term}, {error, not_hep}], Kinds),
+        [[_, _, badarg, {error, {bad_term, 1}}, {error, not_hep}]] =
+            [[binary_to_term(Answer) || Answer <- lists:nthtail(length(Answers) - 5, Answers)]],
+        true = port_close(Program)
+    end}.
+
+answers(Program, Frames) ->
+    receive
+        {Program, {data, Bytes}} ->
+            case hep_port_frames:add(Bytes, Frames) of
+                {ok, [], More} -> answers(Program, More);
+                {ok, [{7, Items}], _} -> Items
+            end;
+        {Program, Other} ->
+            error(Other)
+    end.
+
+hep_answer(Answer) ->
+    case binary_to_term(Answer) of
+        {error, {Reason, Offset}} when is_integer(Offset) -> {error, Reason};
+        Other -> Other
+    end.
 
 %% A request that is too large fails alone.
 large_request_in_a_batch_test_() ->

@@ -230,21 +230,16 @@ wrong_values_test_() ->
         ]
     end).
 
-%% A term that the program cannot read raises badarg, and does not affect other requests of the batch.
-batch_with_an_unreadable_term_test_() ->
-    with_port(fun(Port) ->
-        Strange = (record(3))#hep{src_ip = fun erlang:abs/255},
-        Answers = hep_port:batch(Port, [{parse, <<"x">>}, {encode, Strange}]),
-        ?assertMatch([{error, invalid_packet, <<"x">>}, {error, _}], Answers)
-    end).
-
-%% The program survives terms of any depth.
-deep_term_test_() ->
+%% Terms of every kind, and however deep, get the NIF's answer.
+strange_terms_test_() ->
     with_port(fun(Port) ->
         Program = os_pid(Port),
         Deep = lists:foldl(fun(_, Term) -> {Term} end, x, lists:seq(1, 200000)),
-        Answer = try hep_port:encode(Port, Deep) catch error:Reason -> Reason end,
-        ?assertNotEqual({error, port_restarted}, Answer),
+        Terms = [Deep, fun erlang:abs/255, fun() -> Port end, self(), make_ref(), hd(erlang:ports()), <<1:3>>, 1 bsl 5000],
+        [
+            alike(Port, {encode, Hep})
+         || Term <- Terms, Hep <- [Term, (record(3))#hep{src_ip = Term}, (record(3))#hep{chunks = [Term]}]
+        ],
         ?assertEqual(Program, os_pid(Port))
     end).
 

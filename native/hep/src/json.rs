@@ -10,7 +10,7 @@ mod write;
 
 pub use read::{OneOrMany, OwnedPacket, from_json};
 pub use source::JsonError;
-pub use write::to_json;
+pub use write::{to_json, write_json};
 
 /// The value of `type`.
 const TYPE: &str = "HEP";

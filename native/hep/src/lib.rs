@@ -67,7 +67,7 @@ pub use error::DecodeError;
 pub use frame::Chunk;
 pub use glance::{Glance, Kind, glance};
 pub use header::Header;
-pub use json::{JsonError, OneOrMany, OwnedPacket, from_json, to_json};
+pub use json::{JsonError, OneOrMany, OwnedPacket, from_json, to_json, write_json};
 pub use member::{GzipError, MAX_PACKET, Member, Unpacked, unpack};
 pub use options::{CaptureId, HeaderLength, Lengths, Options, TimestampRepair, V2Order};
 pub use packet::{OtherChunks, Packet, Payload, decode};

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::slice;
 use std::sync::OnceLock;
 
+use hep::Packet;
 use hep_term::{Answer, Atom, MapBuilder, Stop, TermBuilder, TermReader, Terms, split_key};
 use rustler::sys::{
     ErlNifBinary, ErlNifTerm, enif_consume_timeslice, enif_get_list_cell, enif_get_tuple, enif_get_uint64,
@@ -367,6 +368,10 @@ impl<'a> TermBuilder for NifTerms<'a> {
     #[inline]
     fn joined(&self, parts: [&[u8]; 3]) -> NifTerm<'a> {
         self.new_binary(parts).0
+    }
+
+    fn json(&self, packet: &Packet<'_>) -> NifTerm<'a> {
+        self.copy(&hep::to_json(packet))
     }
 
     fn unpacked<'s>(&'s self, packet: &'s [u8]) -> &'s [u8] {

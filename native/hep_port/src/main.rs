@@ -8,16 +8,18 @@
 //! Its only argument is the maximum length of a frame that is read or written, in bytes; by default the largest
 //! number of 32 bits.
 //!
-//! Memory: the frame that is read, the terms of one request, and the frame that is written. A packet inflates to
-//! at most `max_inflated` bytes, and requests are handled one at a time.
+//! Memory: the frame that is read, what one request inflates (at most its `max_inflated`), the terms made for its
+//! answer, and the frame that is written. Requests are handled one at a time, and are not copied to be read.
 //!
 //! The requests are those of `hep_port_term.erl`; see [`serve`](serve::serve).
 
 #![forbid(unsafe_code)]
 
 mod frames;
+mod input;
 mod limit;
 mod serve;
+mod tag;
 mod terms;
 
 use std::io::{self, BufReader, ErrorKind};

@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 
-use eetf::Term;
 use hep::Options;
 use hep_term::{Answer, Stop, TermReader};
+use smallvec::SmallVec;
 
 use crate::frames::{LENGTH, items};
+use crate::input::{BadTerm, Input};
 use crate::limit::Limit;
-use crate::terms::{EtfTerms, Made, put_atom, put_integer, put_tuple, put_version, without_strings};
+use crate::terms::{EtfTerms, Made, put_atom, put_integer, put_tuple, put_version};
 
 /// Answers the requests of a frame. Each request is a term in the external term format, one of
 ///
@@ -19,7 +20,9 @@ use crate::terms::{EtfTerms, Made, put_atom, put_integer, put_tuple, put_version
 ///
 /// The answer is the term that the function of that name in `hep_nif` returns, or `badarg`. An answer
 /// that does not fit into the frame (see [`Limit`]) is replaced by `{error, {too_large, Bytes}}`; `Bytes` is the
-/// size at which building it stopped.
+/// size at which building it stopped. The answer to bytes that are not a term is `{error, {bad_term, Offset}}`;
+/// `Offset` is the position of the wrong part in the request. Compressed terms, and terms with references to
+/// the atom cache of a distribution connection, are not accepted.
 ///
 /// `None` if the items do not fill the frame exactly, or are too many to answer each with an error.
 pub(crate) fn serve(requests: &[u8], longest: u32) -> Option<Vec<u8>> {
@@ -45,49 +48,52 @@ const BADARG: &str = "badarg";
 /// Adds the answer to a request: at most `most` bytes, otherwise an error. Terms are built in `room`.
 fn put_answer(answers: &mut Vec<u8>, request: &[u8], most: usize, room: &Cell<Vec<u8>>) {
     put_version(answers);
-    let Some(request) = Term::decode(request).ok().map(without_strings) else {
-        return put_atom(answers, BADARG);
+    let request = match Input::of_request(request) {
+        Ok(request) => request,
+        Err(BadTerm(offset)) => return put_error(answers, "bad_term", offset),
     };
     // The version number takes a byte, too.
-    let terms = EtfTerms::new(&request, room, most.saturating_sub(1));
-    match call(&terms) {
+    let terms = EtfTerms::new(room, most.saturating_sub(1));
+    match call(&terms, request) {
         Ok(answer) | Err(Stop::Error(answer)) => match terms.too_large(&answer) {
             None => terms.put(&answer, answers),
-            Some(size) => put_too_large(answers, size.saturating_add(1)),
+            Some(size) => put_error(answers, "too_large", size.saturating_add(1)),
         },
         Err(Stop::BadArgument | Stop::TakesLong) => put_atom(answers, BADARG),
     }
 }
 
-/// `{error, {too_large, Bytes}}`
-fn put_too_large(bytes: &mut Vec<u8>, size: usize) {
+/// `{error, {Reason, Number}}`
+fn put_error(bytes: &mut Vec<u8>, reason: &str, number: usize) {
     put_tuple(bytes, 2);
     put_atom(bytes, "error");
     put_tuple(bytes, 2);
-    put_atom(bytes, "too_large");
-    put_integer(bytes, u64::try_from(size).unwrap_or(u64::MAX));
+    put_atom(bytes, reason);
+    put_integer(bytes, u64::try_from(number).unwrap_or(u64::MAX));
 }
 
-fn call(terms: &EtfTerms<'_>) -> Answer<Made> {
-    let Term::Tuple(request) = terms.request else { return Err(Stop::BadArgument) };
-    let [Term::Atom(name), arguments @ ..] = &request.elements[..] else { return Err(Stop::BadArgument) };
+fn call<'a>(terms: &EtfTerms<'a>, request: Input<'a>) -> Answer<Made> {
     let bytes = |term| terms.bytes(term).ok_or(Stop::BadArgument);
-    match (name.name.as_str(), arguments) {
-        ("decode", [packet, options]) => {
+    let mut elements = request.tuple().ok_or(Stop::BadArgument)?;
+    let name = elements.next().and_then(Input::atom).ok_or(Stop::BadArgument)?;
+    // One more than any request has.
+    let arguments: SmallVec<[_; 4]> = elements.take(4).collect();
+    match (name, &arguments[..]) {
+        (b"decode", &[packet, options]) => {
             hep_term::decode(terms, bytes(packet)?, &hep_term::options(terms, options)?)
         }
-        ("parse", [packet]) => hep_term::parse(terms, bytes(packet)?, &Options::default()),
-        ("encode", [hep, options]) => {
+        (b"parse", &[packet]) => hep_term::parse(terms, bytes(packet)?, &Options::default()),
+        (b"encode", &[hep, options]) => {
             hep_term::encode(terms, hep, &hep_term::encode_options(terms, options)?)
         }
-        ("transform", [chunks]) => hep_term::transform(terms, chunks),
-        ("transform_record", [hep]) => hep_term::transform_record(terms, hep),
-        ("packet_to_json", [packet, options]) => {
+        (b"transform", &[chunks]) => hep_term::transform(terms, chunks),
+        (b"transform_record", &[hep]) => hep_term::transform_record(terms, hep),
+        (b"packet_to_json", &[packet, options]) => {
             hep_term::packet_to_json(terms, bytes(packet)?, &hep_term::options(terms, options)?)
         }
-        ("record_to_json", [hep]) => hep_term::record_to_json(terms, hep),
-        ("chunks_to_json", [version, chunks]) => hep_term::chunks_to_json(terms, version, chunks),
-        ("from_json", [json]) => hep_term::from_json(terms, bytes(json)?),
+        (b"record_to_json", &[hep]) => hep_term::record_to_json(terms, hep),
+        (b"chunks_to_json", &[version, chunks]) => hep_term::chunks_to_json(terms, version, chunks),
+        (b"from_json", &[json]) => hep_term::from_json(terms, bytes(json)?),
         _ => Err(Stop::BadArgument),
     }
 }
@@ -95,7 +101,7 @@ fn call(terms: &EtfTerms<'_>) -> Answer<Made> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a test may panic")]
 mod tests {
-    use eetf::{Atom as EtfAtom, FixInteger, List, Tuple};
+    use eetf::{Atom as EtfAtom, FixInteger, List, Term, Tuple};
 
     use super::*;
     use crate::frames::NUMBER;
@@ -139,7 +145,13 @@ mod tests {
                 &[parse(b"HEP3\0\x06"), parse(b"x"), request("foo", vec![]), b"\x83".to_vec(), vec![]],
                 LONGEST
             ),
-            ["{'ok',{'hep',3,[]}}", "{'error','not_hep'}", "'badarg'", "'badarg'", "'badarg'"]
+            [
+                "{'ok',{'hep',3,[]}}",
+                "{'error','not_hep'}",
+                "'badarg'",
+                "{'error',{'bad_term',1}}",
+                "{'error',{'bad_term',0}}"
+            ]
         );
         assert_eq!(ask(&[], LONGEST), [""; 0]);
     }

@@ -1,27 +1,15 @@
 //! Terms of the external term format.
 
 use std::cell::Cell;
+use std::io::{self, Write};
 use std::ops::Range;
 
-use eetf::{Atom as EtfAtom, BigInteger, Binary, FixInteger, ImproperList, List, Map, Term, Tuple};
+use hep::Packet;
 use hep_term::{Atom, TermBuilder, TermReader, Terms};
 
 use crate::frames::KEPT;
-
-/// The tags of the format. See "External Term Format" in the user's guide of ERTS.
-mod tag {
-    pub(super) const VERSION: u8 = 131;
-    pub(super) const SMALL_INTEGER: u8 = 97;
-    pub(super) const INTEGER: u8 = 98;
-    pub(super) const SMALL_TUPLE: u8 = 104;
-    pub(super) const LARGE_TUPLE: u8 = 105;
-    pub(super) const NIL: u8 = 106;
-    pub(super) const LIST: u8 = 108;
-    pub(super) const BINARY: u8 = 109;
-    pub(super) const SMALL_BIG: u8 = 110;
-    pub(super) const MAP: u8 = 116;
-    pub(super) const SMALL_ATOM_UTF8: u8 = 119;
-}
+use crate::input::Input;
+use crate::tag;
 
 pub(crate) fn put_version(bytes: &mut Vec<u8>) {
     bytes.push(tag::VERSION);
@@ -75,51 +63,8 @@ fn put_sized(bytes: &mut Vec<u8>, tag: u8, size: usize) {
     bytes.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes());
 }
 
-/// A term that was read. eetf writes a list of small numbers as a string even if some are negative, which
-/// corrupts them, so it is only used for terms without elements.
-fn put_term(bytes: &mut Vec<u8>, term: &Term) {
-    let put_all = |bytes: &mut Vec<u8>, elements: &[Term]| {
-        for element in elements {
-            put_term(bytes, element);
-        }
-    };
-    match term {
-        Term::Tuple(Tuple { elements }) => {
-            put_tuple(bytes, elements.len());
-            put_all(bytes, elements);
-        }
-        Term::List(List { elements }) => put_list(bytes, elements.len(), |bytes| put_all(bytes, elements)),
-        Term::ImproperList(ImproperList { elements, last }) => {
-            put_sized(bytes, tag::LIST, elements.len());
-            put_all(bytes, elements);
-            put_term(bytes, last);
-        }
-        Term::Map(Map { map }) => {
-            put_sized(bytes, tag::MAP, map.len());
-            for (key, value) in map {
-                put_term(bytes, key);
-                put_term(bytes, value);
-            }
-        }
-        Term::Binary(Binary { bytes: value }) => put_binary(bytes, value),
-        other => {
-            let start = bytes.len();
-            // Writing to memory does not fail, and a term that was read can always be written.
-            if other.encode(&mut *bytes).is_ok() {
-                // eetf writes the version before each term.
-                bytes.remove(start);
-            } else {
-                bytes.truncate(start);
-                bytes.push(tag::NIL);
-            }
-        }
-    }
-}
-
 /// Makes and reads terms of the external term format.
 pub(crate) struct EtfTerms<'a> {
-    /// Lives as long as the request's terms.
-    pub(crate) request: &'a Term,
     /// The terms made so far, encoded, one after the other.
     made: &'a Cell<Vec<u8>>,
     /// The maximum size of the answer.
@@ -145,12 +90,12 @@ impl Made {
 impl<'a> EtfTerms<'a> {
     /// Makes terms in `room`, and discards those of an earlier request.
     /// Makes no term of more than `most` bytes, and none after it.
-    pub(crate) fn new(request: &'a Term, room: &'a Cell<Vec<u8>>, most: usize) -> Self {
+    pub(crate) fn new(room: &'a Cell<Vec<u8>>, most: usize) -> Self {
         let mut bytes = room.take();
         bytes.clear();
         bytes.shrink_to(KEPT);
         room.set(bytes);
-        Self { request, made: room, most, beyond: Cell::new(None) }
+        Self { made: room, most, beyond: Cell::new(None) }
     }
 
     /// Makes a term of about `size` bytes.
@@ -178,6 +123,31 @@ impl<'a> EtfTerms<'a> {
         let bytes = self.made.take();
         answer.extend_from_slice(bytes.get(term.0.clone()).unwrap_or_default());
         self.made.set(bytes);
+    }
+}
+
+/// Writes to a buffer until it is as long as an answer may be.
+struct Limited<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// The maximum length of the buffer.
+    end: usize,
+}
+
+impl Write for Limited<'_> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.write_all(part).map(|()| part.len())
+    }
+
+    fn write_all(&mut self, part: &[u8]) -> io::Result<()> {
+        if part.len() > self.end.saturating_sub(self.bytes.len()) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -216,6 +186,21 @@ impl TermBuilder for EtfTerms<'_> {
         })
     }
 
+    fn json(&self, packet: &Packet<'_>) -> Made {
+        self.make(0, |bytes| {
+            put_binary(bytes, &[]);
+            let start = bytes.len();
+            let end = start.saturating_add(self.most);
+            if hep::write_json(packet, Limited { bytes: &mut *bytes, end }).is_err() {
+                self.beyond.set(Some(self.most));
+            }
+            let (head, text) = bytes.split_at_mut(start);
+            if let Some(size) = head.last_chunk_mut() {
+                *size = u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes();
+            }
+        })
+    }
+
     fn unpacked<'s>(&'s self, packet: &'s [u8]) -> &'s [u8] {
         packet
     }
@@ -242,87 +227,71 @@ impl TermBuilder for EtfTerms<'_> {
 }
 
 impl<'a> TermReader for EtfTerms<'a> {
-    type Input = &'a Term;
+    type Input = Input<'a>;
 
-    fn keep(&self, term: &'a Term) -> Made {
-        self.make(0, |bytes| put_term(bytes, term))
+    fn keep(&self, term: Input<'a>) -> Made {
+        let bytes = term.as_bytes();
+        self.make(bytes.len(), |made| made.extend_from_slice(bytes))
     }
 
     #[inline]
-    fn is_atom(&self, term: &'a Term, atom: Atom) -> bool {
-        matches!(term, Term::Atom(EtfAtom { name }) if name == atom.name())
+    fn is_atom(&self, term: Input<'a>, atom: Atom) -> bool {
+        term.atom() == Some(atom.name().as_bytes())
     }
 
-    fn is_binary(&self, term: &'a Term) -> bool {
-        matches!(term, Term::Binary(_))
+    fn is_binary(&self, term: Input<'a>) -> bool {
+        term.binary().is_some()
     }
 
-    fn bytes(&self, term: &'a Term) -> Option<&[u8]> {
-        match term {
-            Term::Binary(Binary { bytes }) => Some(bytes),
-            _ => None,
+    fn bytes(&self, term: Input<'a>) -> Option<&[u8]> {
+        term.binary()
+    }
+
+    fn unsigned(&self, term: Input<'a>) -> Option<u64> {
+        term.unsigned()
+    }
+
+    fn elements<const N: usize>(&self, term: Input<'a>) -> Option<[Input<'a>; N]> {
+        let mut elements = term.tuple()?;
+        let mut array = [term; N];
+        for place in &mut array {
+            *place = elements.next()?;
         }
+        elements.next().is_none().then_some(array)
     }
 
-    fn unsigned(&self, term: &'a Term) -> Option<u64> {
-        match term {
-            Term::FixInteger(FixInteger { value }) => u64::try_from(*value).ok(),
-            Term::BigInteger(BigInteger { value }) => u64::try_from(value).ok(),
-            _ => None,
-        }
-    }
-
-    fn elements<const N: usize>(&self, term: &'a Term) -> Option<[&'a Term; N]> {
-        match term {
-            Term::Tuple(Tuple { elements }) if elements.len() == N => {
-                let mut elements = elements.iter();
-                let array = std::array::from_fn(|_| elements.next().unwrap_or(self.request));
-                Some(array)
+    fn each<E>(
+        &self,
+        mut list: Input<'a>,
+        mut visit: impl FnMut(Input<'a>) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        while let Some(mut elements) = list.list() {
+            elements.by_ref().try_for_each(&mut visit)?;
+            match elements.tail() {
+                Some(tail) => list = tail,
+                None => return Ok(true),
             }
-            _ => None,
         }
+        Ok(false)
     }
-
-    fn each<E>(&self, list: &'a Term, visit: impl FnMut(&'a Term) -> Result<(), E>) -> Result<bool, E> {
-        match list {
-            Term::List(List { elements }) => elements.iter().try_for_each(visit).map(|()| true),
-            Term::ImproperList(improper) => improper.elements.iter().try_for_each(visit).map(|()| false),
-            _ => Ok(false),
-        }
-    }
-}
-
-/// A list of small integers may be encoded as a string; it is read as a list.
-pub(crate) fn without_strings(term: Term) -> Term {
-    match term {
-        Term::ByteList(bytes) => List::from(bytes).into(),
-        Term::List(List { elements }) => List::from(all_without_strings(elements)).into(),
-        Term::ImproperList(ImproperList { elements, last }) => {
-            let last = Box::new(without_strings(*last));
-            ImproperList { elements: all_without_strings(elements), last }.into()
-        }
-        Term::Tuple(Tuple { elements }) => Tuple::from(all_without_strings(elements)).into(),
-        Term::Map(Map { map }) => {
-            let pairs = map.into_iter().map(|(key, value)| (without_strings(key), without_strings(value)));
-            Map { map: pairs.collect() }.into()
-        }
-        other => other,
-    }
-}
-
-fn all_without_strings(terms: Vec<Term>) -> Vec<Term> {
-    terms.into_iter().map(without_strings).collect()
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, reason = "a test may panic")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test may panic"
+)]
 mod tests {
+    use eetf::{Atom as EtfAtom, BigInteger, Binary, FixInteger, List, Term, Tuple};
+
     use super::*;
 
-    /// What is read of a term that was made.
+    /// What eetf reads of a term that was made.
     fn read(make: impl FnOnce(&EtfTerms<'_>) -> Made) -> Option<Term> {
-        let (request, room) = (List::nil().into(), Cell::new(b"what was made before".to_vec()));
-        let terms = EtfTerms::new(&request, &room, usize::MAX);
+        let room = Cell::new(b"what was made before".to_vec());
+        let terms = EtfTerms::new(&room, usize::MAX);
         let term = make(&terms);
         let mut bytes = Vec::new();
         put_version(&mut bytes);
@@ -330,39 +299,103 @@ mod tests {
         Term::decode(&bytes[..]).ok()
     }
 
+    /// A request of this term.
+    fn request(term: impl Into<Term>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        term.into().encode(&mut bytes).unwrap();
+        bytes
+    }
+
     #[test]
     fn what_is_kept_stays_what_it_is() {
-        // Negative numbers, too.
-        let numbers = [-1, 0, 255, -9, 70000].map(|number| Term::from(FixInteger::from(number)));
-        let list = Term::from(List::from(numbers.to_vec()));
-        let elements = vec![list.clone(), List::nil().into(), EtfAtom::from("a").into()];
-        let tuple = Term::from(Tuple::from(elements));
-        let binary = Term::from(Binary::from(vec![1, 2, 3]));
-        let float = Term::from(eetf::Float { value: 1.5 });
-        let map = Term::from(Map::from([(list.clone(), tuple.clone()), (tuple.clone(), list.clone())]));
-        let elements = vec![list.clone(), map.clone()];
-        let improper = Term::from(ImproperList { elements, last: Box::new(tuple.clone()) });
-        for term in [list, tuple, binary, float, map, improper] {
-            let (request, room) = (term.clone(), Cell::default());
-            let terms = EtfTerms::new(&request, &room, usize::MAX);
-            let mut bytes = Vec::new();
-            put_version(&mut bytes);
-            terms.put(&terms.keep(&request), &mut bytes);
-            assert_eq!(Term::decode(&bytes[..]).ok(), Some(term));
-        }
+        let bytes = request(Tuple::from(vec![Binary::from(vec![1, 2, 3]).into(), List::nil().into()]));
+        let room = Cell::default();
+        let terms = EtfTerms::new(&room, bytes.len() - 1);
+        let kept = terms.keep(Input::of_request(&bytes).unwrap());
+        let mut answer = vec![tag::VERSION];
+        terms.put(&kept, &mut answer);
+        assert_eq!((answer, terms.too_large(&kept)), (bytes.clone(), None));
+        let terms = EtfTerms::new(&room, bytes.len() - 2);
+        let kept = terms.keep(Input::of_request(&bytes).unwrap());
+        assert_eq!(terms.too_large(&kept), Some(bytes.len() - 1));
+    }
+
+    #[test]
+    fn only_the_right_number_of_elements_is_read() {
+        let bytes = request(Tuple::from(vec![List::nil().into(), FixInteger::from(7).into()]));
+        let (room, input) = (Cell::default(), Input::of_request(&bytes).unwrap());
+        let terms = EtfTerms::new(&room, usize::MAX);
+        assert_eq!(
+            terms.elements(input).map(|elements: [_; 2]| elements.map(Input::unsigned)),
+            Some([None, Some(7)])
+        );
+        assert_eq!(terms.elements::<1>(input), None);
+        assert_eq!(terms.elements::<3>(input), None);
+    }
+
+    /// Each way to write the same list, and improper ones.
+    #[test]
+    fn lists_are_read() {
+        let read = |term: &[u8]| {
+            let (bytes, room) = ([b"\x83", term].concat(), Cell::default());
+            let (terms, mut numbers) = (EtfTerms::new(&room, usize::MAX), Vec::new());
+            let visit = |element: Input<'_>| {
+                numbers.push(element.unsigned());
+                if numbers.len() > 3 { Err(()) } else { Ok(()) }
+            };
+            (terms.each(Input::of_request(&bytes).unwrap(), visit), numbers)
+        };
+        let both = vec![Some(1), Some(2)];
+        assert_eq!(read(b"j"), (Ok(true), vec![]));
+        assert_eq!(read(b"k\0\x02\x01\x02"), (Ok(true), both.clone()));
+        assert_eq!(read(b"l\0\0\0\x02a\x01a\x02j"), (Ok(true), both.clone()));
+        assert_eq!(read(b"l\0\0\0\x01a\x01l\0\0\0\x01a\x02j"), (Ok(true), both.clone()));
+        assert_eq!(read(b"l\0\0\0\x01a\x01k\0\x01\x02"), (Ok(true), both.clone()));
+        assert_eq!(read(b"l\0\0\0\x02a\x01a\x02a\x03"), (Ok(false), both));
+        assert_eq!(read(b"h\x01a\x01"), (Ok(false), vec![]));
+        assert_eq!(read(b"k\0\x05\x01\x01\x01\x01\x01"), (Err(()), vec![Some(1); 4]));
+    }
+
+    /// Whatever a packet inflates to, its JSON takes no more memory than the answer.
+    #[test]
+    fn json_stops_at_the_limit() {
+        let text = vec![0; 1_000_000];
+        let mut packet = Packet::new(hep::Version::V3);
+        packet.payload = hep::Payload::Plain(&text);
+        let size = hep::to_json(&packet).len();
+        assert!(size > 6_000_000, "{size}");
+        let made = |most| {
+            let room = Cell::default();
+            let terms = EtfTerms::new(&room, most);
+            let made = terms.json(&packet);
+            let too_large = terms.too_large(&made);
+            let mut answer = Vec::new();
+            terms.put(&made, &mut answer);
+            (too_large, answer, room.take().capacity())
+        };
+        let (too_large, answer, _) = made(size + 5);
+        assert_eq!((too_large, &answer[5..]), (None, &hep::to_json(&packet)[..]));
+        assert_eq!(
+            Term::decode(&[&[tag::VERSION], &answer[..]].concat()[..]).ok(),
+            Some(Binary::from(hep::to_json(&packet)).into())
+        );
+        assert_eq!(made(size + 4).0, Some(size + 5));
+        let (too_large, _, memory) = made(10_000);
+        assert_eq!(too_large, Some(10_000));
+        assert!(memory < 40_000, "{memory}");
     }
 
     #[test]
     fn building_stops_at_the_limit() {
-        let (request, room) = (List::nil().into(), Cell::default());
+        let room = Cell::default();
         let most = 1000;
-        let terms = EtfTerms::new(&request, &room, most);
+        let terms = EtfTerms::new(&room, most);
         let made = terms.binary(&[0; 900]);
         assert_eq!(terms.too_large(&made), None);
         // Of one term, and of many.
         let tuple = terms.tuple([made.clone(), made.clone()]);
         assert_eq!((terms.too_large(&tuple), tuple.len()), (Some(1810), 0));
-        let terms = EtfTerms::new(&request, &room, most);
+        let terms = EtfTerms::new(&room, most);
         for _ in 0..100 {
             terms.binary(&[0; 900]);
         }

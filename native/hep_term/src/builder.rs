@@ -1,5 +1,6 @@
 //! The operations on terms that the NIF and the port program implement.
 
+use hep::Packet;
 use smallvec::SmallVec;
 
 /// The elements of a list; most packets need no allocation.
@@ -215,6 +216,9 @@ pub trait TermBuilder {
 
     /// A new binary: the concatenated parts.
     fn joined(&self, parts: [&[u8]; 3]) -> Self::Term;
+
+    /// A new binary: the packet as JSON.
+    fn json(&self, packet: &Packet<'_>) -> Self::Term;
 
     /// Replaces the packet in gzip by the unpacked one: later binaries are sub-binaries of it. Returns
     /// its bytes at their new place.

@@ -57,7 +57,7 @@ fn parsed_chunk<B: TermReader>(builder: &B, term: B::Input) -> Option<Chunk<'_>>
 /// The text.
 fn json<B: TermBuilder>(builder: &B, packet: &Packet<'_>) -> Answer<B::Term> {
     stay_short(builder, packet.payload.as_bytes().len() <= TEXT)?;
-    Ok(builder.binary(&hep::to_json(packet)))
+    Ok(builder.json(packet))
 }
 
 /// `{ok, Hep} | {ok, [Hep]} | {error, {invalid_json, Line, Column, Message}}`

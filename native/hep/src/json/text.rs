@@ -1,6 +1,7 @@
 //! Bytes as text: valid UTF-8 unchanged, anything else as base64.
 
 use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -17,7 +18,16 @@ pub(super) fn add_data<M: SerializeMap>(map: &mut M, bytes: &[u8]) -> Result<(),
         map.serialize_entry(key::DATA, text)
     } else {
         map.serialize_entry(key::ENCODING, BASE64)?;
-        map.serialize_entry(key::DATA, &STANDARD.encode(bytes))
+        map.serialize_entry(key::DATA, &Base64(bytes))
+    }
+}
+
+/// Bytes as base64, written in pieces.
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
     }
 }
 

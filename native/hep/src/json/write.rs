@@ -1,5 +1,7 @@
 //! Writing.
 
+use std::io;
+
 use jiff::Timestamp as Instant;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::ser::{Error, SerializeMap};
@@ -19,8 +21,18 @@ static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 /// Writes a packet as JSON.
 #[must_use]
 pub fn to_json(packet: &Packet<'_>) -> Vec<u8> {
-    // Cannot fail: all keys are strings, and writing to memory never fails.
-    serde_json::to_vec(&Json(packet)).unwrap_or_default()
+    let mut json = Vec::with_capacity(128);
+    // Cannot fail: writing to memory never fails.
+    write_json(packet, &mut json).map_or_else(|_| Vec::new(), |()| json)
+}
+
+/// Writes a packet as JSON to `output`, in pieces.
+///
+/// # Errors
+/// Those of `output`, after which nothing more is written.
+pub fn write_json(packet: &Packet<'_>, output: impl io::Write) -> io::Result<()> {
+    // All keys are strings: only the output can fail.
+    serde_json::to_writer(output, &Json(packet)).map_err(Into::into)
 }
 
 struct Json<'p, 'a>(&'p Packet<'a>);
