@@ -14,8 +14,8 @@ use hep_term::{Answer, Atom, MapBuilder, Stop, TermBuilder, TermReader, Terms, s
 use rustler::sys::{
     ErlNifBinary, ErlNifTerm, enif_consume_timeslice, enif_get_list_cell, enif_get_tuple, enif_get_uint64,
     enif_inspect_binary, enif_is_binary, enif_make_atom_len, enif_make_list_from_array,
-    enif_make_map_from_arrays, enif_make_new_binary, enif_make_sub_binary, enif_make_tuple_from_array,
-    enif_make_uint64,
+    enif_make_map_from_arrays, enif_make_new_binary, enif_make_new_map, enif_make_sub_binary,
+    enif_make_tuple_from_array, enif_make_uint64,
 };
 use rustler::{Env, Term};
 
@@ -32,7 +32,7 @@ const MOST_READ: usize = 64 * 1024 * 1024;
 /// Shorter binaries take no more memory than the list that contains them.
 const SHORT: usize = 64;
 
-/// A term of one call. Constructed only in this module, so it is always valid.
+/// A term of one call, or an immediate one.
 #[derive(Clone, Copy, PartialEq)]
 #[repr(transparent)]
 pub(crate) struct NifTerm<'a>(ErlNifTerm, PhantomData<Env<'a>>);
@@ -96,7 +96,7 @@ impl Integers {
     #[inline]
     fn term<'a>(&self, value: usize) -> Option<NifTerm<'a>> {
         let word = self.word(value);
-        // SAFETY: it was verified at load that the word is the value's term, see `learn`.
+        // SAFETY: it was verified at load that the word is the value's term, see `learn`: a small integer is immediate.
         (value < self.known).then(|| unsafe { NifTerm::of_word(word) })
     }
 
@@ -109,9 +109,12 @@ impl Integers {
 }
 
 impl NifTerm<'_> {
-    /// Wraps a term of the call, or an immediate one.
+    /// Wraps a term.
+    ///
+    /// # Safety
+    /// It is a term of the environment whose lifetime the result has, or an immediate term.
     #[inline]
-    const fn of(term: ErlNifTerm) -> Self {
+    const unsafe fn of(term: ErlNifTerm) -> Self {
         Self(term, PhantomData)
     }
 
@@ -128,11 +131,11 @@ impl NifTerm<'_> {
     }
 
     /// # Safety
-    /// The word is a term's.
+    /// The word is that of an immediate term.
     #[inline]
     const unsafe fn of_word(word: usize) -> Self {
-        // SAFETY: see `word`; that it is a term's is the caller's part.
-        Self::of(unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) })
+        // SAFETY: a term is a word, as `erl_nif.h` declares it, and the caller passes that of an immediate term.
+        unsafe { Self::of(std::mem::transmute::<usize, ErlNifTerm>(word)) }
     }
 }
 
@@ -296,7 +299,7 @@ impl<'a> NifTerms<'a> {
         let offset = part.as_ptr().addr().checked_sub(bytes.as_ptr().addr())?;
         (offset.checked_add(part.len())? <= bytes.len()).then(|| {
             // SAFETY: `packet` is a binary of this call, and the part was just found to lie in it.
-            NifTerm::of(unsafe { enif_make_sub_binary(self.env.as_c_arg(), packet, offset, part.len()) })
+            unsafe { NifTerm::of(enif_make_sub_binary(self.env.as_c_arg(), packet, offset, part.len())) }
         })
     }
 
@@ -323,16 +326,15 @@ impl<'a> NifTerms<'a> {
         let size = parts.iter().map(|part| part.len()).sum();
         // SAFETY: the call returns `size` writable bytes of the new binary `term`: the parts fill them one behind the
         // other. They live as long as the call does, and are not written to later.
-        let bytes = unsafe {
+        unsafe {
             let start = enif_make_new_binary(self.env.as_c_arg(), size, &raw mut term);
             let mut target = start;
             for part in parts {
                 std::ptr::copy_nonoverlapping(part.as_ptr(), target, part.len());
                 target = target.add(part.len());
             }
-            if size == 0 { &[] } else { slice::from_raw_parts(start, size) }
-        };
-        (NifTerm::of(term), bytes)
+            (NifTerm::of(term), if size == 0 { &[] } else { slice::from_raw_parts(start, size) })
+        }
     }
 }
 
@@ -347,7 +349,8 @@ impl<'a> TermBuilder for NifTerms<'a> {
     #[inline]
     fn atom(&self, atom: Atom) -> NifTerm<'a> {
         match self.immediates.atoms.get(atom as usize) {
-            Some(&term) => NifTerm::of(term),
+            // SAFETY: an atom is an immediate term.
+            Some(&term) => unsafe { NifTerm::of(term) },
             None => make_atom(self.env, atom.name()),
         }
     }
@@ -384,9 +387,9 @@ impl<'a> TermBuilder for NifTerms<'a> {
     fn tuple<const N: usize>(&self, elements: [NifTerm<'a>; N]) -> NifTerm<'a> {
         let arity = u32::try_from(N).unwrap_or(u32::MAX);
         // SAFETY: `elements` are `N` terms of this call, and a `NifTerm` is nothing but a term.
-        NifTerm::of(unsafe {
-            enif_make_tuple_from_array(self.env.as_c_arg(), elements.as_ptr().cast(), arity)
-        })
+        unsafe {
+            NifTerm::of(enif_make_tuple_from_array(self.env.as_c_arg(), elements.as_ptr().cast(), arity))
+        }
     }
 
     #[inline]
@@ -417,18 +420,18 @@ impl<'a> MapBuilder for NifTerms<'a> {
         let (keys, values): (Terms<_>, Terms<_>) =
             facts.into_iter().map(|(name, value)| (self.atom(name), value)).unzip();
         let mut map = ErlNifTerm::default();
-        // SAFETY: keys and values are terms of this call, as many of each, and a `NifTerm` is nothing but a term. No
-        // key stands twice, so that there is a map.
+        // SAFETY: keys and values are terms of this call, as many of each, and a `NifTerm` is nothing but a term. If
+        // there is no map, since a key occurs twice, `map` would not be a term.
         unsafe {
-            enif_make_map_from_arrays(
+            let is_made = enif_make_map_from_arrays(
                 self.env.as_c_arg(),
                 keys.as_ptr().cast(),
                 values.as_ptr().cast(),
                 keys.len(),
                 &raw mut map,
             );
+            NifTerm::of(if is_made == 0 { enif_make_new_map(self.env.as_c_arg()) } else { map })
         }
-        NifTerm::of(map)
     }
 }
 
@@ -487,7 +490,8 @@ impl<'a> TermReader for NifTerms<'a> {
         let (mut head, mut rest) = (ErlNifTerm::default(), list.0);
         // SAFETY: `rest` is a term of this call; on success head and tail are too.
         while unsafe { enif_get_list_cell(self.env.as_c_arg(), rest, &raw mut head, &raw mut rest) } != 0 {
-            visit(NifTerm::of(head))?;
+            // SAFETY: `head` is the head of a list of this call.
+            visit(unsafe { NifTerm::of(head) })?;
         }
         Ok(rest == self.immediates.nil)
     }
@@ -509,15 +513,15 @@ impl<'a> TermReader for NifTerms<'a> {
 fn make_list<'a>(env: Env<'a>, elements: &[NifTerm<'a>]) -> NifTerm<'a> {
     let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
     // SAFETY: `elements` are at least `length` terms of `env`, and a `NifTerm` is nothing but a term.
-    NifTerm::of(unsafe { enif_make_list_from_array(env.as_c_arg(), elements.as_ptr().cast(), length) })
+    unsafe { NifTerm::of(enif_make_list_from_array(env.as_c_arg(), elements.as_ptr().cast(), length)) }
 }
 
 fn make_integer(env: Env<'_>, value: u64) -> NifTerm<'_> {
     // SAFETY: `env` is an environment that lives.
-    NifTerm::of(unsafe { enif_make_uint64(env.as_c_arg(), value) })
+    unsafe { NifTerm::of(enif_make_uint64(env.as_c_arg(), value)) }
 }
 
 pub(crate) fn make_atom<'a>(env: Env<'a>, name: &str) -> NifTerm<'a> {
     // SAFETY: `env` is an environment that lives, and the name is given with its length.
-    NifTerm::of(unsafe { enif_make_atom_len(env.as_c_arg(), name.as_ptr().cast(), name.len()) })
+    unsafe { NifTerm::of(enif_make_atom_len(env.as_c_arg(), name.as_ptr().cast(), name.len())) }
 }

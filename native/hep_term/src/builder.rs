@@ -239,7 +239,7 @@ pub trait TermBuilder {
 
 /// Also makes maps.
 pub trait MapBuilder: TermBuilder {
-    /// A map. The keys must be unique.
+    /// A map. If a key occurs twice, it is empty.
     fn map(&self, facts: Terms<(Atom, Self::Term)>) -> Self::Term;
 }
 
