@@ -54,7 +54,7 @@ help:
 	@echo 'make interop  give packets to Kamailio, sngrep and hep-js and compare what they read; PORT=19060'
 	@echo 'make rabbitmq HEP through a RabbitMQ cluster, with failures (see examples/rabbitmq); RATE=1000'
 	@echo 'make bench    measure against pure Erlang, and the longest calls'
-	@echo 'make load     put load on hep_listener (Linux, 25 minutes); LOAD=cpu,udp,delay,tcp,tls,attack,soak SECONDS=30 PACKETS=2000000 SOAK=600 RATE=20000'
+	@echo 'make load     put load on hep_listener, and on several nodes (Linux, 27 minutes); LOAD=cpu,udp,delay,tcp,tls,nodes,attack,soak SECONDS=30 PACKETS=2000000 SOAK=600 RATE=20000'
 	@echo 'make fuzz     run the fuzz targets of the codec, on the stable toolchain; needs a C++ compiler; not part of make test; SECONDS=60 TARGETS="parse decode"'
 	@echo 'make attack   give mutated packets and random terms to the API; PACKETS=1000000 TERMS=100000'
 	@echo 'make asan     run the NIF under AddressSanitizer in the VM (Linux, gcc); not part of make test; PACKETS=100000 TERMS=2000'

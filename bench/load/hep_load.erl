@@ -36,6 +36,7 @@ part("udp", Config) -> hep_load_udp:rates(Config);
 part("delay", Config) -> hep_load_udp:delay(Config);
 part("tcp", Config) -> hep_load_stream:tcp(Config);
 part("tls", Config) -> hep_load_stream:tls(Config);
+part("nodes", Config) -> hep_load_nodes:all(Config);
 part("attack", Config) -> hep_load_attack:all(Config);
 part("soak", Config) -> hep_load_soak:soak(Config).
 

@@ -1,10 +1,7 @@
-%% @doc A collector in a separate VM, which is killed repeatedly: a {@link hep_listener} over TCP, always on the
-%% same port.
+%% @doc A {@link hep_load_node} over TCP that is killed repeatedly, always on the same port.
 -module(hep_load_collector).
 
 -export([start/1, stop/1]).
-%% Runs in the other VM.
--export([listen/1]).
 
 -export_type([collector/0, result/0]).
 
@@ -18,8 +15,7 @@
 
 -record(state, {
     every :: pos_integer(),
-    port :: inet:port_number(),
-    peer :: pid(),
+    node :: hep_load_node:load_node(),
     kills = 0 :: non_neg_integer(),
     received = 0 :: non_neg_integer()
 }).
@@ -29,9 +25,9 @@
 start(Every) ->
     Caller = self(),
     Pid = spawn_link(fun() ->
-        {Peer, Port} = vm(0),
-        Caller ! {self(), Port},
-        loop(#state{every = Every, port = Port, peer = Peer})
+        Node = collector(0),
+        Caller ! {self(), hep_load_node:port(Node)},
+        loop(#state{every = Every, node = Node})
     end),
     receive {Pid, Port} -> {Pid, Port} end.
 
@@ -41,43 +37,21 @@ stop(Pid) ->
     Pid ! {stop, self()},
     receive {Pid, Result} -> Result end.
 
-loop(#state{every = Every} = State) ->
+loop(#state{every = Every, node = Node} = State) ->
     receive
         {stop, From} ->
             #state{kills = Kills, received = Received} = counted(State),
-            ok = peer:stop(State#state.peer),
+            ok = hep_load_node:stop(Node),
             From ! {self(), #{kills => Kills, received => Received}}
     after Every ->
         Counted = counted(State),
-        kill(State#state.peer),
+        ok = hep_load_node:kill(Node),
         timer:sleep(?DOWN),
-        {Peer, _} = vm(State#state.port),
-        loop(Counted#state{peer = Peer, kills = Counted#state.kills + 1})
+        loop(Counted#state{node = collector(hep_load_node:port(Node)), kills = Counted#state.kills + 1})
     end.
 
-counted(#state{peer = Peer, received = Before} = State) ->
-    #{received := Received} = peer:call(Peer, hep_listener, info, [?MODULE]),
-    State#state{received = Before + Received}.
+counted(#state{node = Node, received = Before} = State) ->
+    State#state{received = Before + hep_load_node:received(Node)}.
 
-kill(Peer) ->
-    Monitor = monitor(process, Peer),
-    _ = os:cmd("kill -9 " ++ peer:call(Peer, os, getpid, [])),
-    receive {'DOWN', Monitor, process, Peer, _} -> ok end.
-
-vm(Port) ->
-    Folders = [filename:absname(filename:dirname(code:which(Module))) || Module <- [hep, ?MODULE]],
-    {ok, Peer, _} = peer:start(#{connection => standard_io, args => ["-pa" | Folders]}),
-    {Peer, peer:call(Peer, ?MODULE, listen, [Port])}.
-
-%% @private The process that calls this ends at once: another one owns the listener.
--spec listen(inet:port_number()) -> inet:port_number().
-listen(Port) ->
-    Caller = self(),
-    Pid = spawn(fun() ->
-        {ok, Listener} = hep_listener:start_link(#{
-            transport => tcp, ip => {127, 0, 0, 1}, port => Port, name => {local, ?MODULE}, handler => fun(_) -> ok end
-        }),
-        Caller ! {self(), hep_listener:port(Listener)},
-        receive stop -> ok end
-    end),
-    receive {Pid, Listening} -> Listening end.
+collector(Port) ->
+    hep_load_node:start(tcp, Port, {count, any}).

@@ -21,7 +21,9 @@
     %% The process that gets the delays of packets, and the delays in microseconds.
     delays :: {pid(), [integer()]} | undefined,
     %% The sender that forwards the packets.
-    sender :: hep_sender:sender() | undefined
+    sender :: hep_sender:sender() | undefined,
+    %% The file for the number of each packet.
+    log :: file:fd() | undefined
 }).
 
 -define(COUNTS, #{packets => 1, batches => 2, out_of_order => 3, errors => 4, started => 5, forwarded => 6, refused => 7}).
@@ -43,7 +45,7 @@ add(What, Number, Counters) ->
     counters:add(Counters, map_get(What, ?COUNTS), Number).
 
 %% The task: `{count, First}'; or `{report_delays, Pid}', which sends `{delays, Delays}' to it in the end; or
-%% `{forward, Sender}'.
+%% `{forward, Sender}'; or `{log, File}', which appends the number of each packet to a file, as 32 bits.
 init({Counters, {count, First}}) ->
     add(started, 1, Counters),
     {ok, #state{counters = Counters, next = First}};
@@ -51,12 +53,16 @@ init({Counters, {report_delays, Pid}}) ->
     {ok, #state{counters = Counters, next = any, delays = {Pid, []}}};
 init({Counters, {forward, Sender}}) ->
     add(started, 1, Counters),
-    {ok, #state{counters = Counters, next = any, sender = Sender}}.
+    {ok, #state{counters = Counters, next = any, sender = Sender}};
+init({Counters, {log, Path}}) ->
+    {ok, File} = file:open(Path, [append, raw]),
+    {ok, #state{counters = Counters, next = any, log = File}}.
 
 handle_packets(Packets, #state{counters = Counters, next = Next} = State) ->
     add(batches, 1, Counters),
     add(packets, length(Packets), Counters),
     forward(Packets, State),
+    log(Packets, State),
     {ok, delays(Packets, State#state{next = in_order(Packets, Next, Counters)})}.
 
 handle_error(_Reason, _Raw, #state{counters = Counters} = State) ->
@@ -81,6 +87,9 @@ forward(Packets, #state{sender = Sender, counters = Counters}) ->
         end,
         Packets
     ).
+
+log(_, #state{log = undefined}) -> ok;
+log(Packets, #state{log = File}) -> ok = file:write(File, [<<Number:32>> || {#hep{node_id = Number}, _} <- Packets]).
 
 %% The generator writes the time into the packet.
 delays(_, #state{delays = undefined} = State) ->

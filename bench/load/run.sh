@@ -4,11 +4,11 @@
 # Linux only. Needs the built library (`make'). Writes to bench/.build and Cargo's target.
 set -eu
 
-parts=${1:-cpu,udp,delay,tcp,tls,attack,soak} # which, and in which order
+parts=${1:-cpu,udp,delay,tcp,tls,nodes,attack,soak} # which, and in which order
 seconds=${2:-30}                 # how long the steady load on UDP lasts; the other runs on UDP are no longer
 packets=${3:-2000000}            # how many are sent over TCP, and over TLS
 soak=${4:-600}                   # how many seconds the soak lasts
-rate=${5:-20000}                 # how many datagrams a second it sends
+rate=${5:-20000}                 # packets a second of the soak, and of each of several nodes
 
 cd "$(dirname "$0")/../.."
 build=bench/.build
@@ -37,7 +37,7 @@ failed=
 for part in $(echo "$parts" | tr ',' ' '); do
     # Busy waiting of schedulers would count as CPU time of packets.
     case $part in
-        cpu) flags='+sbwt none +sbwtdcpu none +sbwtdio none' ;;
+        cpu | nodes) flags='+sbwt none +sbwtdcpu none +sbwtdio none' ;;
         *) flags= ;;
     esac
     # shellcheck disable=SC2086
