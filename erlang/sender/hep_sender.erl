@@ -22,8 +22,8 @@
 %% own size counts for `queue_bytes': copy such payloads (`binary:copy/1').
 %%
 %% == Balance ==
-%% With `strategy => balance' the packets of a call go to the same target. The key of a packet is its correlation id, or
-%% else the Call-ID of a SIP payload, or else the pair of addresses and ports, the same in both directions. A packet with
+%% With `strategy => balance' the packets of a call go to the same target. The key of a packet is its correlation id,
+%% or else the Call-ID of a SIP payload, or else the pair of addresses and ports, the same in both directions. A packet with
 %% none of these, or with the same address and port at both ends (as those of {@link hep_logger}), goes by its payload,
 %% so that copies from two agents go to the same target. Encoded packets are decoded for this; bytes that cannot be
 %% decoded are their own key.
@@ -341,21 +341,12 @@ format_error({cannot_start, _, _} = Error) ->
     hep_sender_options:format_error(Error);
 format_error({spool, _, _} = Error) ->
     hep_spool:format_error(Error);
-format_error({unframed_version, Version}) ->
-    text("packets of version ~b state no length and cannot be sent on a stream", [Version]);
-format_error({datagram_too_large, Size}) ->
-    text("the packet has ~b bytes: the limit of UDP is 65507", [Size]);
-format_error({wrong_total_length, Total, Size}) ->
-    text("the packet states a total length of ~b, but has ~b bytes", [Total, Size]);
 format_error(overloaded) ->
     "the sender is overloaded";
 format_error(not_running) ->
     "no such sender runs on this node";
 format_error(Reason) ->
-    hep:format_error(Reason).
-
-text(Format, Arguments) ->
-    lists:flatten(io_lib:format(Format, Arguments)).
+    hep_sender_frame:format_error(Reason).
 
 %%% Callbacks
 

@@ -6,10 +6,10 @@
 %% there were younger ones in the spool, the spool, the write under way, and the queue in memory.
 -module(hep_sender_backlog).
 
--export([open/1, owner/1, info/1, is_empty/1]).
+-export([open/2, owner/1, info/1, is_empty/1]).
 -export([is_ready/1, write/2, written/3, put_back/2, returned/1]).
 -export([take/2, taken/2, ack/3, rewind/1, settled/1, timeout/2]).
--export([arrived/2, update/2, waiting/1, has_passed/2, close/4]).
+-export([arrived/2, update/2, waiting/1, counters/1, has_passed/2, close/4]).
 
 -export_type([backlog/0]).
 
@@ -38,14 +38,27 @@
 
 -opaque backlog() :: #backlog{}.
 
-%% Opens a spool for the calling process.
--spec open(#{spool := hep_spool:options(), spool_rate := pos_integer() | infinity, atom() => term()}) ->
-    {ok, backlog()} | {error, hep_spool:reason()}.
-open(#{spool := Options, spool_rate := Rate}) ->
-    case hep_sender_spool:start_link(Options) of
-        {ok, Pid, Info} -> {ok, #backlog{process = Pid, info = Info, rate = Rate, since = now_ms() - ?INTERVAL}};
-        {error, _} = Error -> Error
-    end.
+%% Opens the spools of the queues with these targets, for the calling process. There are none without the option
+%% `spool'.
+-spec open([[hep_sender:target()]], map()) -> {ok, [backlog() | undefined]} | {error, hep_spool:reason()}.
+open([Targets | Others], #{spool := #{dir := Dir} = Spool, spool_rate := Rate} = Options) ->
+    case hep_sender_spool:start_link(Spool#{dir := filename:join(Dir, folder(Targets))}) of
+        {ok, Pid, Info} ->
+            Backlog = #backlog{process = Pid, info = Info, rate = Rate, since = now_ms() - ?INTERVAL},
+            opened(Backlog, open(Others, Options));
+        {error, _} = Error ->
+            Error
+    end;
+open(Queues, _) ->
+    {ok, [undefined || _ <- Queues]}.
+
+opened(Backlog, {ok, Others}) -> {ok, [Backlog | Others]};
+opened(_, Error) -> Error.
+
+folder([{Host, Port}]) ->
+    [uri_string:quote(hep_sender_connection:host(Host)), $_, integer_to_list(Port)];
+folder(_) ->
+    "failover".
 
 -spec owner(backlog()) -> pid().
 owner(#backlog{process = Pid}) -> Pid.
@@ -159,9 +172,26 @@ timeout(_, Backlog) -> Backlog.
 
 %%% Counting
 
+%% The counters of `hep_sender:info/1'.
+-spec counters(backlog() | undefined) -> #{atom() => non_neg_integer()}.
+counters(undefined) ->
+    #{spooled => 0, spool_bytes => 0, spool_recovered => 0, spool_dropped => 0, spool_errors => 0};
+counters(#backlog{info = Info}) ->
+    #{records := Records, bytes := Bytes, recovered := Recovered, dropped := Dropped, errors := Errors} = Info,
+    #{
+        spooled => Records,
+        spool_bytes => Bytes,
+        spool_recovered => Recovered,
+        spool_dropped => Dropped,
+        spool_errors => Errors
+    }.
+
 %% The packets in memory.
--spec waiting(backlog()) -> [hep_sender_route:entry()].
-waiting(#backlog{writing = Writing, returned = Returned}) -> Returned ++ Writing.
+-spec waiting(backlog() | undefined) -> [hep_sender_route:entry()].
+waiting(undefined) ->
+    [];
+waiting(#backlog{writing = Writing, returned = Returned}) ->
+    Returned ++ Writing.
 
 %% Whether the packets up to this number are neither here nor in the spool.
 -spec has_passed(non_neg_integer(), backlog()) -> boolean().

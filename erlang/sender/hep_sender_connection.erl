@@ -14,7 +14,7 @@
 
 -behaviour(gen_server).
 
--export([start_link/1, batch/2, tls_options/2, host/1]).
+-export([start_link/1, batch/2, tls_options/2, host/1, delay/2]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([options/0, host/0]).
@@ -70,6 +70,13 @@ host(Host) ->
         Name when is_list(Name) -> Name;
         Address -> inet:ntoa(Address)
     end.
+
+%% The delay before the next attempt to connect, in milliseconds. It doubles with each attempt; a random part, up to
+%% half, is subtracted.
+-spec delay(Attempts :: non_neg_integer(), {Least :: pos_integer(), Most :: pos_integer()}) -> pos_integer().
+delay(Attempts, {Least, Most}) ->
+    Longest = min(Most, Least bsl min(Attempts, 31)),
+    Longest div 2 + rand:uniform(Longest - Longest div 2).
 
 %%% Callbacks
 

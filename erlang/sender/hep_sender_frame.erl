@@ -4,7 +4,7 @@
 
 -include("hep.hrl").
 
--export([settings/1, new/2]).
+-export([settings/1, new/2, format_error/1]).
 
 -export_type([settings/0, reason/0]).
 
@@ -148,3 +148,17 @@ encoded(Bytes, Size, Settings) ->
 start(Bytes) when is_binary(Bytes) -> Bytes;
 start([<<_:6/binary, _/binary>> = Start | _]) -> Start;
 start(Bytes) -> iolist_to_binary(Bytes).
+
+%% A sentence about a reason.
+-spec format_error(reason()) -> string().
+format_error({unframed_version, Version}) ->
+    text("packets of version ~b state no length and cannot be sent on a stream", [Version]);
+format_error({datagram_too_large, Size}) ->
+    text("the packet has ~b bytes: the limit of UDP is ~b", [Size, ?UDP_PAYLOAD]);
+format_error({wrong_total_length, Total, Size}) ->
+    text("the packet states a total length of ~b, but has ~b bytes", [Total, Size]);
+format_error(Reason) ->
+    hep:format_error(Reason).
+
+text(Format, Arguments) ->
+    lists:flatten(io_lib:format(Format, Arguments)).

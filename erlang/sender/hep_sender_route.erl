@@ -5,7 +5,7 @@
 
 -export([routes/1, in/2, connection_event/3, connection_ended/3, spool_event/4, timeout/3, has_connection/2, stop/1]).
 %% For the tests.
--export([delay/2, give_back/2]).
+-export([give_back/2]).
 -export([position/1, has_passed/2, totals/1, targets/1]).
 %% For the strategy `balance'.
 -export([is_up/1, has_target/1, has_room/1, others_up/2, release/1]).
@@ -78,32 +78,10 @@ routes(#{targets := Addresses, strategy := Strategy} = Options) ->
             failover -> [Targets];
             _ -> [[Target] || Target <- Targets]
         end,
-    case backlogs(Shared, Options) of
+    case hep_sender_backlog:open([addresses(Some) || Some <- Shared], Options) of
         {ok, Backlogs} -> {ok, [new(Some, Backlog, Options) || {Some, Backlog} <- lists:zip(Shared, Backlogs)]};
         {error, _} = Error -> Error
     end.
-
-backlogs(Shared, #{spool := Spool} = Options) ->
-    lists:foldr(
-        fun
-            (Targets, {ok, Others}) ->
-                Dir = filename:join(maps:get(dir, Spool), folder(Targets)),
-                case hep_sender_backlog:open(Options#{spool := Spool#{dir := Dir}}) of
-                    {ok, Backlog} -> {ok, [Backlog | Others]};
-                    {error, _} = Error -> Error
-                end;
-            (_, Error) ->
-                Error
-        end,
-        {ok, []},
-        Shared
-    );
-backlogs(Shared, _) ->
-    {ok, [undefined || _ <- Shared]}.
-
-%% The folder of a queue's spool.
-folder([#target{address = {Host, Port}}]) -> [uri_string:quote(hep_sender_connection:host(Host)), $_, integer_to_list(Port)];
-folder(_) -> "failover".
 
 new(Targets, Backlog, #{queue := Packets, queue_bytes := Bytes} = Options) ->
     Shared = connection_options(Options),
@@ -215,7 +193,7 @@ spool_event(Pid, Answer, Info, #route{backlog = Backlog} = Route) when Backlog =
         Pid ->
             Before = hep_sender_backlog:info(Backlog),
             Updated = Route#route{backlog = hep_sender_backlog:update(Info, Backlog)},
-            notify_spool(Before, Info, Updated),
+            hep_sender_events:spool(Before, Info, addresses(Route#route.targets), common(Route)),
             pump(answered(Answer, Updated));
         _ ->
             Route
@@ -275,7 +253,7 @@ timeout(Timer, spool, #route{backlog = Backlog} = Route) when Backlog =/= undefi
 timeout(_, spool, Route) ->
     Route;
 timeout(Timer, report, #route{report = Timer, unreported = Dropped, targets = Targets} = Route) ->
-    notify_dropped(Dropped, queue_full, Targets, Route),
+    hep_sender_events:dropped(Dropped, queue_full, addresses(Targets), common(Route)),
     Route#route{report = undefined, unreported = {0, 0}};
 timeout(_, report, Route) ->
     Route.
@@ -299,23 +277,23 @@ start(#target{address = Address, attempts = Attempts} = Target, Options) ->
     Target#target{state = connecting, connection = Connection, timer = undefined}.
 
 event(up, #target{connections = Connections} = Target, Route) ->
-    notify(up, #{}, Target, Route),
+    hep_sender_events:up(Target#target.address, common(Route)),
     change(Target#target{state = up, connections = Connections + 1, since = now_ms()}, Route);
 event({sent, Count}, #target{sent = Sent, sent_bytes = Bytes, under_way = UnderWay} = Target, Route) ->
     Written = size_of(lists:sublist(UnderWay, Count)),
     done(Count, Target#target{sent = Sent + Count, sent_bytes = Bytes + Written}, Route);
 event({refused, Reason}, #target{under_way = [{Size, _} | _], dropped = Dropped} = Target, Route) ->
-    notify_dropped({1, Size}, Reason, [Target], Route),
+    hep_sender_events:dropped({1, Size}, Reason, [Target#target.address], common(Route)),
     done(1, Target#target{dropped = Dropped + 1, last_error = Reason}, Route).
 
 %% The connection's unwritten packets go back to the queue.
 down(Reason, #target{state = State} = Target, #route{backoff = Backoff} = Route) ->
-    State =:= up andalso notify(down, #{reason => Reason}, Target, Route),
+    State =:= up andalso hep_sender_events:down(Target#target.address, Reason, common(Route)),
     Attempts = attempts(Target, Backoff),
     Down = Target#target{
         state = down,
         connection = undefined,
-        timer = erlang:start_timer(delay(Attempts, Backoff), self(), connect),
+        timer = erlang:start_timer(hep_sender_connection:delay(Attempts, Backoff), self(), connect),
         under_way = [],
         attempts = Attempts + 1,
         last_error = Reason
@@ -397,42 +375,15 @@ attempts(#target{state = up, since = Since, attempts = Attempts}, {_, Most}) ->
 attempts(#target{attempts = Attempts}, _) ->
     Attempts.
 
-%% Doubles with each attempt; subtracts a random part, up to half.
--spec delay(Attempts :: non_neg_integer(), {Least :: pos_integer(), Most :: pos_integer()}) -> pos_integer().
-delay(Attempts, {Least, Most}) ->
-    Longest = min(Most, Least bsl min(Attempts, 31)),
-    Longest div 2 + rand:uniform(Longest - Longest div 2).
-
 now_ms() ->
     erlang:monotonic_time(millisecond).
 
 %%% Events
 
-notify(What, Reason, #target{address = Address}, Route) ->
-    Metadata = maps:merge((metadata(Route))#{target => Address}, Reason),
-    hep_telemetry:execute([hep, sender, What], #{count => 1}, Metadata).
+addresses(Targets) -> [Address || #target{address = Address} <- Targets].
 
-notify_dropped({Packets, Bytes}, Reason, Targets, Route) ->
-    Addresses = [Address || #target{address = Address} <- Targets],
-    Metadata = (metadata(Route))#{targets => Addresses, reason => Reason},
-    hep_telemetry:execute([hep, sender, dropped], #{count => Packets, bytes => Bytes}, Metadata).
-
-metadata(#route{connection_options = #{sender := Sender, transport := Transport}}) ->
-    #{sender => Sender, transport => Transport}.
-
-%% Reports what changed between two answers of the spool.
-notify_spool(#{dropped := Before}, #{dropped := Dropped}, #route{targets = Targets} = Route) when Dropped > Before ->
-    notify_spool(spool_dropped, #{count => Dropped - Before}, #{}, Targets, Route);
-notify_spool(#{errors := Before}, #{errors := Errors, last_error := Reason}, #route{targets = Targets} = Route) when
-    Errors > Before
-->
-    notify_spool(spool_error, #{count => Errors - Before}, #{reason => Reason}, Targets, Route);
-notify_spool(_, _, _) ->
-    ok.
-
-notify_spool(What, Measurements, Reason, Targets, Route) ->
-    Addresses = [Address || #target{address = Address} <- Targets],
-    hep_telemetry:execute([hep, sender, What], Measurements, maps:merge((metadata(Route))#{targets => Addresses}, Reason)).
+%% The metadata of all events.
+common(#route{connection_options = Options}) -> maps:with([sender, transport], Options).
 
 %%% The end
 
@@ -449,7 +400,7 @@ stop(Routes) ->
     ],
     Deadline = now_ms() + ?GRACE,
     lists:foreach(fun({Connection, Monitor, _}) -> await(Connection, Monitor, Deadline) end, Ending),
-    lists:foreach(fun(Route) -> keep(Route) end, [Route || #route{backlog = Backlog} = Route <- Routes, Backlog =/= undefined]).
+    lists:foreach(fun keep/1, [Route || #route{backlog = Backlog} = Route <- Routes, Backlog =/= undefined]).
 
 %% What a connection did not report as written may come again.
 keep(#route{targets = Targets} = Before) ->
@@ -503,36 +454,20 @@ has_passed(Position, Waiting, #route{queue = Queue}) ->
 %% The packets in memory that wait or are being written, and their bytes.
 queued(#route{queue = Queue, targets = Targets, backlog = Backlog}) ->
     UnderWay = [Entries || #target{source = queue, under_way = Entries} <- Targets],
-    Entries = lists:append([waiting(Backlog) | UnderWay]),
+    Entries = lists:append([hep_sender_backlog:waiting(Backlog) | UnderWay]),
     {hep_sender_queue:packets(Queue) + length(Entries), hep_sender_queue:bytes(Queue) + size_of(Entries)}.
-
-waiting(undefined) -> [];
-waiting(Backlog) -> hep_sender_backlog:waiting(Backlog).
 
 %% The counters of the queue and of all its targets.
 -spec totals(route()) -> #{atom() => non_neg_integer()}.
 totals(#route{targets = Targets, dropped = Dropped, backlog = Backlog} = Route) ->
     {Queued, Bytes} = queued(Route),
-    #{spool_dropped := Lost} = Spool = spooled(Backlog),
+    #{spool_dropped := Lost} = Spool = hep_sender_backlog:counters(Backlog),
     Spool#{
         queued => Queued,
         queued_bytes => Bytes,
         sent => sum(fun(#target{sent = Sent}) -> Sent end, Targets),
         sent_bytes => sum(fun(#target{sent_bytes = SentBytes}) -> SentBytes end, Targets),
         dropped => Lost + Dropped + sum(fun(#target{dropped = Refused}) -> Refused end, Targets)
-    }.
-
-spooled(undefined) ->
-    #{spooled => 0, spool_bytes => 0, spool_recovered => 0, spool_dropped => 0, spool_errors => 0};
-spooled(Backlog) ->
-    #{records := Records, bytes := Bytes, recovered := Recovered, dropped := Dropped, errors := Errors} =
-        hep_sender_backlog:info(Backlog),
-    #{
-        spooled => Records,
-        spool_bytes => Bytes,
-        spool_recovered => Recovered,
-        spool_dropped => Dropped,
-        spool_errors => Errors
     }.
 
 %% The counters of each target. If a queue has a single target, its counters count for the target.

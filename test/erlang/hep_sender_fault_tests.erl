@@ -175,7 +175,7 @@ arrived({udp, Socket}) ->
 jitter_test() ->
     [
         begin
-            Delays = [hep_sender_route:delay(Attempts, {100, 30000}) || _ <- lists:seq(1, 1000)],
+            Delays = [hep_sender_connection:delay(Attempts, {100, 30000}) || _ <- lists:seq(1, 1000)],
             ?assert(lists:min(Delays) > Longest div 2),
             ?assert(lists:max(Delays) =< Longest),
             ?assert(length(lists:usort(Delays)) > 20)
