@@ -93,7 +93,9 @@
 %% <dt>`shared_port'</dt><dd>UDP: `true' allows other listeners on the same port; the system distributes the senders
 %%   among all of them. `false' by default: a second listener on the port fails to start</dd>
 %% <dt>`multicast'</dt><dd>UDP: the groups to join, each `Group', or with an interface `{Group, Address}' for IPv4 and
-%%   `{Group, Index}' for IPv6. None by default. With several shards, the first one receives the packets of groups</dd>
+%%   `{Group, Index}' for IPv6. None by default. `ip' must be an unspecified address (`{0,0,0,0}' for IPv4 only) or the
+%%   group, since a socket on another address receives no groups. With several shards, the first one receives the
+%%   packets of groups</dd>
 %% <dt>`max_delay'</dt><dd>UDP: under load, how many milliseconds a packet may wait for others, so that one system call
 %%   reads them all: 1 by default, up to 2 in practice. 0 reads every packet at once, at several times the CPU time. The
 %%   first packet after a pause never waits</dd>

@@ -44,7 +44,9 @@
     auth_keys => "a list of binaries that are not empty, or a function that returns it",
     shards => "an integer from 1 to 1024, with transport udp if it is above 1",
     shared_port => "true or false",
-    multicast => "a list of multicast addresses, each alone or with an interface: {Group, Address} for IPv4, {Group, Index} for IPv6",
+    multicast =>
+        "a list of multicast addresses, none twice, each alone or with an interface: {Group, Address} for IPv4, {Group, "
+        "Index} for IPv6; a socket gets them if ip is {0,0,0,0} (IPv4), {0,0,0,0,0,0,0,0} (both) or the group",
     max_delay => "an integer from 0 to 1000, in milliseconds",
     batch_packets => "an integer from 1 to 256",
     active => "an integer from 1 to 32767",
@@ -104,6 +106,8 @@ format_error({bad_option, _} = Error) ->
     hep_options:format_error(Error, ?WANTED, secrets());
 format_error({cannot_start, Application, Reason}) ->
     say("the application ~p, which auth_keys and TLS need, cannot be started: ~0p", [Application, Reason]);
+format_error({listen, udp, {multicast, Group, Reason}}) ->
+    say("the multicast group ~0p cannot be joined: ~ts", [Group, posix(Reason)]);
 format_error({listen, Transport, Reason}) ->
     say("the ~p port cannot be opened: ~ts", [Transport, posix(Reason)]);
 format_error({handler, noproc}) ->
@@ -139,7 +143,9 @@ is_right(auth_keys, Keys, _) -> hep_options:all(fun is_key/1, Keys);
 is_right(shards, Shards, #{transport := Transport}) ->
     is_positive(Shards, 1024) andalso (Shards =:= 1 orelse Transport =:= udp);
 is_right(active, Number, _) -> is_positive(Number, 32767);
-is_right(multicast, Groups, _) -> hep_options:all(fun is_group/1, Groups);
+is_right(multicast, Groups, #{ip := Ip}) ->
+    hep_options:all(fun(Group) -> is_group(Group) andalso is_received(Group, Ip) end, Groups) andalso
+        length(lists:usort(Groups)) =:= length(Groups);
 is_right(max_delay, Delay, _) -> is_integer(Delay) andalso Delay >= 0 andalso Delay =< 1000;
 is_right(batch_packets, Number, _) -> is_positive(Number, 256);
 is_right(recbuf, Size, _) -> is_positive(Size, 16#7fffffff);
@@ -184,6 +190,12 @@ is_group(Group) ->
 is_multicast(Ip) ->
     inet:is_ipv4_address(Ip) andalso element(1, Ip) band 16#f0 =:= 16#e0 orelse
         inet:is_ipv6_address(Ip) andalso element(1, Ip) band 16#ff00 =:= 16#ff00.
+
+%% A socket that is bound to an address of a host receives no group.
+is_received({Group, _}, Ip) -> is_received(Group, Ip);
+is_received(_, {0, 0, 0, 0, 0, 0, 0, 0}) -> true;
+is_received(Group, {0, 0, 0, 0}) -> tuple_size(Group) =:= 4;
+is_received(Group, Ip) -> Group =:= Ip.
 
 is_transform(Module) ->
     is_atom(Module) andalso {module, Module} =:= code:ensure_loaded(Module) andalso

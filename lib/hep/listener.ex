@@ -116,8 +116,9 @@ defmodule HEP.Listener do
     * `:shared_port` - UDP: `true` allows other listeners on the same port; the system distributes the
       senders among all of them. `false` by default: a second listener on the port fails to start
     * `:multicast` - UDP: the groups to join, each `group`, or with an interface `{group, address}` for
-      IPv4 and `{group, index}` for IPv6. None by default. With several shards, the first one receives
-      the packets of groups
+      IPv4 and `{group, index}` for IPv6. None by default. `:ip` must be an unspecified address
+      (`{0, 0, 0, 0}` for IPv4 only) or the group, since a socket on another address receives no groups.
+      With several shards, the first one receives the packets of groups
     * `:max_delay` - UDP: under load, how many milliseconds a packet may wait for others, so that one
       system call reads them all: 1 by default, up to 2 in practice. 0 reads every packet at once, at
       several times the CPU time. The first packet after a pause never waits
