@@ -48,15 +48,8 @@
 
 -export_type([spool/0, options/0, info/0, reason/0]).
 
-%% The size of a record's header, and of one read while records are counted.
--define(HEADER, 8).
--define(READ, 65536).
--define(MAX_RECORD, 16#1000000).
 %% An empty spool keeps its file up to this size.
 -define(KEEP, 65536).
-%% Attempts to lock, and the milliseconds between them: the system may still be ending the previous owner.
--define(ATTEMPTS, 20).
--define(ATTEMPT, 10).
 
 -type options() :: #{
     dir := file:name_all(),
@@ -132,7 +125,7 @@
 open(Options) ->
     case check(Options) of
         {ok, #{dir := Dir} = Checked} ->
-            case locked(Dir) of
+            case hep_spool_file:lock(Dir) of
                 {ok, Lock} -> opened(Lock, Checked);
                 {error, {Path, Reason}} -> {error, {spool, Path, Reason}}
             end;
@@ -198,31 +191,6 @@ format_error({spool, Path, Reason}) ->
 say(Format, Arguments) ->
     lists:flatten(io_lib:format(Format, Arguments)).
 
-locked(Dir) ->
-    Path = filename:join(Dir, <<"lock">>),
-    case filelib:ensure_path(Dir) of
-        ok ->
-            case file:write_file(Path, <<>>, [append]) of
-                ok -> lock(Dir, Path, ?ATTEMPTS);
-                {error, Reason} -> {error, {Path, Reason}}
-            end;
-        {error, Reason} ->
-            {error, {Dir, Reason}}
-    end.
-
-lock(Dir, Path, Attempts) ->
-    case hep_nif:file_lock(Path) of
-        {ok, Lock} ->
-            {ok, Lock};
-        {error, locked} when Attempts > 1 ->
-            timer:sleep(?ATTEMPT),
-            lock(Dir, Path, Attempts - 1);
-        {error, locked} ->
-            {error, {Dir, locked}};
-        {error, Reason} ->
-            {error, {Path, Reason}}
-    end.
-
 opened(Lock, #{dir := Dir} = Options) ->
     Path = filename:join(Dir, <<"position">>),
     case {file:open(Path, [read, write, raw, binary]), file:list_dir(Dir)} of
@@ -251,80 +219,22 @@ failed(Lock, Path, Reason) ->
 
 %% The last segment may be cut: its complete records are counted.
 recovered(Names, #spool{dir = Dir, position_file = File} = Spool) ->
-    Segments = lists:sort([Segment || Name <- Names, Segment <- segment(Name, Dir)]),
-    Stored =
-        case file:pread(File, 0, 12) of
-            {ok, <<Number:64, Crc:32>>} when Number > 0 -> stored(Number, Crc);
-            _ -> 1
-        end,
-    {First, Next} =
+    Segments = [#segment{first = First, bytes = Bytes} || {First, Bytes} <- hep_spool_file:segments(Names, Dir)],
+    Stored = hep_spool_file:read_position(File),
+    {Start, Next} =
         case Segments of
             [] ->
                 {Stored, Stored};
             [#segment{first = Oldest} | _] ->
-                #segment{first = Last} = Newest = lists:last(Segments),
-                {Oldest, Last + count(Newest, Spool)}
+                #segment{first = Last, bytes = Size} = lists:last(Segments),
+                {Oldest, Last + hep_spool_file:count(Last, Size, Dir)}
         end,
-    Position = max(First, min(Stored, Next)),
+    Position = max(Start, min(Stored, Next)),
     Kept = [Segment || #segment{first = Number} = Segment <- Segments, Number < Next],
-    _ = [file:delete(name(Segment, Dir)) || Segment <- Segments -- Kept],
+    _ = [file:delete(path(Segment, Dir)) || Segment <- Segments -- Kept],
     finished(Spool#spool{closed = Kept, next = Next, read = Position, recovered = Next - Position}).
 
-stored(Number, Crc) ->
-    case erlang:crc32(<<Number:64>>) of
-        Crc -> Number;
-        _ -> 1
-    end.
-
-segment(Name, Dir) ->
-    case re:run(Name, "^([0-9]{20})\\.spool$", [{capture, all_but_first, list}]) of
-        {match, [Digits]} -> [#segment{first = max(1, list_to_integer(Digits)), bytes = file_size(filename:join(Dir, Name))}];
-        nomatch -> []
-    end.
-
-file_size(Path) ->
-    case file:read_file_info(Path, [raw]) of
-        {ok, Info} -> element(2, Info);
-        {error, _} -> 0
-    end.
-
-name(#segment{first = First}, Dir) -> name(First, Dir);
-name(First, Dir) -> filename:join(Dir, io_lib:format("~20..0b.spool", [First])).
-
-%% The number of records in a segment, by their lengths.
-count(#segment{bytes = Bytes} = Segment, #spool{dir = Dir}) ->
-    case file:open(name(Segment, Dir), [read, raw, binary]) of
-        {ok, File} ->
-            {Count, Offset} = walk(infinity, 0, 0, Bytes, File),
-            _ = file:close(File),
-            %% How many records the rest was is unknown: it counts as one.
-            Count + min(1, Bytes - Offset);
-        {error, _} ->
-            0
-    end.
-
-%% Goes over at most `Most' records; returns their number and the offset behind them.
-walk(Most, Count, Offset, Size, File) when Count < Most ->
-    case file:pread(File, Offset, ?READ) of
-        {ok, Bytes} when byte_size(Bytes) >= ?HEADER -> walk(Bytes, Most, Count, Offset, Size, File);
-        _ -> {Count, Offset}
-    end;
-walk(_, Count, Offset, _, _) ->
-    {Count, Offset}.
-
-walk(<<Crc:32, Length:32, Rest/binary>>, Most, Count, Offset, Size, File) when
-    %% A file of a machine that failed may end in zeros.
-    Count < Most, Crc + Length > 0, Offset + ?HEADER + Length =< Size
-->
-    After = Offset + ?HEADER + Length,
-    case Rest of
-        <<_:Length/binary, Others/binary>> -> walk(Others, Most, Count + 1, After, Size, File);
-        _ -> walk(Most, Count + 1, After, Size, File)
-    end;
-walk(<<_:64, _/binary>>, _, Count, Offset, _, _) ->
-    {Count, Offset};
-walk(_, Most, Count, Offset, Size, File) ->
-    walk(Most, Count, Offset, Size, File).
+path(#segment{first = First}, Dir) -> hep_spool_file:path(First, Dir).
 
 %%% Writing
 
@@ -333,15 +243,14 @@ walk(_, Most, Count, Offset, Size, File) ->
 -spec write([iodata()], spool()) ->
     {ok, spool()} | {error, Reason :: term(), Written :: non_neg_integer(), spool()}.
 write(Records, #spool{max_bytes = Max} = Spool) ->
-    Most = min(?MAX_RECORD, Max div 4),
-    Framed = [framed(iolist_size(Record), Record, Most) || Record <- Records],
-    append(Framed, 0, Spool).
+    Most = min(hep_spool_file:max_record(), Max div 4),
+    append([framed(Record, Most) || Record <- Records], 0, Spool).
 
-framed(Size, Record, Most) when Size =< Most ->
-    Length = <<Size:32>>,
-    {?HEADER + Size, [<<(erlang:crc32([Length, Record])):32>>, Length, Record]};
-framed(_, Record, _) ->
-    erlang:error(badarg, [Record]).
+framed(Record, Most) ->
+    case hep_spool_file:frame(Record, Most) of
+        too_large -> erlang:error(badarg, [Record]);
+        Framed -> Framed
+    end.
 
 append([], _, Spool) ->
     {ok, synced(Spool)};
@@ -372,22 +281,12 @@ writable(Size, #spool{open = {#segment{bytes = Bytes}, _}, segment_bytes = Most}
 ->
     {ok, Spool};
 writable(_, #spool{open = undefined, next = First, dir = Dir} = Spool) ->
-    case create(name(First, Dir), Dir) of
+    case hep_spool_file:create(First, Dir) of
         {ok, File} -> {ok, Spool#spool{open = {#segment{first = First, bytes = 0}, File}}};
         {error, Reason} -> {error, Reason, failure(Reason, Spool)}
     end;
 writable(Size, Spool) ->
     writable(Size, closed(Spool)).
-
-%% Somebody may have removed the directory.
-create(Path, Dir) ->
-    case file:open(Path, [write, raw, binary]) of
-        {error, enoent} ->
-            _ = filelib:ensure_path(Dir),
-            file:open(Path, [write, raw, binary]);
-        Result ->
-            Result
-    end.
 
 closed(#spool{open = undefined} = Spool) ->
     Spool;
@@ -459,7 +358,7 @@ without_reader(#spool{reader = {_, File, _}} = Spool) ->
     Spool#spool{reader = undefined}.
 
 delete(Segment, #spool{dir = Dir} = Spool) ->
-    case file:delete(name(Segment, Dir), [raw]) of
+    case file:delete(path(Segment, Dir), [raw]) of
         ok -> Spool;
         {error, enoent} -> Spool;
         {error, Reason} -> failure(Reason, Spool)
@@ -486,7 +385,7 @@ next(MaxRecords, MaxBytes, #spool{read = Read} = Spool) ->
     case positioned(Segment, Spool) of
         {ok, #spool{reader = {_, File, Offset}} = Ready} ->
             Most = min(MaxRecords, End - Read),
-            case records(Most, MaxBytes, Offset, File) of
+            case hep_spool_file:read(Most, MaxBytes, Offset, File) of
                 {[], _} ->
                     next(MaxRecords, MaxBytes, skipped(invalid_record, End, Ready));
                 {Records, After} ->
@@ -510,42 +409,18 @@ positioned(#segment{first = First}, #spool{reader = {First, _, _}} = Spool) ->
     {ok, Spool};
 positioned(#segment{first = First, bytes = Bytes} = Segment, #spool{dir = Dir, read = Read} = Before) ->
     Spool = without_reader(Before),
-    case file:open(name(Segment, Dir), [read, raw, binary]) of
+    case file:open(path(Segment, Dir), [read, raw, binary]) of
         {ok, File} ->
-            case walk(Read - First, 0, 0, Bytes, File) of
-                {Count, Offset} when Count =:= Read - First ->
+            case hep_spool_file:seek(Read - First, Bytes, File) of
+                {ok, Offset} ->
                     {ok, Spool#spool{reader = {First, File, Offset}}};
-                _ ->
+                {error, _} = Error ->
                     _ = file:close(File),
-                    {error, invalid_record}
+                    Error
             end;
         {error, _} = Error ->
             Error
     end.
-
-%% The records up to an invalid one.
-records(Most, MaxBytes, Offset, File) ->
-    case file:pread(File, Offset, max(?HEADER, min(MaxBytes, ?MAX_RECORD))) of
-        {ok, <<_:32, Length:32, Rest/binary>>} when Length > byte_size(Rest), Length =< ?MAX_RECORD ->
-            case file:pread(File, Offset, ?HEADER + Length) of
-                {ok, Bytes} -> valid(Bytes, Most, MaxBytes, Offset, [], true);
-                _ -> {[], Offset}
-            end;
-        {ok, Bytes} ->
-            valid(Bytes, Most, MaxBytes, Offset, [], true);
-        _ ->
-            {[], Offset}
-    end.
-
-valid(<<Crc:32, Length:32, Record:Length/binary, Rest/binary>>, Most, Left, Offset, Records, IsFirst) when
-    Most > 0, ?HEADER + Length =< Left orelse IsFirst
-->
-    case erlang:crc32([<<Length:32>>, Record]) of
-        Crc -> valid(Rest, Most - 1, Left - ?HEADER - Length, Offset + ?HEADER + Length, [Record | Records], false);
-        _ -> {lists:reverse(Records), Offset}
-    end;
-valid(_, _, _, Offset, Records, _) ->
-    {lists:reverse(Records), Offset}.
 
 %% Reading goes on behind the segment, and so does writing if it is the last one.
 skipped(Reason, End, #spool{read = Read, next = Next} = Before) ->
@@ -580,8 +455,7 @@ rewind(#spool{taken = {From, To}} = Spool) ->
     end.
 
 stored(#spool{position_file = File} = Spool) ->
-    Number = <<(oldest(Spool)):64>>,
-    case file:pwrite(File, 0, [Number, <<(erlang:crc32(Number)):32>>]) of
+    case hep_spool_file:write_position(oldest(Spool), File) of
         ok -> Spool;
         {error, Reason} -> failure(Reason, Spool)
     end.
