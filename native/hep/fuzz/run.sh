@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs each fuzz target for some seconds: `make fuzz`. A finding ends it, and its input is kept.
+# Runs each fuzz target for some seconds: `make fuzz`. An error ends the run, and its input is kept.
 set -eu
 cd "$(dirname "$0")/../../.."
 seconds=${1:-60}
@@ -13,14 +13,14 @@ fail() {
 command -v cargo >/dev/null || fail 'cargo is missing: see README.md, section Installation'
 command -v c++ >/dev/null || fail 'a C++ compiler is missing, for libFuzzer (Debian: apt-get install g++)'
 
-# What cargo-fuzz passes to rustc, without the sanitizers, which need a nightly toolchain: coverage and comparisons.
+# The flags of cargo-fuzz, without the sanitizers, which need a nightly toolchain: coverage and comparisons.
 flags='--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1'
 for option in level=4 inline-8bit-counters pc-table trace-compares; do
     flags="$flags -Cllvm-args=-sanitizer-coverage-$option"
 done
 host=$(rustc -vV | sed -n 's/^host: //p')
 folder=target/fuzz
-# With a target, build scripts and macros are built without the flags.
+# With a target, build scripts and macros are built without these flags.
 RUSTFLAGS=$flags cargo build --quiet --release --locked --manifest-path native/hep/fuzz/Cargo.toml \
     --target-dir "$folder" --target "$host" ||
     fail 'the targets cannot be built: this needs crates.io, or a Cargo cache that has libfuzzer-sys'
@@ -34,7 +34,7 @@ for target in $targets; do
         encode) seeds= ;;
         *) seeds=test/fixtures ;;
     esac
-    # What was found earlier goes on; the fixtures are only read.
+    # The corpus of earlier runs is extended; the fixtures are only read.
     if "$folder/$host/release/$target" -max_total_time="$seconds" -max_len=70000 -timeout=10 -rss_limit_mb=1024 \
         -artifact_prefix="$found/" "$corpus" $seeds >"$folder/$target.log" 2>&1; then
         printf 'ok      %-10s %s\n' "$target" "$(sed -n 's/^Done \(.*\) in.*/\1/p' "$folder/$target.log")"

@@ -1,4 +1,4 @@
-//! Properties of encoding: a packet comes back, its chunks stand in order, and there is none above 65535 bytes.
+//! Properties of encoding: a packet is read back unchanged, its chunks are in order, and it has at most 65535 bytes.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,10 +29,10 @@ const DAY: u32 = 86_400;
 /// The largest packet.
 const LIMIT: usize = 65535;
 
-/// The vendor, the id, the value.
+/// Vendor, id and value.
 type OwnedChunk = (u16, u16, Vec<u8>);
 
-/// The fields of a packet, which borrows its bytes from here.
+/// The fields of a packet, with their own bytes.
 #[derive(Clone, Debug, PartialEq)]
 struct Owned {
     version: Version,
@@ -72,7 +72,7 @@ impl Owned {
         }
     }
 
-    /// What was decoded.
+    /// The fields of a decoded packet.
     fn of(packet: &Packet<'_>) -> Self {
         Self {
             version: packet.version,
@@ -116,7 +116,7 @@ impl Owned {
         }
     }
 
-    /// The packet as it must come back: chunks in the order of writing, what was missing filled in.
+    /// The packet as read back: chunks in the order of writing, missing fields filled in.
     fn written(&self, auth_key: Option<&[u8]>) -> Self {
         let mut written = self.clone();
         let auth = u16::from(GenericChunk::AuthKey);
@@ -124,7 +124,7 @@ impl Owned {
             written.chunks.retain(|&(vendor, id, _)| (vendor, id) != (0, auth));
             written.chunks.push((0, auth, key.to_vec()));
         }
-        // An empty chunk of those that are known is none.
+        // Empty known chunks are absent.
         written.chunks.retain(|(vendor, id, value)| {
             *vendor != 0 || !value.is_empty() || GenericChunk::info(*id).is_none()
         });
@@ -141,8 +141,8 @@ impl Owned {
     }
 }
 
-/// Whether a time of version 2 is read in the order in which it was written: where the microseconds do not tell, the
-/// seconds nearer to the clock do.
+/// Whether a time of version 2 is read in the order in which it was written: if the microseconds are ambiguous, the
+/// seconds nearer to the clock decide.
 fn is_order_found(Timestamp { seconds, microseconds }: Timestamp, style: V2Style) -> bool {
     let distances = [seconds, seconds.swap_bytes()].map(|seconds| seconds.abs_diff(NOW.seconds));
     microseconds >= SECOND
@@ -151,7 +151,7 @@ fn is_order_found(Timestamp { seconds, microseconds }: Timestamp, style: V2Style
         || (distances[0] == distances[1] && style != V2Style::Forks)
 }
 
-/// The same time. Microseconds whose bytes would be read swapped are seconds then.
+/// The same time. Microseconds that would be read swapped are carried over into the seconds.
 fn carried(Timestamp { seconds, microseconds }: Timestamp) -> Timestamp {
     if microseconds < 1_000_000 || microseconds.swap_bytes() >= 1_000_000 {
         return Timestamp { seconds, microseconds };
@@ -170,7 +170,7 @@ fn any_family() -> impl Strategy<Value = Family> {
     prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)]
 }
 
-/// Some have a second or more of microseconds, and room in the seconds for it.
+/// Some have a second or more of microseconds, which the seconds can take.
 fn any_timestamp() -> impl Strategy<Value = Timestamp> {
     let swapped = (0..1_000_000_u32).prop_map(u32::swap_bytes);
     let large = (0..u32::MAX - 4294, prop_oneof![any::<u32>(), swapped]);
@@ -178,7 +178,7 @@ fn any_timestamp() -> impl Strategy<Value = Timestamp> {
         .prop_map(|(seconds, microseconds)| Timestamp { seconds, microseconds })
 }
 
-/// Mostly small. The last byte is no NUL: those at the end of a text are taken off versions 1 and 2.
+/// Usually small. The last byte is not NUL, since versions 1 and 2 remove trailing NUL bytes.
 fn any_payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         1 => Just(Vec::new()),
@@ -191,7 +191,7 @@ fn any_payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A generic chunk that has no field of its own.
+/// A generic chunk without a field.
 fn any_generic_chunk() -> impl Strategy<Value = OwnedChunk> {
     let others: Vec<GenericChunk> = GenericChunk::ALL
         .iter()
@@ -223,7 +223,7 @@ fn any_chunks() -> impl Strategy<Value = Vec<OwnedChunk>> {
     vec(prop_oneof![any_generic_chunk(), (vendors, any::<u16>(), vec(any::<u8>(), 0..40))], 0..12)
 }
 
-/// A packet of version 3 with any facts.
+/// A packet of version 3 with any fields.
 fn any_frame() -> impl Strategy<Value = Owned> {
     let addresses = any_family().prop_flat_map(|family| {
         let address = any_address(family);
@@ -317,7 +317,7 @@ proptest! {
         let is_plain = matches!(again.payload, Payload::Plain(_));
         prop_assert_eq!(is_plain, compress == Compress::None);
         if is_plain {
-            // The very bytes of the packet.
+            // The identical bytes of the packet.
             prop_assert_eq!(encoded.payload.as_ptr(), packet.payload.as_bytes().as_ptr());
         }
     }
@@ -351,7 +351,7 @@ proptest! {
         }
     }
 
-    /// Generic chunks in the order of their ids, the payload behind them, the vendors' last and as they were.
+    /// Generic chunks in the order of their ids, then the payload, then the chunks of vendors, unchanged.
     #[test]
     fn chunks_stand_in_order(owned in any_frame()) {
         let bytes = hep::encode(&owned.packet(), &EncodeOptions::default(), now).unwrap().to_bytes();
@@ -366,7 +366,7 @@ proptest! {
         prop_assert_eq!(&behind[1..], vendors);
     }
 
-    /// A packet, or the error that says how large it would be; whichever part is too large.
+    /// A packet, or an error with its size, whichever part is too large.
     #[test]
     fn nothing_is_larger_than_a_packet(
         owned in any_frame(), size in prop_oneof![65_000..66_000_usize, 0..200_000_usize], part in 0..4_u8,
@@ -437,7 +437,7 @@ fn up_to_65535_bytes() {
     }
 }
 
-/// As many chunks as fit, and one more; before the payload and behind it.
+/// As many chunks as fit, and one more; before and after the payload.
 #[test]
 fn many_chunks() {
     for (vendor, capture_id, header) in [(0, None, 89), (0, Some(2001), 99), (9, Some(2001), 99)] {
@@ -536,7 +536,8 @@ fn every_error_has_its_packet() {
     }
 }
 
-/// Nothing of a packet is left where the next one is written, however long its header is or what stands behind it.
+/// A reused buffer contains nothing of the last packet, whatever the size of its header and the chunks after the
+/// payload.
 #[test]
 fn one_place_for_many_packets() {
     let key = |size| (0, u16::from(GenericChunk::CorrelationId), vec![b'k'; size]);
@@ -560,7 +561,7 @@ fn one_place_for_many_packets() {
     }
 }
 
-/// A wrong chunk is named before a time that has no place, and that before a size; a size wherever it comes from.
+/// The error of an invalid chunk precedes that of an impossible time, which precedes that of the size.
 #[test]
 fn the_first_of_several_errors() {
     let timestamp = Some(Timestamp { seconds: u32::MAX - 15, microseconds: 1 << 24 });
@@ -592,7 +593,7 @@ fn the_first_of_several_errors() {
     }
 }
 
-/// What decodes is written again, and is the same; the manifest's rules are behind it already.
+/// Decoded fixtures are written again and read back unchanged; the manifest's rules were already applied.
 #[test]
 fn every_fixture_comes_back() {
     let mut written = 0;
@@ -615,7 +616,7 @@ fn every_fixture_comes_back() {
     assert!(written > 450, "only {written} written");
 }
 
-/// A payload that is still compressed is never written as a plain one.
+/// A payload that is still compressed is never written as a plain payload.
 #[test]
 fn a_payload_that_is_still_compressed() {
     let mut owned = Owned::usual(Version::V3, Family::Ipv4);

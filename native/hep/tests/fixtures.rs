@@ -1,4 +1,4 @@
-//! Every fixture gives what the manifest says.
+//! Every fixture is decoded as the manifest says.
 
 #![allow(
     clippy::unwrap_used,
@@ -177,7 +177,7 @@ fn every_truncation_of_every_fixture_gives_an_answer() {
         for end in 0..fixture.bytes.len() {
             let cut = &fixture.bytes[..end];
             let decoded = hep::decode(cut, &Options::default(), now);
-            // Version 3 says how long it is. The others end where the datagram does.
+            // Version 3 states its length. The others end with the datagram.
             if let Ok(packet) = decoded
                 && packet.version == hep::Version::V3
             {

@@ -1,4 +1,4 @@
-//! The JSON representation: every fixture comes back as it was, wrong text is told where.
+//! The JSON representation: every fixture is read back unchanged, and errors have a position.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ fn assert_same(packet: &Packet<'_>, file: &str) {
     let owned = read(&json);
     let read = owned.packet();
     assert_eq!(read.payload.as_bytes(), packet.payload.as_bytes(), "{file}");
-    // By their text, since the two do not live equally long; an inflated payload comes back plain.
+    // Compared as text, since their lifetimes differ; an inflated payload is read back uncompressed.
     let facts = |packet: &Packet<'_>| {
         let mut plain = packet.clone();
         plain.payload = hep::Payload::Plain(&[]);
@@ -95,7 +95,7 @@ fn full() -> String {
     String::from_utf8(hep::to_json(&packet)).unwrap()
 }
 
-/// The place is where `«` stands in the text, which is read without it.
+/// The expected position is that of `«` in the text, which is removed before reading.
 #[track_caller]
 fn assert_wrong(marked: &str, message: &str) {
     let before = marked.split_once('«').unwrap().0;
@@ -106,7 +106,7 @@ fn assert_wrong(marked: &str, message: &str) {
     assert_eq!((error.line, error.column), (line, column), "{marked}: {error}");
 }
 
-/// [`assert_wrong`] of a packet with something else in a place, that must be there.
+/// [`assert_wrong`] for a packet with one part replaced, which must be present.
 #[track_caller]
 fn assert_wrong_with(what: &str, other: &str, message: &str) {
     let text = full();
@@ -172,7 +172,7 @@ fn arrays_are_no_objects() {
     assert_wrong_with("\"one\"", "«[null,\"one\"]", "expected a string, or an object");
 }
 
-/// Every field of every object, and as it may be spelled.
+/// Every field of every object, in all valid spellings.
 #[test]
 fn fields_given_twice_are_errors() {
     let value: Value = serde_json::from_str(&full()).unwrap();
@@ -227,7 +227,7 @@ fn a_raw_time_must_be_that_of_the_timestamp() {
     assert!(hep::from_json(without.as_bytes()).is_err(), "{without}");
     let alone = "{\"type\":\"HEP\",\"rawTimestamp\":«[1,1000000],\"version\":3,\"payload\":{\"type\":1,\"data\":\"\"}}";
     assert_wrong(alone, "contradict this time");
-    // The same time is not lost, however it is split.
+    // No part of the time is lost, however it is split.
     let split = right
         .replace(raw, "\"rawTimestamp\":[1700000000,5]")
         .replace(

@@ -1,4 +1,4 @@
-//! What is written holds to `guides/packet.schema.json`, and is that of the golden files byte for byte.
+//! Written JSON is valid according to `guides/packet.schema.json`, and equals the golden files.
 
 #![allow(
     clippy::unwrap_used,
@@ -44,7 +44,7 @@ fn assert_valid(value: &Value) {
     assert!(errors.is_empty(), "{errors:#?}\n{value:#}");
 }
 
-/// The schema of a packet's field.
+/// The schema of the fields of a packet.
 fn properties() -> &'static serde_json::Map<String, Value> {
     SCHEMA["$defs"]["packet"]["properties"].as_object().unwrap()
 }
@@ -77,7 +77,7 @@ fn every_fixture_holds() {
     assert_valid(&json!([]));
 }
 
-/// A chunk that the registry gains fails here until the schema has it, and one that it loses too.
+/// The schema must describe exactly the chunks of the registry.
 #[test]
 fn every_chunk_of_the_registry_holds() {
     let fields: BTreeSet<_> =
@@ -132,7 +132,7 @@ fn every_payload_type_of_the_registry_holds() {
     assert_eq!(described, names);
 }
 
-/// What is refused: otherwise a schema that takes everything would do.
+/// Rejected documents: a schema that accepts everything must fail.
 #[test]
 fn what_is_never_written_does_not_hold() {
     let mut packet = Packet::new(Version::V3);
@@ -216,7 +216,7 @@ fn what_is_never_written_does_not_hold() {
     }
 }
 
-/// The files of a folder and of those below it.
+/// The files of a folder and its subfolders.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
@@ -245,7 +245,7 @@ fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![any::<String>().prop_map(String::into_bytes), vec(any::<u8>(), 0..40)]
 }
 
-/// Of the registry, of the right width or not, and others.
+/// Chunks of the registry, of a right or wrong width, and others.
 fn any_chunk() -> impl Strategy<Value = OwnedChunk> {
     let known = (0..GenericChunk::ALL.len(), vec(any::<u8>(), 16), any_bytes(), any::<bool>());
     let known = known.prop_map(|(index, mut bytes, octets, is_right)| {
@@ -280,7 +280,7 @@ fn any_timestamp() -> impl Strategy<Value = Option<Timestamp>> {
 }
 
 prop_compose! {
-    /// Every field of any value; chunks and payload are put in by the test, which owns them.
+    /// Every field with any value; the test adds chunks and payload, which it owns.
     fn any_facts()(
         (version, family) in (0..3_usize, 0..3_usize),
         (protocol, src_port, dst_port) in (any::<Option<u16>>(), any::<Option<u16>>(), any::<Option<u16>>()),

@@ -30,7 +30,7 @@ fn any_options() -> impl Strategy<Value = Options> {
     )
 }
 
-/// Bytes that get further than the first check.
+/// Bytes that pass the first check.
 fn nearly_hep() -> impl Strategy<Value = Vec<u8>> {
     let bytes = vec(any::<u8>(), 0..200);
     prop_oneof![
@@ -54,7 +54,7 @@ fn any_family() -> impl Strategy<Value = u8> {
     prop_oneof![Just(2_u8), Just(10), Just(23), Just(24), Just(26), Just(28), Just(30), any::<u8>()]
 }
 
-/// Mostly known chunks, mostly of a right width.
+/// Usually known chunks, usually of the right width.
 fn nearly_right_chunk() -> impl Strategy<Value = OwnedChunk> {
     let width = prop_oneof![Just(1_usize), Just(2), Just(4), Just(8), Just(16), 0..40_usize];
     (
@@ -88,7 +88,7 @@ proptest! {
         let decoded = hep::decode(&bytes, &options, now);
         let parsed = hep::parse(&bytes, &options, now)
             .and_then(|parsed| parsed.chunks().map(|chunk| chunk.map(|_| ())).collect::<Result<Vec<_>, _>>());
-        // What decodes parses: decoding is the stricter of the two. A cut packet has the error that parsing gives.
+        // Decoded packets can be parsed: decoding is stricter. A truncated packet has the same error in both.
         if let Ok(packet) = &decoded {
             prop_assert_eq!(packet.cut, parsed.err());
         }

@@ -1,4 +1,4 @@
-//! `erlang/codec/hep_registry.erl` says what the registry says.
+//! `erlang/codec/hep_registry.erl` equals the registry.
 
 #[path = "../examples/registry.rs"]
 mod registry;

@@ -1,4 +1,5 @@
-//! The rules that ask the clock, one test on each side; what a clock is asked, and how often it is right.
+//! The rules that read the clock, tested on both sides of each limit; how often the clock is read, and how often it is
+//! right.
 
 #![allow(
     clippy::unwrap_used,
@@ -53,7 +54,7 @@ fn v2(style: V2Style, timestamp: Timestamp, id: u16) -> Vec<u8> {
         .to_bytes()
 }
 
-/// FreeSWITCH's form: the documented header length, and little-endian.
+/// The form of FreeSWITCH: the documented header length, little-endian.
 fn freeswitch(timestamp: Timestamp, id: u16) -> Vec<u8> {
     let mut bytes = v2(V2Style::C, timestamp, id);
     bytes[1] = 28;
@@ -91,7 +92,7 @@ fn the_nearer_seconds_decide_on_both_sides_and_the_header_between() {
     }
 }
 
-/// A clock that counts how often it is asked.
+/// A clock that counts its calls.
 struct Counting<'a>(&'a Cell<u32>);
 
 impl Clock for Counting<'_> {
@@ -151,7 +152,7 @@ fn a_reading_counts_where_it_is_no_more_than_a_day_ahead() {
     assert_eq!(repaired_timestamp(swapped(clock + DAY), &at(clock)), time(clock + DAY, 0x30000));
     let beyond = swapped(clock + DAY + 1);
     assert_ne!(repaired_timestamp(beyond, &at(clock)).seconds, clock + DAY + 1);
-    // From 1900.
+    // Counted from 1900.
     let since = |seconds: u32| time(seconds + SINCE_1900, 999_999);
     assert_eq!(repaired_timestamp(since(clock + DAY), &at(clock)), time(clock + DAY, 999_999));
     assert_eq!(repaired_timestamp(since(clock + DAY + 1), &at(clock)), since(clock + DAY + 1));
@@ -177,7 +178,7 @@ fn all_repairs_of_time_are_kept_back_by_one_option() {
     assert_eq!(timestamp(&v3(swapped), &keep, now), Some(swapped));
 }
 
-/// JSON keeps a time as it was decoded: reading it back repairs nothing.
+/// JSON keeps a decoded time unchanged: reading it repairs nothing.
 #[test]
 fn json_keeps_a_time_that_is_ahead() {
     let keep = Options { timestamp: TimestampRepair::Keep, ..Options::default() };
@@ -199,7 +200,7 @@ fn random(mut state: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// How many of a million packets of version 2 are misread, sent up to `seconds` before the clock.
+/// The number of misread packets among a million of version 2, sent up to `seconds` before the clock.
 fn misread(write: fn(Timestamp, u16) -> Vec<u8>, seconds: u64) -> u32 {
     let mut numbers = random(0x9e37_79b9_7f4a_7c15);
     let mut below = |limit: u64| u32::try_from(numbers.next().unwrap() % limit).unwrap();
@@ -218,8 +219,8 @@ fn misread(write: fn(Timestamp, u16) -> Vec<u8>, seconds: u64) -> u32 {
 #[test]
 fn of_a_million_times_of_freeswitch_and_of_the_forks_few_are_misread() {
     let forks = |timestamp, id| v2(V2Style::Forks, timestamp, id);
-    // Both orders are plausible in 1 of 3,906. The wrong one is nearer if its seconds are, which those of a packet on
-    // its way hardly can be: that takes years between packet and clock.
+    // Both orders are plausible in 1 of 3,906. The wrong one is chosen if its seconds are nearer to the clock, which
+    // needs years between packet and clock.
     for (age, seconds, bound) in [("an hour", 3600, 0), ("ten years", 10 * 365 * 86_400, 30)] {
         for (name, write) in [("FreeSWITCH", freeswitch as fn(_, _) -> _), ("the forks", forks)] {
             let misread = misread(write, seconds);
@@ -256,7 +257,7 @@ fn a_wrong_width_is_an_error_under_lenient_lengths_too() {
     assert_eq!(hep::decode(bytes, &Options::default(), now), Err(DecodeError::Truncated { offset: 15 }));
 }
 
-/// Every cut of a packet has the chunks before the cut, and the payload up to it.
+/// Every truncation has the chunks before its end, and the payload up to it.
 #[test]
 fn a_packet_may_be_cut_anywhere() {
     let lenient = Options { lengths: Lengths::Lenient, ..Options::default() };
@@ -315,6 +316,6 @@ fn every_cut_of_gzip_is_reported() {
         let truncated = DecodeError::InvalidGzip(GzipError::Truncated);
         assert_eq!(hep::unpack(&whole[..end], &Options::default()), Err(truncated), "{end}");
     }
-    // What has not the whole magic is not gzip.
+    // Bytes without the whole magic are not gzip.
     assert_eq!(hep::unpack(&whole[..1], &Options::default()).unwrap(), &whole[..1]);
 }

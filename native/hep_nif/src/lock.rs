@@ -1,4 +1,4 @@
-//! A lock on a file, for `hep_spool`: the system releases it when the VM ends, however it ends. OTP has none.
+//! A lock on a file, for `hep_spool`: the system releases it when the VM ends in any way. OTP has no file locks.
 
 #![expect(clippy::needless_pass_by_value, reason = "rustler gives the arguments away")]
 

@@ -1,6 +1,6 @@
-//! Gzip members that arrive in parts: what was inflated so far waits in a resource.
+//! Gzip members that arrive in parts: the data inflated so far is in a resource.
 //!
-//! Both calls run on a dirty scheduler, however few bytes there are: empty blocks of deflate have 10 bits each, and take
+//! Both calls run on a dirty scheduler, even with a few bytes: empty blocks of deflate have 10 bits each, and take
 //! far longer than their size suggests.
 
 use std::sync::{Mutex, PoisonError};
@@ -12,8 +12,8 @@ mod atoms {
     rustler::atoms! { ok, partial, invalid, stale }
 }
 
-/// A member that is being read. Bytes cannot be taken back: the step counts the calls, and a call with an older step is
-/// `stale`.
+/// A member that is being read. Earlier states cannot be restored: the step counts the calls, and a call with an older
+/// step is `stale`.
 struct PartialMember(Mutex<State>);
 
 #[rustler::resource_impl]
@@ -21,7 +21,7 @@ impl Resource for PartialMember {}
 
 struct State {
     step: u64,
-    /// None once it is complete or invalid: its memory does not wait for the garbage collection.
+    /// None once it is complete or invalid, so that its memory is freed before the garbage collection.
     member: Option<Member>,
 }
 

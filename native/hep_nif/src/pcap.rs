@@ -1,4 +1,4 @@
-//! A capture file that is read in parts: the reader waits in a resource.
+//! Reads a capture file in parts: the reader is a resource.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use hep_pcap::{FileError, Found, Inside, Next, Options, Reader, Reason};
 use rustler::types::tuple::make_tuple;
 use rustler::{Atom, Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
 
-/// What one call answers with at most.
+/// The maximum number of packets per call.
 const MAX_PACKETS: usize = 256;
 const MAX_BYTES: usize = 1 << 20;
 
@@ -59,7 +59,7 @@ fn pcap_open(ports: Term<'_>) -> NifResult<ResourceArc<PcapReader>> {
     Ok(ResourceArc::new(PcapReader(Mutex::new(Reader::new(Options { ports })))))
 }
 
-/// `{again | incomplete | eof | {error, Error}, [Found]}`: takes the next bytes, or `eof` behind the last.
+/// `{again | incomplete | eof | {error, Error}, [Found]}`: adds the next bytes, or `eof` after the last ones.
 #[rustler::nif(schedule = "DirtyCpu")]
 #[expect(clippy::needless_pass_by_value, reason = "rustler gives the arguments away")]
 fn pcap_read<'a>(env: Env<'a>, reader: ResourceArc<PcapReader>, bytes: Term<'a>) -> NifResult<Term<'a>> {

@@ -1,4 +1,4 @@
-//! Capture files: what divides them into frames.
+//! Capture files: their division into frames.
 
 use pcap_parser::nom::{self, IResult};
 use pcap_parser::traits::PcapNGPacketBlock;
@@ -10,46 +10,46 @@ use thiserror::Error;
 
 use crate::source::Source;
 
-/// The largest frame, as of libpcap.
+/// The largest frame, as in libpcap.
 const MAX_FRAME: usize = 256 * 1024;
-/// The largest pcapng block that is read. Blocks of no interest are passed over and may be larger.
+/// The largest pcapng block that is read. Other blocks are skipped, and may be larger.
 const MAX_BLOCK: u32 = 1024 * 1024;
-/// The most interfaces of a pcapng section.
+/// The maximum number of interfaces in a pcapng section.
 const MAX_INTERFACES: usize = 4096;
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// The types of the pcapng blocks that are read.
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
-/// Obsolete since 2010, and still in archives.
+/// Obsolete since 2010, but still in archives.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 const BYTE_ORDER_MAGIC: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
 
-/// What is wrong with a file, and where. Offsets in a file in gzip count its unpacked bytes.
+/// An error in a file, and its position. Offsets in a file in gzip count its unpacked bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("offset {offset}: {reason}")]
 pub struct FileError {
-    /// Where the broken header, frame or block begins.
+    /// The start of the invalid header, frame or block.
     pub offset: u64,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// What is wrong with a file.
+/// The reason of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Reason {
-    /// It begins neither as pcap nor as pcapng.
+    /// It begins neither like pcap nor like pcapng.
     #[error("not a capture file")]
     NotPcap,
     /// It ends inside a header, a frame or a block.
     #[error("the file is cut")]
     Truncated,
-    /// The gzip around it is corrupt or cut.
+    /// The gzip around it is corrupt or truncated.
     #[error("the gzip around the file is corrupt or cut")]
     InvalidGzip,
-    /// A frame or block is longer than any that is read.
+    /// A frame or block is larger than the limit.
     #[error("a frame or block of {0} bytes is too large")]
     TooLarge(u32),
     /// A pcapng block contradicts itself.
@@ -58,7 +58,7 @@ pub enum Reason {
     /// A frame of an interface without description.
     #[error("a frame of the unknown interface {0}")]
     UnknownInterface(u32),
-    /// More interfaces than are read.
+    /// More interfaces than the limit.
     #[error("too many interfaces")]
     TooManyInterfaces,
 }
@@ -75,12 +75,12 @@ pub(crate) struct Frame {
 pub(crate) enum Step {
     /// More bytes are needed.
     Incomplete,
-    /// A header or a block without a frame was passed.
+    /// A header or a block without a frame was skipped.
     Passed,
     Frame(Frame),
 }
 
-/// Which file it is, and what its headers said.
+/// The format of the file, and the data of its headers.
 pub(crate) enum File {
     Unknown,
     Pcap(PcapHeader),
@@ -90,7 +90,7 @@ pub(crate) enum File {
 pub(crate) struct Interface {
     link: i32,
     snaplen: u32,
-    /// Ticks of a second.
+    /// Ticks per second.
     resolution: Option<u64>,
     /// In seconds.
     offset: i64,
@@ -145,7 +145,7 @@ fn pcap_frame(header: &PcapHeader, source: &mut Source) -> Result<Step, Reason> 
     let time = u64::from(record.ts_sec)
         .saturating_mul(NANOSECONDS)
         .saturating_add(u64::from(record.ts_usec).saturating_mul(unit));
-    // Bits above say how long a frame check sequence is.
+    // The upper bits are the length of a frame check sequence.
     let link = header.network.0 & 0xffff;
     let frame = Frame { link, time: Some(time), data: record.data.to_vec() };
     source.consume(used);
@@ -159,7 +159,7 @@ fn ng_block(big: &mut bool, interfaces: &mut Vec<Interface>, source: &mut Source
     let Some((&length, rest)) = rest.split_first_chunk::<4>() else { return Ok(Step::Incomplete) };
     let is_section = u32::from_be_bytes(kind) == SECTION_HEADER;
     if is_section {
-        // A section may have another byte order than the one before.
+        // A section may have another byte order than the previous one.
         let Some(magic) = rest.first_chunk::<4>() else { return Ok(Step::Incomplete) };
         *big = *magic == BYTE_ORDER_MAGIC;
     }
@@ -252,7 +252,7 @@ fn interface(interfaces: &[Interface], id: u32) -> Result<&Interface, Reason> {
     found.ok_or(Reason::UnknownInterface(id))
 }
 
-/// How many bytes were read, and what; `None` where more are needed.
+/// The number of bytes read, and their value; `None` if more are needed.
 fn complete<'a, T>(
     bytes: &[u8],
     result: IResult<&'a [u8], T, PcapError<&'a [u8]>>,
@@ -278,7 +278,7 @@ impl Interface {
         }
     }
 
-    /// In nanoseconds; `None` where no clock has ticks like that.
+    /// In nanoseconds; `None` if the resolution is not plausible.
     fn time(&self, ticks: u64) -> Option<u64> {
         let resolution = u128::from(self.resolution.filter(|&resolution| resolution > 0)?);
         let nanoseconds = u128::from(ticks).saturating_mul(NANOSECONDS.into()).checked_div(resolution)?;

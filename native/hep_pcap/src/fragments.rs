@@ -1,4 +1,4 @@
-//! IP packets that came in fragments.
+//! Reassembly of IP fragments.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use lru::LruCache;
 
 use crate::ip::{Fragment, IpPacket};
 
-/// How many packets may be incomplete. Each holds 64 KiB at the most, and as many ranges of them.
+/// The maximum number of incomplete packets. Each takes at most 64 KiB, and as much for its ranges.
 const MAX_PACKETS: usize = 256;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,18 +17,18 @@ struct Key {
     id: u32,
 }
 
-/// The incomplete packets; of too many, the one that was longest without a fragment is dropped.
+/// The incomplete packets. If there are too many, the one that has had no fragment for longest is dropped.
 pub(crate) struct Fragments {
     packets: LruCache<Key, Parts>,
-    /// How many were dropped incomplete.
+    /// The number of packets dropped incomplete.
     pub(crate) dropped: u64,
 }
 
-/// What came of a packet.
+/// The fragments of a packet.
 #[derive(Default)]
 struct Parts {
     data: Vec<u8>,
-    /// Begin and end of what is there; sorted, and none touches another.
+    /// Start and end of the received ranges; sorted and disjoint.
     ranges: Vec<(usize, usize)>,
     length: Option<usize>,
 }
@@ -38,7 +38,7 @@ impl Fragments {
         Self { packets: LruCache::unbounded(), dropped: 0 }
     }
 
-    /// Takes a fragment; gives the payload of its packet once that is complete.
+    /// Adds a fragment; returns the payload of the packet once it is complete.
     pub(crate) fn add(&mut self, packet: &IpPacket<'_>, fragment: Fragment) -> Option<Vec<u8>> {
         let &IpPacket { source, destination, protocol, payload, .. } = packet;
         let key = Key { source, destination, protocol, id: fragment.id };
@@ -59,7 +59,7 @@ impl Fragments {
         None
     }
 
-    /// Drops what is incomplete.
+    /// Drops all incomplete packets.
     pub(crate) fn finish(&mut self) {
         self.dropped = self.dropped.saturating_add(u64::try_from(self.packets.len()).unwrap_or(u64::MAX));
         self.packets.clear();
@@ -67,7 +67,7 @@ impl Fragments {
 }
 
 impl Parts {
-    /// False where the fragment contradicts the others, or none is like that.
+    /// False if the fragment is invalid or contradicts the others.
     fn add(&mut self, Fragment { offset, more, .. }: Fragment, payload: &[u8]) -> bool {
         let begin = usize::from(offset);
         let Some(end) = begin.checked_add(payload.len()).filter(|&end| u16::try_from(end).is_ok()) else {

@@ -1,4 +1,4 @@
-//! What a payload is: HEP, SIP or neither.
+//! Classification of payloads: HEP, SIP or neither.
 
 use hep::{Options, Packet, Timestamp};
 use hep_sip::{Message, SipError, summary};
@@ -7,12 +7,12 @@ use memchr::memchr;
 /// Magic, total length, and the header of the first chunk.
 const FIRST_CHUNK: usize = 12;
 const MAGICS: [&[u8]; 2] = [hep::registry::MAGIC, hep::registry::EEP_MAGIC];
-/// Headers and body of a SIP message on a stream, at the most.
+/// The maximum size of a SIP message on a stream, headers and body.
 const MAX_SIP: usize = 256 * 1024;
-/// The first line of a SIP message on a stream, at the most.
+/// The maximum length of the first line of a SIP message on a stream.
 const MAX_LINE: usize = 4 * 1024;
 
-/// What was found.
+/// The kind of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inside {
     /// A HEP packet.
@@ -21,26 +21,27 @@ pub enum Inside {
     Sip,
 }
 
-/// What a stream begins with.
+/// The start of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
-    /// A message of so many bytes, all of them there.
+    /// A complete message of this size.
     Whole(Inside, usize),
-    /// Possibly one, when what is needed has come.
+    /// Possibly a message, if the needed bytes follow.
     Partial(Needed),
     Neither,
 }
 
-/// What a message waits for. It is not looked at again before: it may come in very small parts.
+/// The bytes that a message needs. It is not searched again before they arrive, since they may come in very small
+/// parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needed {
-    /// So many bytes in all.
+    /// This many bytes in total.
     Bytes(usize),
-    /// The empty line behind headers, or so many bytes.
+    /// The empty line after the headers, or this many bytes.
     EmptyLine(usize),
 }
 
-/// What a datagram is.
+/// The kind of a datagram.
 pub(crate) fn datagram(bytes: &[u8], takes_hep: Option<bool>) -> Option<Inside> {
     if takes_hep.unwrap_or_else(|| is_hep(bytes)) {
         return Some(Inside::Hep);
@@ -48,7 +49,7 @@ pub(crate) fn datagram(bytes: &[u8], takes_hep: Option<bool>) -> Option<Inside> 
     is_sip(bytes).then_some(Inside::Sip)
 }
 
-/// Whether it is HEP: by the magic of version 3, by the whole fixed header of versions 1 and 2, or in gzip.
+/// Whether it is HEP: by the magic of version 3, by the complete fixed header of versions 1 and 2, or in gzip.
 fn is_hep(bytes: &[u8]) -> bool {
     let options = Options::default();
     if hep::quirks::is_gzip(bytes) {
@@ -66,13 +67,13 @@ pub(crate) fn has_magic(bytes: &[u8]) -> bool {
     MAGICS.iter().any(|magic| bytes.starts_with(magic))
 }
 
-/// Whether a datagram, which may be cut, is a SIP message.
+/// Whether a datagram, which may be truncated, is a SIP message.
 fn is_sip(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'\r' | b'\n'))
         && Message::read(bytes).is_ok()
 }
 
-/// How long the HEP packet is that begins here, if another one follows it in the datagram.
+/// The length of the HEP packet at the start, if another one follows it in the datagram.
 pub(crate) fn followed(bytes: &[u8]) -> Option<usize> {
     let length = total_length(bytes).filter(|_| has_magic(bytes))?;
     (length >= FIRST_CHUNK && bytes.get(length..).is_some_and(has_magic)).then_some(length)
@@ -83,7 +84,7 @@ fn total_length(bytes: &[u8]) -> Option<usize> {
     Some(u16::from_be_bytes(length).into())
 }
 
-/// What a stream begins with.
+/// Classifies the start of a stream.
 pub(crate) fn begin(bytes: &[u8], takes_hep: Option<bool>) -> Begin {
     match takes_hep {
         Some(false) => sip(bytes),
@@ -117,7 +118,7 @@ fn hep(bytes: &[u8]) -> Begin {
 
 /// A SIP message ends where its Content-Length says (RFC 3261, section 18.3).
 fn sip(bytes: &[u8]) -> Begin {
-    // Hostile bytes may look like a first line in many places: none is searched for its end far away.
+    // Hostile bytes may look like a first line in many places, so the search for its end is limited.
     if bytes.get(..MAX_LINE).is_some_and(|line| memchr(b'\n', line).is_none()) {
         return Begin::Neither;
     }

@@ -1,7 +1,7 @@
 //! IP packets, and the UDP datagrams and TCP segments in them.
 //!
-//! A frame may be cut: a length that reaches beyond it ends with it. A length of 0 means up to the end, since network cards
-//! that divide packets themselves leave it open.
+//! A frame may be truncated: a length beyond its end stops there. A length of 0 means up to the end, since network
+//! cards that split packets themselves leave it open.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 const AUTHENTICATION: u8 = 51;
-/// Headers of IPv6 that may stand before those: options of hops and of the destination, routing, mobility, HIP, shim6.
+/// IPv6 headers that may precede these: hop-by-hop and destination options, routing, mobility, HIP, shim6.
 const EXTENSIONS: [u8; 6] = [0, 43, 60, 135, 139, 140];
 const FRAGMENT: u8 = 44;
 
@@ -22,7 +22,7 @@ pub(crate) struct IpPacket<'a> {
     pub(crate) fragment: Option<Fragment>,
 }
 
-/// Which part of a packet it is.
+/// The part of a packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fragment {
     pub(crate) id: u32,
@@ -48,7 +48,7 @@ pub(crate) struct Segment<'a> {
     pub(crate) data: &'a [u8],
 }
 
-/// Reads a packet of IPv4 or IPv6; `None` where it is neither, or its header is cut.
+/// Reads a packet of IPv4 or IPv6; `None` if it is neither, or its header is truncated.
 pub(crate) fn read(packet: &[u8]) -> Option<IpPacket<'_>> {
     match packet.first()? >> 4 {
         4 => ipv4(packet),
@@ -87,7 +87,7 @@ fn ipv6(packet: &[u8]) -> Option<IpPacket<'_>> {
 }
 
 impl IpPacket<'_> {
-    /// Passes over the headers between that of IP and that of the transport, up to the one of a fragment.
+    /// Skips the headers between IP and the transport, up to that of a fragment.
     pub(crate) fn without_extensions(mut self) -> Option<Self> {
         loop {
             let units = match self.protocol {
@@ -114,14 +114,14 @@ impl IpPacket<'_> {
     }
 }
 
-/// Reads a UDP datagram; `None` where its header is cut, or has an impossible length.
+/// Reads a UDP datagram; `None` if its header is truncated or has an impossible length.
 pub(crate) fn datagram(payload: &[u8]) -> Option<Datagram<'_>> {
     let &[s0, s1, d0, d1, l0, l1, _, _] = payload.first_chunk::<8>()?;
     let data = up_to(payload, u16::from_be_bytes([l0, l1])).get(8..)?;
     Some(Datagram { ports: (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])), data })
 }
 
-/// Reads a TCP segment; `None` where its header is cut, or has an impossible length.
+/// Reads a TCP segment; `None` if its header is truncated or has an impossible length.
 pub(crate) fn segment(payload: &[u8]) -> Option<Segment<'_>> {
     let &[s0, s1, d0, d1, n0, n1, n2, n3, _, _, _, _, offset, flags] = payload.first_chunk::<14>()?;
     let header = usize::from(offset >> 4).saturating_mul(4);
@@ -136,7 +136,7 @@ pub(crate) fn segment(payload: &[u8]) -> Option<Segment<'_>> {
     })
 }
 
-/// The bytes up to a length, or all where there are not so many, or it is 0.
+/// The bytes up to a length; all of them if there are fewer, or if it is 0.
 fn up_to(bytes: &[u8], length: u16) -> &[u8] {
     if length == 0 { bytes } else { bytes.get(..usize::from(length)).unwrap_or(bytes) }
 }

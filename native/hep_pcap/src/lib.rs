@@ -1,10 +1,12 @@
 //! HEP and SIP in capture files.
 //!
-//! A [`Reader`] is given the bytes of a file as they come, and yields what is inside: HEP packets, and SIP messages that
-//! were captured without HEP. It does no input or output. Its memory is bounded, whatever the file says.
+//! A [`Reader`] accepts the bytes of a file in parts of any size, and returns the HEP packets in it, and the SIP
+//! messages that were captured without HEP. It does no input or output. Its memory is limited, whatever the file
+//! contains.
 //!
-//! File forms: pcap and pcapng, in microseconds or nanoseconds, both byte orders, also in gzip. Link types: Ethernet with
-//! VLAN tags, Linux cooked 1 and 2, loopback, raw IP. IP fragments are put together, TCP streams are put in order.
+//! File formats: pcap and pcapng, in microseconds or nanoseconds, both byte orders, also in gzip. Link types: Ethernet
+//! with
+//! VLAN tags, Linux cooked 1 and 2, loopback, raw IP. IP fragments are reassembled, TCP streams are put in order.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

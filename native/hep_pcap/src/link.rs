@@ -1,8 +1,8 @@
-//! Frames of the link types that are read: what leads to the IP packet in them.
+//! Frames of the supported link types: finds the IP packet in them.
 
 use crate::ip::{self, IpPacket};
 
-/// Link types, as <https://www.tcpdump.org/linktypes.html> has them.
+/// Link types, as in <https://www.tcpdump.org/linktypes.html>.
 const NULL: i32 = 0;
 const ETHERNET: i32 = 1;
 const RAW: i32 = 101;
@@ -11,25 +11,25 @@ const LINUX_SLL: i32 = 113;
 const IPV4: i32 = 228;
 const IPV6: i32 = 229;
 const LINUX_SLL2: i32 = 276;
-/// What some systems write for raw IP: their own number of it.
+/// The numbers of raw IP on some systems.
 const RAW_BSD: [i32; 2] = [12, 14];
 
-/// Types of what Ethernet carries.
+/// `EtherType` values.
 const TYPE_IPV4: u16 = 0x0800;
 const TYPE_IPV6: u16 = 0x86dd;
-/// `PPPoE` in its session stage (RFC 2516), and what PPP names the two versions of IP.
+/// `PPPoE` in its session stage (RFC 2516), and the two versions of IP in PPP.
 const TYPE_PPPOE: u16 = 0x8864;
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
-/// VLAN tags: 802.1Q, 802.1ad, and what came before the latter.
+/// VLAN tags: 802.1Q, 802.1ad, and its predecessor.
 const TYPES_TAG: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 
-/// What a frame holds.
+/// The content of a frame.
 pub(crate) enum Content<'a> {
     Ip(IpPacket<'a>),
-    /// No IP packet, or a broken one.
+    /// No IP packet, or an invalid one.
     Other,
-    /// The link type is not read.
+    /// The link type is not supported.
     UnknownLink,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn content(link: i32, frame: &[u8]) -> Content<'_> {
     packet.and_then(ip::read).map_or(Content::Other, Content::Ip)
 }
 
-/// The IP packet behind a header of a length that has the packet's type at an offset, and behind VLAN tags.
+/// The IP packet after a header of this length, with its type at an offset, and after VLAN tags.
 fn tagged(frame: &[u8], offset: usize, header: usize) -> Option<&[u8]> {
     let mut kind = u16::from_be_bytes(*frame.get(offset..)?.first_chunk()?);
     let mut rest = frame.get(header..)?;

@@ -1,10 +1,10 @@
-//! The messages of a stream whose bytes are in order.
+//! The messages of a stream with its bytes in order.
 
 use memchr::{memchr_iter, memchr3_iter, memrchr};
 
 use crate::inside::{Begin, Inside, Needed, begin, has_magic};
 
-/// How many bytes are kept of those in which no message begins: they may hold the start of a first line, or of a magic.
+/// How many bytes without a message are kept: they may contain the start of a first line, or of a magic.
 const MAX_TAIL: usize = 1024;
 /// The methods of the SIP standards.
 const METHODS: [&[u8]; 14] = [
@@ -25,18 +25,18 @@ const METHODS: [&[u8]; 14] = [
 ];
 /// The length of a magic.
 const MAGIC: usize = 4;
-/// What every first line of SIP has in it.
+/// A part of every first line of SIP.
 const SIP_VERSION: &[u8] = b"SIP/2.0";
 
-/// What is there of the next message.
+/// The bytes of the next message.
 #[derive(Default)]
 pub(crate) struct Messages {
     buffer: Vec<u8>,
-    /// What the message at the front waits for.
+    /// The bytes that the first message needs.
     needed: Option<Needed>,
-    /// The next bytes may lie within a message whose begin is missing.
+    /// The next bytes may be inside a message whose start is missing.
     is_lost: bool,
-    /// How many bytes were searched for the empty line.
+    /// The number of bytes searched for the empty line.
     searched: usize,
 }
 
@@ -45,12 +45,12 @@ impl Messages {
         self.buffer.len()
     }
 
-    /// Of a stream whose begin was not captured.
+    /// For a stream whose start was not captured.
     pub(crate) fn lost() -> Self {
         Self { is_lost: true, ..Self::default() }
     }
 
-    /// Takes the next bytes, and gives each message that is whole then.
+    /// Adds the next bytes, and passes each complete message to the function.
     pub(crate) fn feed(
         &mut self,
         bytes: &[u8],
@@ -62,7 +62,7 @@ impl Messages {
             return;
         }
         let mut read = 0_usize;
-        // Behind what shows that a message may begin before it: looked at once.
+        // After the evidence that a message may begin before it: checked at once.
         let mut behind = 0_usize;
         self.needed = None;
         loop {
@@ -76,7 +76,7 @@ impl Messages {
                 read = read.saturating_add(begin);
                 self.is_lost = false;
             }
-            // Line breaks between messages keep a connection alive (RFC 5626).
+            // Line breaks between messages are keep-alives (RFC 5626).
             let is_break = |byte: &&u8| matches!(byte, b'\r' | b'\n');
             read = read.saturating_add(self.rest(read).iter().take_while(is_break).count());
             let rest = self.rest(read);
@@ -100,13 +100,13 @@ impl Messages {
             }
         }
         self.buffer.drain(..read.min(self.buffer.len()));
-        // Many streams wait: what a large segment took is given back.
+        // Many streams may wait, so the memory of a large segment is returned.
         if self.buffer.capacity() > self.buffer.len().saturating_mul(2).saturating_add(MAX_TAIL) {
             self.buffer.shrink_to_fit();
         }
     }
 
-    /// The bytes that come next do not follow. Tells whether a part of a message was dropped.
+    /// The next bytes do not follow the earlier ones. Returns whether a part of a message was dropped.
     pub(crate) fn interrupt(&mut self) -> bool {
         self.buffer = Vec::new();
         self.is_lost = true;
@@ -137,7 +137,7 @@ fn has_empty_line(bytes: &[u8]) -> bool {
     })
 }
 
-/// Where a message may begin, among bytes that may be the end of another one, and where ends what shows it.
+/// The position where a message may begin, among bytes that may be the end of another one, and the end of the evidence.
 fn find_begin(bytes: &[u8]) -> Option<(usize, usize)> {
     memchr3_iter(b'H', b'E', b'S', bytes).find_map(|at| {
         let (before, here) = bytes.split_at_checked(at)?;
@@ -153,8 +153,8 @@ fn find_begin(bytes: &[u8]) -> Option<(usize, usize)> {
     })
 }
 
-/// Where the request line begins whose method and URI end here. Behind a body that does not end with a line break, it
-/// begins within a line: where the name of a method does.
+/// The start of the request line whose method and URI end here. After a body without a final line break, it
+/// begins inside a line, with the name of a method.
 fn begin_of_request(before: &[u8]) -> usize {
     let begin = memrchr(b'\n', before).map_or(0, |end| end.saturating_add(1));
     let line = before.get(begin..).unwrap_or_default();

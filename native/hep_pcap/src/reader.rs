@@ -1,4 +1,4 @@
-//! What is inside a file, one packet at a time.
+//! The packets in a file, one at a time.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,19 +11,19 @@ use crate::link::{Content, content};
 use crate::source::Source;
 use crate::streams::{Path, Streams};
 
-/// What is looked for.
+/// Options of a reader.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Ports of HEP: all to or from them is HEP, and nothing else is. Without them HEP is recognised on any port.
+    /// Ports of HEP: all packets to or from them are HEP, and no others. Without them HEP is recognised on any port.
     pub ports: Option<Vec<u16>>,
 }
 
 /// Something found in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What it is.
+    /// Its kind.
     pub inside: Inside,
-    /// When its last frame was captured, in nanoseconds since the epoch; some blocks of pcapng have no time.
+    /// The capture time of its last frame, in nanoseconds since the epoch; some blocks of pcapng have no time.
     pub time: Option<u64>,
     /// IP protocol id: 6 TCP, 17 UDP.
     pub protocol: u8,
@@ -35,20 +35,20 @@ pub struct Found {
     pub bytes: Vec<u8>,
 }
 
-/// What comes next.
+/// The next result.
 #[derive(Debug)]
 pub enum Next {
     /// A packet.
     Found(Found),
     /// More bytes of the file are needed, or its [end](Reader::finish).
     Incomplete,
-    /// The file ended well.
+    /// The file ended regularly.
     End,
-    /// The file is broken or cut. Everything before was found.
+    /// The file is corrupt or truncated. All packets before that were returned.
     Error(FileError),
 }
 
-/// Counts of what was read.
+/// Counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Frames.
@@ -59,15 +59,15 @@ pub struct Stats {
     pub sip: u64,
     /// Datagrams with neither.
     pub other: u64,
-    /// Frames without a whole header of UDP or TCP over IP.
+    /// Frames without a complete header of UDP or TCP over IP.
     pub not_ip: u64,
-    /// Frames of link types that are not read.
+    /// Frames of unsupported link types.
     pub unknown_link: u64,
-    /// IP packets dropped since fragments were missing or contradicted each other.
+    /// IP packets dropped because fragments were missing or contradictory.
     pub fragments_dropped: u64,
     /// Bytes missing in TCP streams.
     pub tcp_missing: u64,
-    /// Messages in TCP streams dropped since a part was missing.
+    /// Messages in TCP streams dropped because a part was missing.
     pub tcp_incomplete: u64,
 }
 
@@ -87,7 +87,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Of a file that was not yet read.
+    /// A reader for a new file.
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl Reader {
         }
     }
 
-    /// Takes the next bytes of the file. Nothing limits how many wait, but that [`read`](Self::read) is called until it
+    /// Adds the next bytes of the file. Their number is not limited, so call [`read`](Self::read) until it
     /// needs more.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.source.feed(bytes);
@@ -150,7 +150,7 @@ impl Reader {
         }
     }
 
-    /// Goes on by one frame or block; false where the file's next bytes are needed.
+    /// Processes one frame or block; false if more bytes of the file are needed.
     fn step(&mut self) -> Result<bool, Reason> {
         if self.source.is_past() {
             match self.file.step(&mut self.source)? {
@@ -211,7 +211,7 @@ impl Reader {
         }
     }
 
-    /// A packet of fragments, whose first may begin with further headers.
+    /// A reassembled packet, whose first fragment may begin with further headers.
     fn complete(&mut self, packet: IpPacket<'_>, time: Option<u64>) {
         match packet.without_extensions() {
             Some(packet) if packet.fragment.is_none() => self.packet(&packet, time),
@@ -261,7 +261,7 @@ impl Reader {
 }
 
 impl Options {
-    /// Whether all between these ports is HEP, or nothing is; `None` where it is recognised.
+    /// Whether all packets between these ports are HEP, or none is; `None` if HEP is recognised.
     fn takes_hep(&self, (source, destination): Path) -> Option<bool> {
         let ports = self.ports.as_ref()?;
         Some(ports.contains(&source.port()) || ports.contains(&destination.port()))

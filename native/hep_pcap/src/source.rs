@@ -1,26 +1,26 @@
-//! The bytes of a file, unpacked where they are in gzip.
+//! The bytes of a file, unpacked if it is in gzip.
 
 use std::io::Write;
 
 use flate2::write::MultiGzDecoder;
 
-/// How the first bytes of gzip with deflate look (RFC 1952).
+/// The first bytes of gzip with deflate (RFC 1952).
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
-/// How many packed bytes are unpacked at a time: deflate makes 4 MiB of them at most.
+/// The number of compressed bytes per step: deflate unpacks them to at most 4 MiB.
 const STEP: usize = 4096;
 
-/// A gzip member that is corrupt or cut.
+/// A corrupt or truncated gzip member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidGzip;
 
-/// What was fed and is not yet read.
+/// Bytes that were added but not read yet.
 pub(crate) struct Source {
-    /// Plain bytes; the first `read` of them were read.
+    /// Unpacked bytes; the first `read` of them have been read.
     plain: Vec<u8>,
     read: usize,
-    /// Offset of the first plain byte that was not read.
+    /// Offset of the first unread byte in the unpacked file.
     offset: u64,
-    /// How many bytes are passed over that are not here yet.
+    /// The number of bytes to skip that have not arrived yet.
     skipped: usize,
     form: Form,
 }
@@ -33,7 +33,7 @@ enum Form {
         packed: Vec<u8>,
         unpacked: usize,
     },
-    /// Gzip that was found invalid: what came out of it before is still read.
+    /// Invalid gzip: the bytes unpacked before are still read.
     Invalid,
 }
 
@@ -62,31 +62,31 @@ impl Source {
         }
     }
 
-    /// What can be read.
+    /// The bytes that can be read.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.plain.get(self.read..).unwrap_or_default()
     }
 
-    /// Where it lies in the unpacked file.
+    /// Their offset in the unpacked file.
     pub(crate) const fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Passes over bytes.
+    /// Skips bytes.
     pub(crate) fn consume(&mut self, length: usize) {
         let length = length.min(self.bytes().len());
         self.read = self.read.saturating_add(length);
         self.offset = self.offset.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
     }
 
-    /// Passes over bytes that need not be here yet.
+    /// Skips bytes that need not have arrived yet.
     pub(crate) fn skip(&mut self, length: u32) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         self.skipped = length.saturating_sub(self.bytes().len());
         self.consume(length);
     }
 
-    /// Passes over those that have come since; false while some are still to come.
+    /// Skips those that have arrived since; false while some are missing.
     pub(crate) fn is_past(&mut self) -> bool {
         let length = self.skipped.min(self.bytes().len());
         self.skipped = self.skipped.saturating_sub(length);
@@ -94,7 +94,7 @@ impl Source {
         self.skipped == 0
     }
 
-    /// Unpacks some more; false when there is nothing to unpack.
+    /// Unpacks the next part; false if there is nothing to unpack.
     pub(crate) fn unpack(&mut self) -> Result<bool, InvalidGzip> {
         let (decoder, step) = match &mut self.form {
             Form::Unknown | Form::Plain => return Ok(false),
@@ -117,7 +117,7 @@ impl Source {
         Ok(true)
     }
 
-    /// Unpacks what the decoder holds back, once all bytes were fed.
+    /// Unpacks the data that the decoder holds back, at the end of the file.
     pub(crate) fn finish(&mut self) -> Result<(), InvalidGzip> {
         let Form::Gzip { decoder, .. } = &mut self.form else { return Ok(()) };
         let result = decoder.try_finish();

@@ -9,25 +9,25 @@ use crate::inside::Inside;
 use crate::ip::Segment;
 use crate::messages::Messages;
 
-/// How many streams are followed, one for each direction.
+/// The maximum number of streams, one for each direction.
 const MAX_STREAMS: usize = 16 * 1024;
-/// How many bytes wait in all streams.
+/// The maximum number of waiting bytes in all streams.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
-/// How many bytes of a stream wait for a segment that is missing, and how many segments.
+/// The maximum number of bytes, and of segments, that wait in a stream for a missing one.
 const MAX_WAITING: usize = 256 * 1024;
 const MAX_SEGMENTS: usize = 256;
-/// What waits costs some memory beside its bytes.
+/// The memory of a waiting segment besides its bytes.
 const OVERHEAD: usize = 64;
-/// A segment that is further away belongs to another connection between the same ports.
+/// A segment at a greater distance belongs to another connection between the same ports.
 const MAX_DISTANCE: u32 = 1 << 24;
 
 /// Source and destination.
 pub(crate) type Path = (SocketAddr, SocketAddr);
 
-/// The streams; of too many, the one that was longest without a segment is dropped.
+/// The streams. If there are too many, the one that has had no segment for longest is dropped.
 pub(crate) struct Streams {
     by_path: LruCache<Path, Stream>,
-    /// Bytes that wait.
+    /// Waiting bytes.
     bytes: usize,
     pub(crate) counts: Counts,
 }
@@ -36,14 +36,14 @@ pub(crate) struct Streams {
 pub(crate) struct Counts {
     /// Bytes missing in the capture.
     pub(crate) missing: u64,
-    /// Messages of which a part was missing.
+    /// Messages with a missing part.
     pub(crate) incomplete: u64,
 }
 
 struct Stream {
     /// The sequence number of the next byte.
     next: u32,
-    /// How many bytes came before, from which the segments count that wait.
+    /// The number of earlier bytes, from which the waiting segments count.
     position: u64,
     waiting: BTreeMap<u64, Vec<u8>>,
     waiting_bytes: usize,
@@ -55,7 +55,7 @@ impl Streams {
         Self { by_path: LruCache::unbounded(), bytes: 0, counts: Counts::default() }
     }
 
-    /// Takes a segment, and gives each message that is whole then, also of streams that it displaces.
+    /// Adds a segment, and passes each complete message to the function, also of streams that it displaces.
     pub(crate) fn segment(
         &mut self,
         path: Path,
@@ -78,7 +78,7 @@ impl Streams {
         let before = stream.size();
         let mut found_here = |inside, bytes: &[u8]| found(path, inside, bytes);
         stream.take(number, data, takes_hep(path), counts, &mut found_here);
-        // The stream stays: the last segment may come again, and a message must not come out twice.
+        // The stream stays: the last segment may be repeated, and a message must not be returned twice.
         if segment.rst || segment.fin && stream.waiting.is_empty() {
             stream.end(takes_hep(path), counts, &mut found_here);
         }
@@ -92,7 +92,7 @@ impl Streams {
         }
     }
 
-    /// The streams end here.
+    /// Ends all streams.
     pub(crate) fn finish(
         &mut self,
         takes_hep: impl Fn(Path) -> Option<bool>,
@@ -106,7 +106,7 @@ impl Streams {
         self.bytes = 0;
     }
 
-    /// A connection begins. The same again is a retransmission.
+    /// A connection begins. The same segment again is a retransmission.
     fn open(
         &mut self,
         path: Path,
@@ -129,7 +129,7 @@ impl Stream {
         Self { next, position: 0, waiting: BTreeMap::new(), waiting_bytes: 0, messages }
     }
 
-    /// What it takes of the bytes that all streams share.
+    /// Its share of the limit of all streams.
     fn size(&self) -> usize {
         self.waiting_bytes.saturating_add(self.messages.len())
     }
@@ -149,7 +149,7 @@ impl Stream {
             *self = Self::new(number, Messages::lost());
             self.append(data, takes_hep, found);
         } else if behind <= MAX_DISTANCE {
-            // What is new of it: the rest was sent again.
+            // The new part of it: the rest is a retransmission.
             let known = usize::try_from(behind).unwrap_or(usize::MAX);
             self.append(data.get(known..).unwrap_or_default(), takes_hep, found);
         } else if !data.is_empty() {
@@ -172,7 +172,7 @@ impl Stream {
             self.waiting_bytes.saturating_add(data.len()).saturating_add(OVERHEAD).saturating_sub(known);
     }
 
-    /// Appends the segments that waited and follow now.
+    /// Appends the waiting segments that now follow.
     fn catch_up(&mut self, takes_hep: Option<bool>, found: &mut impl FnMut(Inside, &[u8])) {
         while let Some(first) = self.waiting.first_entry().filter(|first| *first.key() <= self.position) {
             let (position, data) = first.remove_entry();
@@ -182,7 +182,7 @@ impl Stream {
         }
     }
 
-    /// Goes on behind bytes that are missing.
+    /// Continues after missing bytes.
     fn pass_gap(
         &mut self,
         takes_hep: Option<bool>,
@@ -214,7 +214,7 @@ impl Stream {
         counts.incomplete = counts.incomplete.saturating_add(self.messages.interrupt().into());
     }
 
-    /// Nothing more comes.
+    /// Ends the stream.
     fn end(&mut self, takes_hep: Option<bool>, counts: &mut Counts, found: &mut impl FnMut(Inside, &[u8])) {
         while !self.waiting.is_empty() {
             self.pass_gap(takes_hep, counts, found);

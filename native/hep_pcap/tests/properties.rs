@@ -1,11 +1,11 @@
-//! Properties of any bytes, and of files with parts changed.
+//! Properties of any bytes, and of files with changed parts.
 
 use hep_pcap::{FileError, Found, Inside, Next, Options, Reader};
 use proptest::prelude::*;
 
 const SIP: &[u8] = b"OPTIONS sip:bob@example.org SIP/2.0\r\nCall-ID: a84b\r\nContent-Length: 4\r\n\r\nbody";
 
-/// Reads a file that comes in parts of a size.
+/// Reads a file in parts of this size.
 fn read(file: &[u8], part: usize) -> (Vec<Found>, Option<FileError>) {
     let mut reader = Reader::new(Options::default());
     let mut parts = file.chunks(part);

@@ -1,4 +1,4 @@
-//! Properties of any bytes, and of messages with parts changed.
+//! Properties of any bytes, and of messages with changed parts.
 
 use hep_sip::{Address, Message, summary};
 use proptest::prelude::*;

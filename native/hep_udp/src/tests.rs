@@ -1,4 +1,4 @@
-//! Over the loopback, both address families. There, a datagram has arrived when the send returns.
+//! Tests on loopback, with both address families. A datagram has arrived when the send returns.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
 
@@ -113,7 +113,7 @@ fn a_truncated_datagram_is_marked() {
 
 #[test]
 fn the_limit_of_datagrams_ends_a_call_and_loses_none() {
-    // One below a call of the system, one call, one more, several.
+    // One below the maximum of a system call, the maximum, one more, several calls.
     for most in [1, BATCH.saturating_sub(1).max(1), BATCH, BATCH + 1, 2 * BATCH + 3] {
         let (mut receiver, sender) = pair(Ipv4Addr::LOCALHOST);
         for number in 0..100_u8 {
@@ -137,7 +137,7 @@ fn the_limit_of_bytes_is_never_exceeded() {
     for _ in 0..3 {
         sender.send(&bytes).unwrap();
     }
-    // After two there is less room than a datagram may need.
+    // After two datagrams there is less room than one may need.
     let (all, read) = receive(&mut receiver, limits(100, 120_000 + DATAGRAM - 1));
     assert_eq!((all.len(), read.is_full), (2, true));
     let (all, read) = receive(&mut receiver, limits(100, 2 * DATAGRAM));
@@ -155,7 +155,7 @@ fn a_call_reads_at_least_one_datagram() {
     assert_eq!(receive(&mut receiver, limits(10, DATAGRAM)).0.len(), 1);
 }
 
-/// The system reports the port that nobody listens on at the next read.
+/// The system reports a closed port at the next read.
 #[test]
 #[cfg(target_os = "linux")]
 fn an_error_is_the_result_and_the_socket_goes_on() {

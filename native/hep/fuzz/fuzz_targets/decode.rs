@@ -1,4 +1,4 @@
-//! Decoding with every option: errors lie within the input, and a packet comes back from every way to encode it.
+//! Decoding with every option: offsets of errors are inside the input, and a packet survives every way of encoding.
 #![no_main]
 
 use hep::{
@@ -23,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
 fn decode(input: &[u8], options: &Options, pick: usize) {
     match hep::decode(input, options, now) {
         Ok(packet) => {
-            // A packet is cut only where strict lengths are an error.
+            // Only packets with an error under strict lengths may be truncated.
             let strict = hep::decode(input, &Options { lengths: Lengths::Strict, ..*options }, now);
             assert_eq!(strict.err(), packet.cut);
             repair(&packet, input, options);
@@ -34,7 +34,7 @@ fn decode(input: &[u8], options: &Options, pick: usize) {
     }
 }
 
-/// Only times of version 3 are repaired, by the rules.
+/// Only times of version 3 are repaired, according to the rules.
 fn repair(packet: &Packet<'_>, input: &[u8], options: &Options) {
     let kept = hep::decode(input, &Options { timestamp: TimestampRepair::Keep, ..*options }, now);
     let kept = kept.expect("a time is no error").timestamp;
@@ -64,21 +64,21 @@ fn encode(packet: &Packet<'_>, input: &[u8], pick: usize) {
             if options.auth_key.is_none() {
                 assert_same(&round_tripped(packet, options.v2_style), &back);
             }
-            // What came back has no more to lose.
+            // The packet read back loses nothing in another round trip.
             let options = EncodeOptions { auth_key: None, ..options };
             let again = hep::encode(&back, &options, now).expect("what came back encodes").to_bytes();
             assert_same(&back, &hep::decode(&again, &reading, now).expect("again"));
         }
         Err(EncodeError::TooLarge { size }) => {
             assert!(size > 65535, "{size} bytes are not too large");
-            // What was inflated, and what is written in a longer form than it came in, may be.
+            // A payload that was inflated, or values with a longer encoding, may make the packet too large.
             let is_inflated = matches!(packet.payload, Payload::Inflated(_));
             assert!(is_inflated || input.len() > 65000, "{size} bytes of {}", input.len());
         }
         Err(EncodeError::Unsupported(Field::Timestamp)) => {
             assert_eq!(time, Some(None), "a time that can be written")
         }
-        // Versions 1 and 2 have no place for it.
+        // Versions 1 and 2 cannot carry it.
         Err(EncodeError::Unsupported(Field::AuthKey)) => assert!(packet.version != Version::V3),
         Err(error) => panic!("what decodes does not encode: {error:?}, {packet:?}"),
     }

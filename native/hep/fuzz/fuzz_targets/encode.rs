@@ -20,13 +20,13 @@ struct Input {
     capture_id: Option<u32>,
     payload_type: Option<u8>,
     payload: Vec<u8>,
-    /// Of a vendor or generic; an id; a value, repeated.
+    /// Vendor (or generic), id, and a value that is repeated.
     chunks: Vec<(Option<u16>, u16, Vec<u8>, u8)>,
     key: Vec<u8>,
     options: usize,
 }
 
-/// Generic ids, mostly known ones.
+/// Generic ids, usually known ones.
 fn chunk_key(vendor: Option<u16>, id: u16) -> (u16, u16) {
     match vendor {
         Some(vendor) => (vendor, id),

@@ -1,4 +1,4 @@
-//! Reading any JSON: an error with a place in the input, or packets that are written and read again.
+//! Reading any JSON: an error with a position in the input, or packets that can be written and read again.
 #![no_main]
 
 use hep::{JsonError, OneOrMany, OwnedPacket};
@@ -19,7 +19,7 @@ fn check(owned: &OwnedPacket) {
         Ok(OneOrMany::Many(_)) => panic!("an array"),
         Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&json)),
     }
-    // It may be more than can be encoded; that is an error.
+    // It may be too large for encoding, which is an error.
     let _ = hep::encode(&packet, &Default::default(), now).map(|encoded| encoded.to_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! A gzip member of a stream: however its bytes are cut, it unpacks to the same data, ends at the same byte, or is
+//! A gzip member of a stream: however its bytes are split, it unpacks to the same data, ends at the same byte, or is
 //! invalid.
 #![no_main]
 
@@ -18,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// The data, and how many bytes belong to the member; `None` when it is not complete. Which error is found first depends
+/// The data and the size of the member; `None` if it is not complete. The first error found depends
 /// on the parts.
 fn feed(input: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>, ()> {
     let mut member = Member::new(LIMIT);

@@ -1,4 +1,4 @@
-//! Parsing and decoding agree: on what is a packet, on each error, and on the packet that the chunks make.
+//! Parsing and decoding agree on validity, on each error, and on the packet built from the chunks.
 #![no_main]
 
 use hep::{Options, Packet, Version};

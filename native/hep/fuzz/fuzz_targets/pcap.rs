@@ -1,4 +1,4 @@
-//! Capture files: the packets do not depend on how the bytes arrive, and have no more bytes than the file.
+//! Capture files: the packets do not depend on how the bytes are split, and are not larger than the file.
 #![no_main]
 
 use hep_pcap::{FileError, Found, Next, Options, Reader};
@@ -8,7 +8,7 @@ fuzz_target!(|input: &[u8]| {
     let whole = read(input, input.len().max(1));
     let parts = read(input, 61);
     if input.starts_with(&[0x1f, 0x8b]) {
-        // How much comes out of corrupt gzip before the error depends on the parts.
+        // How much is unpacked from corrupt gzip before the error depends on the parts.
         let both = whole.0.len().min(parts.0.len());
         assert_eq!(whole.0[..both], parts.0[..both]);
         return;

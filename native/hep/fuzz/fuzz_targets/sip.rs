@@ -1,4 +1,4 @@
-//! SIP: headers against a second reader of lines, and the summary against the headers.
+//! SIP: headers compared with a second reader of lines, and the summary compared with the headers.
 #![no_main]
 
 use hep_sip::{Message, Start, same_header, summary};
@@ -26,10 +26,10 @@ fuzz_target!(|input: &[u8]| {
         assert!(lies_within(text, input), "a part that is not of the message");
     }
 
-    // Bytes that follow change nothing before them: the headers of a prefix are the first of the whole.
+    // Later bytes do not change earlier headers: the headers of a prefix are the first ones of the whole.
     let half = &input[..input.len() / 2];
     if let Ok(prefix) = Message::read(half) {
-        // The last header of the prefix may be cut or continued.
+        // The last header of the prefix may be truncated or continued.
         let known = prefix.headers().count().saturating_sub(1);
         if half.len() > input.len() - lines.len() {
             for (header, (name, value)) in prefix.headers().take(known).zip(&headers) {
@@ -45,7 +45,7 @@ fn after_first_line(input: &[u8]) -> &[u8] {
     input.iter().position(|&byte| byte == b'\n').map_or(&[], |end| &input[end + 1..])
 }
 
-/// The headers, by lines: simple, and slow.
+/// The headers by lines: simple and slow.
 fn reference(lines: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut folded: Vec<Vec<u8>> = Vec::new();
     for line in lines.split_inclusive(|&byte| byte == b'\n') {

@@ -1,4 +1,4 @@
-//! The JSON of any packet is valid, and is the packet again.
+//! The JSON of any packet is valid, and can be read back to the same packet.
 #![no_main]
 
 use hep::OneOrMany;

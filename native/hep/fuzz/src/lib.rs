@@ -82,8 +82,8 @@ pub fn written(timestamp: Timestamp, version: Version, style: V2Style) -> Option
     }
 }
 
-/// The time that the default options give for this time of version 3: the rules of guides/codec.md, written a second
-/// time, so that an error in the library's rules shows.
+/// The time that the default options return for this time of version 3: the rules of guides/codec.md, written a second
+/// time, so that an error in the library's rules is found.
 #[must_use]
 pub fn repaired(time: Timestamp) -> Timestamp {
     let swap = |value: u32| u32::from_str_radix(&hex(value.to_le_bytes()), 16).expect("eight digits");
@@ -110,7 +110,7 @@ fn hex(bytes: [u8; 4]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Panics if a written time is not this one, or if a reader would take it for a byte-swapped one.
+/// Panics if the written time is another one, or if a reader would take it for a byte-swapped time.
 ///
 /// # Panics
 /// See above.

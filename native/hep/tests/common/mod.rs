@@ -1,4 +1,4 @@
-//! The fixtures that the tests of all three languages read.
+//! The fixtures, shared with the tests in Erlang and Elixir.
 
 #![allow(
     dead_code,
@@ -45,7 +45,7 @@ pub(crate) fn datagrams() -> Vec<Fixture> {
 }
 
 impl Fixture {
-    /// The bytes that a value of the manifest stands for.
+    /// The bytes of a value in the manifest.
     pub(crate) fn value(&self, value: &Value) -> Vec<u8> {
         match value {
             Value::String(hex) => unhex(hex),
