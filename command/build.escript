@@ -1,6 +1,7 @@
 #!/usr/bin/env escript
-%% Makes the command `hep', one file: build.escript OUT. It contains the library with its NIF, which hep_nif_path copies out
-%% and loads. Called by make, in the project's folder.
+%% Builds the command `hep', one file: build.escript OUT. It contains the library with its NIF, which hep_nif_path
+%% copies to
+%% a file and loads. Called by make, in the project's folder.
 
 main([Out]) ->
     Build = "_build/command",

@@ -1,5 +1,5 @@
-# The start of the command: build.escript makes it the second line of bin/hep, which the shell runs and Erlang takes for a
-# comment. Ctrl-C and a TERM reach the VM as TERM, so that `hep listen' can end in order.
+# The start of the command: build.escript writes it into the second line of bin/hep, which the shell runs and Erlang
+# reads as a comment. The VM gets Ctrl-C and TERM as TERM, so that `hep listen' can end regularly.
 % 2>/dev/null;
 if [ -t 1 ]; then HEP_TERMINAL=1; else HEP_TERMINAL=; fi;
 if [ -t 2 ]; then HEP_TERMINAL=${HEP_TERMINAL}2; HEP_SIZE=$(stty size <&2 2>/dev/null); fi;

@@ -3,7 +3,7 @@
 
 -export([main/1]).
 
-%% How the command ends.
+%% The exit statuses.
 -define(BAD_INPUT, 1).
 -define(WRONG_USAGE, 2).
 
@@ -24,10 +24,10 @@ main(Arguments) ->
         try
             run(Arguments)
         catch
-            %% As `head' does when it has seen enough.
+            %% As when `head' has read enough.
             throw:closed ->
                 0;
-            %% hep_nif has logged why.
+            %% hep_nif has logged the reason.
             error:{not_loaded, _} ->
                 ?BAD_INPUT;
             Class:Reason:Stack ->

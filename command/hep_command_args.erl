@@ -1,4 +1,4 @@
-%% Arguments of the command line, by a table. (OTP's argparse is there from OTP 26 on.)
+%% Arguments of the command line, described by a table. (OTP has argparse since OTP 26.)
 -module(hep_command_args).
 
 -export([parse/2, options/1, bytes/1, auth_key/1]).
@@ -68,7 +68,7 @@ value({integer, Least, Most}, Text) ->
 range(Least, infinity) -> io_lib:format("a number of at least ~b", [Least]);
 range(Least, Most) -> io_lib:format("a number from ~b to ~b", [Least, Most]).
 
-%% The bytes of an argument. The VM reads arguments as UTF-8; invalid UTF-8 stays bytes.
+%% The bytes of an argument. The VM reads arguments as UTF-8; invalid UTF-8 is kept as bytes.
 -spec bytes(string()) -> binary().
 bytes(Text) ->
     case unicode:characters_to_binary(Text) of
@@ -76,7 +76,7 @@ bytes(Text) ->
         _ -> list_to_binary([C band 255 || C <- Text])
     end.
 
-%% The options as lines of a help text.
+%% The options as lines of the help text.
 -spec options([option()]) -> unicode:chardata().
 options(Options) ->
     [io_lib:format("  ~-24ts ~ts~n", [named(Option), Help]) || {_, _, _, Help} = Option <- Options].
@@ -84,7 +84,7 @@ options(Options) ->
 named({Name, flag, _, _}) -> ["--", Name];
 named({Name, _, What, _}) -> ["--", Name, $\s, What].
 
-%% The authenticate key: an argument shows in lists of processes, the environment does not.
+%% The authenticate key: arguments are visible in lists of processes, the environment is not.
 -spec auth_key(values()) -> binary() | none.
 auth_key(#{"auth-key" := Key}) ->
     Key;

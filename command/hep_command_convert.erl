@@ -1,4 +1,4 @@
-%% `hep convert': packets from one form of file to another.
+%% `hep convert': converts packets between file formats.
 -module(hep_command_convert).
 
 -export([spec/0, run/2]).

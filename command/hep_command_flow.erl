@@ -3,7 +3,7 @@
 
 -export([spec/0, run/2]).
 
-%% How many calls are listed, how many pairs of legs are known, how many packets a ladder has.
+%% The limits of listed calls, of pairs of legs, and of packets in a ladder.
 -define(MAX_CALLS, 100000).
 -define(MAX_PAIRS, 100000).
 -define(MAX_PACKETS, 10000).
@@ -67,7 +67,7 @@ by_start(Calls) ->
     Started = [{maps:get(start, hep_flow:summary(Call)), Key, Call} || {Key, Call} <- maps:to_list(Calls)],
     [{Key, Call} || {_, Key, Call} <- lists:sort(Started)].
 
-%% Columns as wide as they must be.
+%% Columns of the required width.
 table(Rows) ->
     Widths = lists:foldl(
         fun(Row, Known) -> lists:zipwith(fun(Text, Width) -> max(Width, string:length(Text)) end, Row, Known) end,
@@ -123,7 +123,7 @@ ladder(Name, Id, Values, Hosts) ->
         {error, Text, {_, Packets, Count}} -> drawn(lists:reverse(Packets), Count, Id, Values, Hosts, {error, Text})
     end.
 
-%% The Call-IDs of all legs. A file is read twice.
+%% The Call-IDs of all legs. Reads a file twice.
 keys(Name, Id, Values) ->
     case hep_command_source:is_file(Name) andalso not is_map_key("one-leg", Values) of
         true ->

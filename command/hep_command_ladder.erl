@@ -3,11 +3,11 @@
 
 -export([draw/5]).
 
-%% In characters: time and interval left of the columns, and the least distance between two columns.
+%% In characters: time and interval to the left of the columns, and the minimum distance between two columns.
 -define(LEFT, 28).
 -define(LEAST, 22).
 -define(MOST, 48).
-%% How many columns there are at most.
+%% The maximum number of columns.
 -define(MAX_HOSTS, 40).
 
 -record(style, {
@@ -22,7 +22,7 @@
     utf8 :: boolean()
 }).
 
-%% Gives the lines to a function, one at a time.
+%% Passes the lines to a function, one at a time.
 -spec draw([hep:hep()], auto | address | port, Utf8 :: boolean(), Columns :: pos_integer(), fun((binary()) -> ok)) -> ok.
 draw(Packets, Hosts, Utf8, Columns, Put) ->
     #{hosts := Known, arrows := Arrows} = hep_flow:ladder(Packets, #{hosts => Hosts}),
@@ -37,7 +37,7 @@ draw(Packets, Hosts, Utf8, Columns, Put) ->
     _ = lists:foldl(fun(Arrow, Before) -> arrow(Arrow, Before, Legs, Places, Style, Line) end, undefined, Arrows),
     ok.
 
-%% The hosts beyond the most share a column.
+%% Hosts above the maximum share a column.
 labels(Labels) when length(Labels) =< ?MAX_HOSTS -> Labels;
 labels(Labels) -> lists:sublist(Labels, ?MAX_HOSTS) ++ [<<"others">>].
 
@@ -64,7 +64,7 @@ style(false) ->
         utf8 = false
     }.
 
-%% Where the columns of the hosts are.
+%% The positions of the hosts' columns.
 places(Labels, Columns) ->
     Longest = lists:max([string:length(Label) || Label <- Labels]),
     Half = Longest div 2,
@@ -76,7 +76,7 @@ header(Labels, Places) ->
     Texts = [{Place - string:length(Label) div 2, string:to_graphemes(Label)} || {Label, Place} <- lists:zip(Labels, Places)],
     row(Texts).
 
-%% A line of texts, each at its place; later ones cover earlier ones.
+%% A line of texts, each at its position; later ones overwrite earlier ones.
 row(Texts) ->
     Cells = lists:foldl(fun({Place, Text}, Before) -> cells(Place, Text, Before) end, #{}, Texts),
     [maps:get(Place, Cells, $\s) || Place <- lists:seq(0, lists:max(maps:keys(Cells)))].
@@ -98,7 +98,7 @@ legs(Arrows) ->
 
 ordered(Legs) -> [Call || {_, Call} <- lists:sort([{N, Call} || {Call, N} <- maps:to_list(Legs)])].
 
-%% A letter tells the legs apart.
+%% A letter identifies the leg.
 leg(_, Legs) when map_size(Legs) < 2 -> [];
 leg(Call, Legs) ->
     case Legs of
@@ -106,7 +106,7 @@ leg(Call, Legs) ->
         #{} -> "  "
     end.
 
-%% Gives the time, from which the next interval counts.
+%% Returns the time, from which the next interval counts.
 arrow(#{time := Time, call := Call} = Arrow, Before, Legs, Places, Style, Line) ->
     Left = string:to_graphemes([leg(Call, Legs), clock(Time), interval(Before, Time)]),
     Bars = [{Place, [Style#style.bar]} || Place <- Places],
@@ -125,7 +125,7 @@ clock(Micros) ->
 interval(Before, Time) when Before =:= undefined; Time =:= undefined -> [];
 interval(Before, Time) -> io_lib:format(" +~.3f", [max(0, Time - Before) / 1000000]).
 
-%% The arrow of a packet: characters from a place on.
+%% The arrow of a packet: characters from a position on.
 drawn(#{from := From, to := To} = Arrow, Places, Style) ->
     drawn(place(From, Places), place(To, Places), Arrow, Style).
 

@@ -5,14 +5,14 @@
 
 -include("hep.hrl").
 
-%% How many errors are shown; all are counted.
+%% The maximum number of errors shown; all are counted.
 -define(MAX_NOTES, 10).
 
 -record(state, {
     filter :: fun((hep:hep()) -> boolean()),
     view :: fun((hep:hep()) -> ok),
     sink :: hep_command_sink:sink() | none,
-    %% How many more packets are taken.
+    %% The number of packets until the end.
     left :: non_neg_integer() | infinity,
     notes = 0 :: non_neg_integer()
 }).
@@ -182,9 +182,9 @@ noted(Text, #state{notes = Notes} = State) ->
     _ = Notes < ?MAX_NOTES andalso hep_command_output:note(Text),
     State#state{notes = Notes + 1}.
 
-%% The counters, and what has come until the end.
+%% Shows the counters, and handles the remaining packets.
 ended(Listeners, State) ->
-    %% One may have ended by itself.
+    %% A listener may have ended already.
     lists:foreach(fun stopped/1, [Listener || Listener <- Listeners, is_process_alive(Listener)]),
     rest(State).
 

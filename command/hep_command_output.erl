@@ -1,12 +1,12 @@
 %% Standard output, standard error, and the end of the command.
 %%
-%% Standard output is a port of its own: a slow reader slows the writer, and the end of the reader is an exception.
+%% Standard output is a separate port: a slow reader slows down the writer, and the end of the reader is an exception.
 -module(hep_command_output).
 
 -export([start/0, put/1, flush/0, note/1, quietly/1, progress/1, is_terminal/1, columns/0, is_utf8/0]).
 
 -define(STDOUT, hep_command_stdout).
-%% How often progress is shown, in milliseconds.
+%% The interval of the progress line, in milliseconds.
 -define(INTERVAL, 500).
 
 -spec start() -> ok.
@@ -15,7 +15,7 @@ start() ->
     true = register(?STDOUT, open_port({fd, 1, 1}, [out, binary])),
     ok = io:setopts(standard_error, [{encoding, unicode}]).
 
-%% Writes to standard output. Throws `closed' when nobody reads it any more.
+%% Writes to standard output. Throws `closed' when its reader has ended.
 -spec put(iodata()) -> ok.
 put(Bytes) ->
     try port_command(?STDOUT, Bytes) of
@@ -53,7 +53,7 @@ note(Text) ->
             io:put_chars(standard_error, ["hep: ", Text, $\n])
     end.
 
-%% Calls a function whose notes are not shown.
+%% Calls a function without showing its notes.
 -spec quietly(fun(() -> Result)) -> Result.
 quietly(Function) ->
     _ = put(quiet, true),
@@ -89,7 +89,7 @@ clear_progress() ->
             ok
     end.
 
-%% The launcher knows what a terminal is, see hep.sh.
+%% The launcher checks this, see hep.sh.
 -spec is_terminal(output | error) -> boolean().
 is_terminal(Which) ->
     Digit = maps:get(Which, #{output => $1, error => $2}),
@@ -103,7 +103,7 @@ columns() ->
         _ -> 100
     end.
 
-%% Whether the environment shows UTF-8.
+%% Whether the locale uses UTF-8.
 -spec is_utf8() -> boolean().
 is_utf8() ->
     case get(is_utf8) of

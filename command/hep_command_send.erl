@@ -5,7 +5,7 @@
 
 -include("hep.hrl").
 
-%% Packets on their way to the sender, and how long it may take to write them, in milliseconds.
+%% The maximum number of packets on their way to the sender, and the timeout for writing them, in milliseconds.
 -define(BATCH, 256).
 -define(TIMEOUT, 15000).
 
@@ -14,13 +14,14 @@
     transport :: udp | tcp | tls,
     pace :: file | fast | {rate, pos_integer()},
     now :: boolean(),
-    %% Of this run of the file: when it began, in microseconds of the monotonic clock, and the time of its first packet.
+    %% For this pass through the file: its start, in microseconds of the monotonic clock, and the time of its first
+    %% packet.
     start = 0 :: integer(),
     first = none :: integer() | none,
-    %% In this run, and since the queue was empty.
+    %% In this pass, and since the queue was empty.
     count = 0 :: non_neg_integer(),
     queued = 0 :: non_neg_integer(),
-    %% Packets that cannot be sent, by the reason.
+    %% Packets that cannot be sent, by reason.
     refused = #{} :: #{term() => pos_integer()}
 }).
 
@@ -147,7 +148,7 @@ send(Hep, #state{sender = Sender, count = Count} = State) ->
     end.
 
 refused(Reason, Refused) ->
-    %% Of a reason with numbers in it only the kind.
+    %% Of a reason with numbers, only the kind.
     Kind = case Reason of _ when is_tuple(Reason) -> element(1, Reason); _ -> Reason end,
     maps:update_with(Kind, fun(N) -> N + 1 end, 1, Refused).
 
@@ -197,7 +198,7 @@ flushed(Result, #state{sender = Sender} = State) ->
         _ -> {Result, State}
     end.
 
-%% The counters. A packet that was not sent is an error.
+%% The counters. An unsent packet is an error.
 ended({Result, #state{sender = Sender, refused = Refused}}) ->
     #{sent := Sent, sent_bytes := Bytes, dropped := Dropped, queued := Queued} = hep_sender:info(Sender),
     Lost = Dropped + Queued,

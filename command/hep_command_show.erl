@@ -1,4 +1,4 @@
-%% `hep show': packets of a file as lines. The filters are also those of `hep listen'.
+%% `hep show': the packets of a file as lines. `hep listen' has the same filters.
 -module(hep_command_show).
 
 -export([spec/0, run/2]).
@@ -22,7 +22,7 @@ spec() ->
         ]
     }.
 
-%% The options that choose packets, and how they are shown.
+%% The options for filters and output.
 -spec filter_options() -> [hep_command_args:option()].
 filter_options() ->
     [
@@ -53,7 +53,7 @@ run(_, _) ->
 shown(true, View, Hep) -> View(Hep);
 shown(false, _, _) -> ok.
 
-%% How packets are shown.
+%% The output of packets.
 -spec view(hep_command_args:values()) -> fun((hep:hep()) -> ok).
 view(#{"json" := true}) ->
     fun(Hep) ->
@@ -67,7 +67,7 @@ view(#{"verbose" := true}) ->
 view(_) ->
     fun(Hep) -> hep_command_output:put(hep_command_text:line(Hep)) end.
 
-%% The packets that the options choose.
+%% Whether a packet matches the options.
 -spec filter(hep_command_args:values()) -> {ok, filter()} | {usage, unicode:chardata()}.
 filter(Values) ->
     Given = [{Name, Value} || {Name, Value} <- maps:to_list(Values), lists:member(Name, ["type", "call-id", "method", "host"])],
@@ -86,7 +86,7 @@ test("call-id", CallId) ->
         Key =/= undefined andalso hep_command_text:is_shown(Key, CallId)
     end;
 test("method", Text) ->
-    %% Of ASCII.
+    %% ASCII only.
     Method = <<<<(if C >= $a, C =< $z -> C - 32; true -> C end)>> || <<C>> <= Text>>,
     fun(Hep) -> method(Hep) =:= Method end;
 test("host", Text) ->

@@ -1,4 +1,4 @@
-%% Packets into a file or standard output: as a capture file, a stream of HEP, or JSON lines.
+%% Writes packets to a file or standard output: as a capture file, a stream of HEP, or JSON lines.
 -module(hep_command_sink).
 
 -export([new/2, write/2, is_open/1, close/1, format/1]).
@@ -8,18 +8,18 @@
 -record(sink, {
     format :: hep_command_source:format(),
     name :: string(),
-    %% The file is made with its first packet.
+    %% The file is created with its first packet.
     file = none :: none | file:fd() | stdout,
     writer = hep_pcap:writer() :: hep_pcap:writer(),
     written = 0 :: non_neg_integer(),
-    %% How many packets were left out, by the reason.
+    %% The number of packets that were left out, by reason.
     left = #{} :: #{binary() => pos_integer()}
 }).
 
 -opaque sink() :: #sink{}.
 -export_type([sink/0]).
 
-%% What a file's name says.
+%% The format according to the file's name.
 -spec format(string()) -> hep_command_source:format() | unknown.
 format(Name) ->
     case string:lowercase(filename:extension(Name)) of
@@ -32,7 +32,7 @@ format(Name) ->
 -spec new(string(), hep_command_source:format()) -> sink().
 new(Name, Format) -> #sink{format = Format, name = Name}.
 
-%% Writes a packet. Throws `{failed, Text}' when that is not possible.
+%% Writes a packet. Throws `{failed, Text}' if that fails.
 -spec write(hep:hep(), sink()) -> sink().
 write(Hep, #sink{file = none} = Sink) ->
     write(Hep, open(Sink));
@@ -80,15 +80,15 @@ written(#sink{written = Written} = Sink) -> Sink#sink{written = Written + 1}.
 
 left(Text, #sink{left = Left} = Sink) ->
     Reason = unicode:characters_to_binary(Text),
-    %% Reasons with numbers in them may be many.
+    %% There may be many reasons with numbers.
     Key = case map_size(Left) < 16 of true -> Reason; false -> <<"other reasons">> end,
     Sink#sink{left = maps:update_with(Key, fun(N) -> N + 1 end, 1, Left)}.
 
-%% Whether the file was made.
+%% Whether the file was created.
 -spec is_open(sink()) -> boolean().
 is_open(#sink{file = File}) -> File =/= none.
 
-%% Ends the file, also one without packets, and notes what was left out. Throws as {@link write/2} does.
+%% Closes the file, also one without packets, and notes the packets left out. Throws like {@link write/2}.
 -spec close(sink()) -> Written :: non_neg_integer().
 close(#sink{file = none} = Sink) ->
     close(open(Sink));

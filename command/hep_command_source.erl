@@ -1,5 +1,5 @@
-%% Packets out of a file or standard input, whatever its form: a capture file, a stream of HEP, packets as JSON lines; each
-%% also in gzip. One packet at a time.
+%% Reads packets from a file or standard input, in any format: a capture file, a stream of HEP, packets as JSON lines;
+%% each also in gzip. One packet at a time.
 -module(hep_command_source).
 
 -export([fold/4, is_file/1]).
@@ -11,7 +11,7 @@
 
 -type format() :: pcap | hep | json.
 
-%% How much is read at a time. Of a pipe that is slow less: reading waits until all of it has come.
+%% The size of a read. Less for a slow pipe, since a read waits until all of it has arrived.
 -define(PART, 65536).
 -define(LEAST, 256).
 %% A pipe is slow if a read takes longer, in milliseconds.
@@ -23,25 +23,25 @@
     <<16#a1b2c3d4:32>>, <<16#a1b2c3d4:32/little>>, <<16#a1b23c4d:32>>, <<16#a1b23c4d:32/little>>, <<16#a1b2cd34:32>>,
     <<16#a1b2cd34:32/little>>, <<16#0a0d0d0a:32>>
 ]).
-%% Progress is considered each time after so many packets.
+%% The progress is updated after this many packets.
 -define(STEP, 512).
 
-%% How many errors of a stream are skipped, and how many are shown.
+%% The maximum number of errors of a stream that are skipped, and that are shown.
 -define(MAX_ERRORS, 100000).
 -define(MAX_NOTES, 10).
 
 -record(input, {
     name :: string(),
     file :: file:fd(),
-    %% `undefined' where it is not known.
+    %% `undefined' if unknown.
     size :: pos_integer() | undefined,
-    %% Bytes read so far, and how much is read next.
+    %% Bytes read so far, and the size of the next read.
     read :: counters:counters_ref(),
     is_pipe :: boolean()
 }).
 
-%% Calls the function with each packet. What is broken in the middle is noted on standard error; a broken file is an error
-%% behind the packets that come before.
+%% Calls the function with each packet. Errors in the middle are noted on standard error; a corrupt file is an error
+%% after its valid packets.
 -spec fold(string(), format() | auto, fun((hep:hep(), Acc) -> Acc), Acc) -> {ok, Acc} | {error, unicode:chardata(), Acc}.
 fold(Name, Format, Fun, Acc) ->
     case open(Name) of
@@ -64,7 +64,7 @@ open(Name) ->
     Path = path(Name),
     case file:open(Path, [read, raw, binary]) of
         {ok, File} ->
-            %% Of the path: standard input may be a file, too.
+            %% By its path: standard input may be a file, too.
             {ok, #file_info{type = Type, size = Size}} = file:read_file_info(Path),
             Read = counters:new(2, []),
             ok = counters:put(Read, 2, ?LEAST),
@@ -114,7 +114,7 @@ counted(Read, {ok, Bytes} = Result) ->
 counted(_, Result) ->
     Result.
 
-%% The next bytes are these, then what the reader gives.
+%% Returns these bytes first, then those of the reader.
 behind(Bytes, Read) ->
     First = counters:new(1, []),
     fun() ->
@@ -157,7 +157,7 @@ form(unknown, _, _, Acc) -> {error, "neither a capture file, nor a stream of HEP
 form(<<16#1f, 16#8b, _/binary>> = Bytes) ->
     Unpacker = unpacker(),
     try form(iolist_to_binary(some(Unpacker, Bytes))) of
-        %% What senders pack twice are packets.
+        %% Gzip in gzip is a packet in gzip.
         {gzip, _} -> {gzip, hep};
         Form -> {gzip, Form}
     catch
@@ -182,18 +182,18 @@ other_form(Bytes) ->
         _ -> unknown
     end.
 
-%% Also without a byte order mark.
+%% Without a byte order mark, too.
 without_space(<<16#ef, 16#bb, 16#bf, Rest/binary>>) -> without_space(Rest);
 without_space(<<C, Rest/binary>>) when C =:= $\s; C =:= $\t; C =:= $\r; C =:= $\n -> without_space(Rest);
 without_space(Bytes) -> Bytes.
 
-%% gzip, also of several members.
+%% gzip, also with several members.
 unpacker() ->
     Unpacker = zlib:open(),
     ok = zlib:inflateInit(Unpacker, 31, reset),
     Unpacker.
 
-%% The first part of what is unpacked: bounded.
+%% The first part of the unpacked data: limited.
 some(Unpacker, Bytes) ->
     case zlib:safeInflate(Unpacker, Bytes) of
         {continue, Some} -> Some;
@@ -233,7 +233,7 @@ inflated(Unpacker, Bytes, State, Next) ->
         error:data_error -> {error, gzip}
     end.
 
-%% zlib raises an error when a member is not complete.
+%% zlib raises an error if a member is not complete.
 ended(Unpacker) ->
     try zlib:inflateEnd(Unpacker) of
         ok -> eof
@@ -241,7 +241,7 @@ ended(Unpacker) ->
         error:_ -> {error, gzip}
     end.
 
-reason(gzip) -> "the gzip is corrupt or cut";
+reason(gzip) -> "the gzip is corrupt or truncated";
 reason(Reason) -> file:format_error(Reason).
 
 %%% The forms
@@ -253,7 +253,7 @@ pcap(Read, Fun, Acc) ->
         Ok -> Ok
     end.
 
-%% What is left out is noted.
+%% Notes the frames and packets that were left out.
 stats(Stats) ->
     Left = [
         {invalid, "HEP packets are invalid"},
@@ -272,7 +272,7 @@ stats(Stats) ->
         Left
     ).
 
-%% A stream is read on behind what is broken in it.
+%% A stream is read on after an error.
 stream(Read, Fun, Acc) ->
     Stream = hep_stream:new(#{resync => true, copy => false, max_errors => ?MAX_ERRORS}),
     stream(Read, Stream, {0, 0}, Fun, Acc).

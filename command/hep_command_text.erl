@@ -1,15 +1,15 @@
-%% Packets as text. Bytes from packets are shown such that they are text only, whatever they hold.
+%% Packets as text. The bytes of packets are shown as text only, whatever they contain.
 -module(hep_command_text).
 
 -export([printable/1, printable/2, is_shown/2, cut/2, time/1, endpoint/2, line/1, verbose/1, json/1]).
 
 -include("hep.hrl").
 
-%% How much of a payload that is no SIP message a line shows.
+%% How much a line shows of a payload that is not SIP.
 -define(GLANCE, 120).
 
-%% Text for a terminal: control characters, bytes that are not UTF-8 and backslashes become `\\xNN'. So do characters that
-%% have no width of their own or turn the direction of writing.
+%% Text for a terminal: control characters, bytes that are not UTF-8 and backslashes become `\\xNN'. So do characters
+%% without a width, and those that change the direction of writing.
 -spec printable(binary()) -> binary().
 printable(Bytes) -> printable(Bytes, hep_command_output:is_utf8()).
 
@@ -37,7 +37,7 @@ shown(Character, Utf8) when is_integer(Character) ->
 shown(Bytes, _) ->
     <<<<"\\x", (binary:encode_hex(<<Byte>>))/binary>> || <<Byte>> <= Bytes>>.
 
-%% Not C1 controls, soft hyphens, combining or formatting characters, surrogates of private use, non-characters.
+%% Excludes C1 controls, soft hyphens, combining or formatting characters, surrogates, private use and non-characters.
 is_visible(C) when C < 16#a0; C =:= 16#ad -> false;
 is_visible(C) when C >= 16#300, C =< 16#36f -> false;
 is_visible(C) when C =:= 16#61c; C =:= 16#180e; C =:= 16#feff -> false;
@@ -50,11 +50,11 @@ is_visible(C) when C >= 16#fff0, C =< 16#fffb; C band 16#fffe =:= 16#fffe -> fal
 is_visible(C) when C >= 16#e0000 -> false;
 is_visible(_) -> true.
 
-%% Whether bytes from a packet are those that a user gave, as they are or as they are shown.
+%% Whether bytes of a packet equal those given by a user, either unchanged or as they are shown.
 -spec is_shown(binary(), Given :: binary()) -> boolean().
 is_shown(Bytes, Given) -> Bytes =:= Given orelse printable(Bytes) =:= Given.
 
-%% The first characters of a text that is printable; the last one shows that it is cut.
+%% The first characters of a printable text; the last one shows that it was cut.
 -spec cut(binary(), pos_integer()) -> binary().
 cut(Text, Most) ->
     case string:length(Text) =< Most of
@@ -77,7 +77,7 @@ endpoint(Ip, undefined) -> inet:ntoa(Ip);
 endpoint(Ip, Port) when tuple_size(Ip) =:= 8 -> [$[, inet:ntoa(Ip), $], $:, integer_to_list(Port)];
 endpoint(Ip, Port) -> [inet:ntoa(Ip), $:, integer_to_list(Port)].
 
-%% One line about a packet: time, source, destination, type, summary.
+%% A packet in one line: time, source, destination, type, summary.
 -spec line(hep:hep()) -> iodata().
 line(#hep{} = Hep) -> [head(Hep), $\s, summary(Hep), $\n].
 
@@ -144,7 +144,7 @@ verbose(#hep{payload = Payload} = Hep) ->
 fact(Value) when is_integer(Value) -> integer_to_binary(Value);
 fact(Value) -> printable(Value).
 
-%% Without the empty line behind the last line break.
+%% Without the empty line after the last line break.
 lines(Payload) ->
     Lines = binary:split(Payload, [<<"\r\n">>, <<"\n">>], [global]),
     case lists:last(Lines) of
@@ -152,7 +152,7 @@ lines(Payload) ->
         _ -> Lines
     end.
 
-%% As JSON. On a terminal also those controls are escaped that JSON does not require to be.
+%% As JSON. On a terminal, controls are escaped that JSON does not require to be escaped, too.
 -spec json(hep:hep()) -> {ok, iodata()} | {error, hep:encode_reason()}.
 json(Hep) ->
     case hep_json:encode_record(Hep) of

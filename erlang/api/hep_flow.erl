@@ -11,11 +11,11 @@
 %% #{from => 1,to => 2,kind => request,label => <<"INVITE">>,packet => 1, ...}
 %% '''
 %%
-%% The functions are pure. They accept any payload: one that cannot be read is an arrow of kind `other'. Times are
+%% The functions are pure. They accept any payload: an unreadable one becomes an arrow of kind `other'. Times are
 %% microseconds since the epoch; indices count from 1, as for `lists:nth/2'.
 %%
-%% A server that holds many calls keeps a {@type call()} for each, and gives it each packet: {@link new/0},
-%% {@link add/2}, {@link summary/1}. Beside its Call-ID a call takes at most some 8 KB, whatever its packets hold.
+%% A server with many calls keeps a {@type call()} for each, and adds each packet to it: {@link new/0},
+%% {@link add/2}, {@link summary/1}. Besides its Call-ID a call takes at most about 8 KB, whatever its packets contain.
 -module(hep_flow).
 
 -include("hep.hrl").
@@ -55,8 +55,8 @@
 %% </dl>
 
 -type kind() :: request | response | rtcp | rtp | log | other.
-%% `request' and `response' are SIP. `rtp' and `rtcp' include the reports about them. `other' is every other payload
-%% type, and a SIP payload that cannot be read.
+%% `request' and `response' are SIP. `rtp' and `rtcp' include the reports about them. `other' means all other payload
+%% types, and SIP payloads that cannot be read.
 
 -type arrow() :: #{
     time := Microseconds :: integer() | undefined,
@@ -155,17 +155,17 @@
 }).
 
 -opaque call() :: #call{}.
-%% What is known of a call so far.
+%% The state of a call.
 
 %% The number of methods that a call counts.
 -define(MAX_METHODS, 16).
-%% The length of the texts that are kept or shown.
+%% The maximum length of stored and shown texts.
 -define(MAX_TEXT, 255).
 
 %%% What belongs together
 
-%% @doc What a packet's call is known by: the Call-ID of its SIP message, otherwise its correlation id. `undefined' when
-%% it has neither. A part of the packet: copy what you store.
+%% @doc Returns the key of a packet's call: the Call-ID of its SIP message, otherwise its correlation id, or `undefined'
+%% without both. A sub-binary of the packet: copy keys that you store.
 -spec key(hep:hep()) -> key() | undefined.
 key(Hep) -> key(Hep, sip(Hep)).
 
@@ -177,8 +177,8 @@ key(Hep, _) ->
         Id -> Id
     end.
 
-%% @doc The keys of other calls that the packet names: the legs of one call through a back-to-back user agent. They come
-%% from the headers X-Call-ID and X-CID and, in SIP, from a correlation id that differs from the Call-ID.
+%% @doc Returns the keys of other calls that the packet names, such as the other leg of a back-to-back user agent. They
+%% come from the headers X-Call-ID and X-CID and, for SIP, from a correlation id that differs from the Call-ID.
 -spec links(hep:hep()) -> [key()].
 links(#hep{payload_type = 1, payload = Payload} = Hep) ->
     Named = lists:append([values(Name, Payload) || Name <- [<<"X-Call-ID">>, <<"X-CID">>]]),
@@ -209,11 +209,11 @@ sip(Hep) ->
 
 -record(read, {time :: integer() | undefined, index :: pos_integer(), hep :: hep:hep(), sip = none :: hep_sip:summary() | none}).
 
-%% @doc The ladder of packets.
+%% @doc Returns the ladder of packets.
 -spec ladder([hep:hep()]) -> ladder().
 ladder(Packets) -> ladder(Packets, #{}).
 
-%% @doc The ladder of packets, with options. Raises `badarg' when an option is wrong.
+%% @doc Returns the ladder of packets, with options. Raises `badarg' when an option is wrong.
 -spec ladder([hep:hep()], options()) -> ladder().
 ladder(Packets, Options) when length(Packets) >= 0, is_map(Options) ->
     case maps:merge(#{hosts => auto}, Options) of
@@ -237,7 +237,7 @@ time(#hep{timestamp = {Mega, Seconds, Micros}}) when is_integer(Mega), is_intege
     (Mega * 1000000 + Seconds) * 1000000 + Micros;
 time(Hep) -> erlang:error(badarg, [Hep]).
 
-%% A packet without a time is sorted by that of the one before it.
+%% A packet without a time is sorted by the time of the previous one.
 sorted(Reads) ->
     {Timed, _} = lists:mapfoldl(
         fun
@@ -301,7 +301,7 @@ label(Ip, undefined) -> inet:ntoa(Ip);
 label(Ip, Port) when tuple_size(Ip) =:= 8 -> io_lib:format("[~s]:~b", [inet:ntoa(Ip), Port]);
 label(Ip, Port) -> io_lib:format("~s:~b", [inet:ntoa(Ip), Port]).
 
-%% Whether the message has been there before, from the same agent or from another one.
+%% Whether the message was seen before, from the same agent or from another one.
 copy(#read{sip = none}, Seen) ->
     {#{retransmission => false, duplicate => false}, Seen};
 copy(#read{hep = Hep, sip = Sip}, Seen) ->
@@ -331,7 +331,7 @@ tag(Party, Sip) ->
 reliable(#{status := Status}, Payload) when Status < 200 -> values(<<"RSeq">>, Payload);
 reliable(_, _) -> [].
 
-%% What the arrow shows.
+%% The shown parts of an arrow.
 shown(#read{sip = #{kind := Kind} = Sip, hep = #hep{payload = Payload}}) ->
     CSeq = maps:get(cseq, Sip, {undefined, undefined}),
     Shown = #{
@@ -365,7 +365,7 @@ is_sdp_type(_, _) -> false.
 %% Without parameters.
 media_type(Type) -> lowercase(hd(binary:split(text(Type), [<<";">>, <<" ">>, <<"\t">>]))).
 
-%% Of ASCII: the bytes may be any.
+%% ASCII only: the other bytes may be anything.
 lowercase(Bytes) -> <<<<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Bytes>>.
 
 kind(Type) when Type =:= rtcp; Type =:= rtcp_pion -> rtcp;
@@ -383,11 +383,11 @@ text(Text) -> binary:part(Text, 0, min(byte_size(Text), ?MAX_TEXT)).
 
 %%% The summary of a call
 
-%% @doc A call of which no packet is known.
+%% @doc Returns a call without packets.
 -spec new() -> call().
 new() -> #call{}.
 
-%% @doc Adds a packet to a call. Packets are to come in about the order of their times.
+%% @doc Adds a packet to a call. Packets should be added roughly in the order of their times.
 -spec add(hep:hep(), call()) -> call().
 add(#hep{} = Hep, #call{packets = Packets, start = Start, stop = Stop} = Call) ->
     Time = time(Hep),
@@ -458,8 +458,9 @@ state(#{kind := response, status := Status, cseq := {_, Method}} = Sip, Time, #h
 state(_, _, _, Call) ->
     Call.
 
-%% A proxy may go on after a negative response, or cancel one of several attempts: only what passes between it and the
-%% caller counts. This is known by the branch (RFC 3261, sections 9.1 and 17.1.3), without one by the caller's address.
+%% A proxy may try another destination after a negative response, or cancel one of several attempts: only messages
+%% between it and the caller count. They are recognised by the branch (RFC 3261, sections 9.1 and 17.1.3), without one
+%% by the caller's address.
 is_caller(Sip, Ip, #call{attempt = Attempt, first = #{source := {Source, _}}}) ->
     case {Attempt, branch(Sip)} of
         {#attempt{branch = Known}, Branch} when Known =/= <<>>, Branch =/= <<>> -> Known =:= Branch;
@@ -468,7 +469,7 @@ is_caller(Sip, Ip, #call{attempt = Attempt, first = #{source := {Source, _}}}) -
 
 branch(Sip) -> text(maps:get(via_branch, Sip, <<>>)).
 
-%% The method that the state is about.
+%% The method of the state.
 started(<<"INVITE">> = Method, #call{method = Known} = Call) when Known =/= Method ->
     Call#call{method = Method, state = trying, response = #{}, attempt = undefined};
 started(<<"CANCEL">>, #call{method = undefined} = Call) ->
@@ -543,7 +544,8 @@ final(487) -> cancelled;
 final(Status) when Status =:= 408; Status >= 500, Status < 600 -> failed;
 final(_) -> rejected.
 
-%% @doc What a call, or a list of packets of a call, amounts to. The packets of a list are sorted by time first.
+%% @doc Returns the summary of a call, or of a list of packets of a call. The packets of a list are sorted by time
+%% first.
 -spec summary(call() | [hep:hep()]) -> summary().
 summary(#call{} = Call) ->
     Optional = #{method => Call#call.method, state => Call#call.state},

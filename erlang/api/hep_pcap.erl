@@ -1,37 +1,38 @@
-%% @doc Capture files: HEP and SIP out of them, packets into them.
+%% @doc Reads HEP and SIP from capture files, and writes packets to them.
 %%
 %% ```
 %% 1> hep_pcap:fold("calls.pcap", #{}, fun(#hep{payload = P}, N) -> io:put_chars(P), N + 1 end, 0).
 %% {ok,42}
 %% '''
 %%
-%% Reading: pcap and pcapng, micro- and nanoseconds, both byte orders, also in gzip; link types Ethernet (VLAN, QinQ,
-%% PPPoE), Linux cooked 1 and 2, loopback, raw IP; IPv4 and IPv6. Fragments are put together, TCP streams are put in
+%% == Reading ==
+%% Formats: pcap and pcapng, micro- and nanoseconds, both byte orders, also in gzip. Link types: Ethernet (VLAN, QinQ,
+%% PPPoE), Linux cooked 1 and 2, loopback, raw IP. IPv4 and IPv6. Fragments are reassembled, TCP streams are put in
 %% order.
 %%
 %% <ul>
-%% <li>HEP comes out decoded. On any port it is recognised by the magic of version 3, by the whole header of versions 1
-%%   and 2, or as one of these in gzip; over TCP version 3 only, without gzip. The time of a packet of version 1 is that
-%%   of its frame.</li>
-%% <li>SIP without HEP comes out as a packet to send: addresses, ports, protocol and time of its frame, payload type 1.
-%%   Over TCP a message ends where its Content-Length says; a message of which a part is missing is dropped and
+%% <li>HEP packets are decoded. They are recognised on any port: by the magic of version 3, by the complete header of
+%%   versions 1 and 2, or as one of these in gzip; over TCP only version 3 without gzip. A packet of version 1 gets the
+%%   time of its frame.</li>
+%% <li>SIP without HEP becomes a packet to send: addresses, ports, protocol and time of its frame, payload type 1.
+%%   Over TCP the Content-Length decides where a message ends; a message with a missing part is dropped and
 %%   counted.</li>
 %% </ul>
 %%
-%% The file is read in parts, and memory is bounded, whatever the file holds: 4 MiB of unpacked gzip, a block of 1 MiB,
-%% 256 fragmented packets of up to 192 KiB, 16,384 TCP streams with 32 MiB in all. Beyond that, what was longest without
-%% a frame is dropped. Dropped and unknown frames are counted, see {@type stats()}.
+%% The file is read in parts, and memory is limited for any file: 4 MiB of unpacked gzip, a block of 1 MiB,
+%% 256 fragmented packets of up to 192 KiB, 16,384 TCP streams with 32 MiB in total. Beyond that, the packet or stream
+%% that has had no frame for longest is dropped. Dropped and unknown frames are counted, see {@type stats()}.
 %%
-%% Not read, and counted as `not_ip': MPLS, tunnels (IP in IP, GRE, VXLAN), IPsec. Other link types (PPP, 802.11) are
-%% counted as `unknown_link'. TLS and SCTP are not looked into. Of a frame that is cut by the snapshot length, the HEP
-%% inside is `invalid', and SIP comes out as far as it was captured. A segment or fragment that is captured twice, with
-%% other bytes, counts once: of a TCP segment the first copy, of a fragment the last. Two copies of a datagram come out
-%% twice.
+%% MPLS, tunnels (IP in IP, GRE, VXLAN) and IPsec are not supported, and counted as `not_ip'. Other link types (PPP,
+%% 802.11) are counted as `unknown_link'. TLS and SCTP are not decoded. In a frame that is truncated at the snapshot
+%% length, HEP is `invalid', and SIP is returned as far as it was captured. If a segment or fragment was captured twice
+%% with different bytes, one copy counts: the first one of a TCP segment, the last one of a fragment. Copies of a
+%% datagram are all returned.
 %%
-%% Writing: a decoded packet becomes the packet that was captured, so that other tools show it. The link type is raw IP.
-%% Protocol 17, or none, is written as UDP, any other (TCP, TLS, SCTP, WebSocket) as TCP with the payload in plain.
-%% Addresses, ports, time in microseconds and payload survive; the other fields of a packet have no place in a capture
-%% file.
+%% == Writing ==
+%% A decoded packet becomes the packet that was captured, so other tools can show it. The link type is raw IP.
+%% Protocol 17, or none, is written as UDP, all others (TCP, TLS, SCTP, WebSocket) as TCP with the unencrypted payload.
+%% Addresses, ports, time in microseconds and payload are kept; a capture file cannot contain the other fields.
 -module(hep_pcap).
 
 -include("hep.hrl").
@@ -53,8 +54,8 @@
     stats => fun((stats()) -> term())
 }.
 %% <dl>
-%% <dt>`ports'</dt><dd>`any' (default): HEP is recognised on any port; a list: all to or from these ports is HEP, and
-%%   nothing else is</dd>
+%% <dt>`ports'</dt><dd>`any' (default): HEP is recognised on any port; a list: all packets to or from these ports are
+%%   HEP, and no others</dd>
 %% <dt>`decode'</dt><dd>options of {@link hep:decode/2}</dd>
 %% <dt>`stats'</dt><dd>is called with the counts at the end, also after an error</dd>
 %% </dl>
@@ -103,8 +104,8 @@
     {Offset :: non_neg_integer(), reason()}
     | {file, file:posix() | badarg | terminated | system_limit}
     | {read, term()}.
-%% Where a file is broken, and why; or why it cannot be read or written; or what the function of a source returned. In a
-%% file in gzip, offsets count its unpacked bytes.
+%% The position of an error in the file, and its reason; or the reason why the file cannot be read or written; or the
+%% error of a source's function. In a file in gzip, offsets count its unpacked bytes.
 
 -type reason() ::
     not_pcap
@@ -117,7 +118,7 @@
 %% <dl>
 %% <dt>`not_pcap'</dt><dd>neither pcap nor pcapng</dd>
 %% <dt>`truncated'</dt><dd>the file ends inside a header, a frame or a block that begins at the offset</dd>
-%% <dt>`invalid_gzip'</dt><dd>the gzip around the file is corrupt or cut</dd>
+%% <dt>`invalid_gzip'</dt><dd>the gzip around the file is corrupt or truncated</dd>
 %% <dt>`{too_large, N}'</dt><dd>a frame of more than 256 KiB, or a block of more than 1 MiB</dd>
 %% <dt>`invalid_block'</dt><dd>a pcapng block that contradicts itself</dd>
 %% <dt>`{unknown_interface, N}'</dt><dd>a frame of an interface that no block describes</dd>
@@ -140,15 +141,16 @@
 }).
 
 -opaque writer() :: hep_pcap_packet:flows().
-%% What the next record depends on: the TCP sequence numbers of the flows written so far.
+%% The state of writing: the TCP sequence numbers of the flows so far.
 
-%% How much of a file is read at a time.
+%% The size of a read.
 -define(PART, 65536).
 
-%% @doc Calls a function with each packet, in the order in which the packets are complete: `Fun(Packet, Acc)', or
+%% @doc Calls a function with each packet, in the order in which the packets become complete: `Fun(Packet, Acc)', or
 %% `Fun(Packet, Info, Acc)' if it takes three arguments.
 %%
-%% A broken or cut file is an error once all before the break has come out. Raises `badarg' when an option is wrong.
+%% For a corrupt or truncated file, returns an error after all packets before it. Raises `badarg' when an option is
+%% wrong.
 -spec fold(source(), options(), Fun, Acc) -> {ok, Acc} | {error, error(), Acc} when
     Fun :: fun((hep:hep(), Acc) -> Acc) | fun((hep:hep(), info(), Acc) -> Acc).
 fold(Source, Options, Fun, Acc) when is_function(Fun, 2) ->
@@ -182,7 +184,7 @@ open(Source, #{} = Options) ->
             map_size(All) =:= 3, is_map(Decode), is_function(Stats, 1)
         ->
             _ = is_ports(Ports) orelse erlang:error(badarg, [Source, Options]),
-            %% A wrong option of decoding is not found by the first packet, but here.
+            %% Finds a wrong option of decoding before the first packet.
             _ = hep:decode(<<>>, Decode),
             open(Source, hep_nif:pcap_open(Ports), Decode, Stats);
         _ ->
@@ -280,7 +282,7 @@ timestamp(Nanoseconds, _) ->
     Seconds = Microseconds div 1000000,
     {Seconds div 1000000, Seconds rem 1000000, Microseconds rem 1000000}.
 
-%% @doc A sentence about an error of a file, or about a packet that cannot be written.
+%% @doc Describes an error of a file, or the reason why a packet cannot be written, in a sentence.
 -spec format_error(error() | record_reason()) -> unicode:chardata().
 format_error({file, Reason}) -> file:format_error(Reason);
 format_error({read, Reason}) -> io_lib:format("cannot read: ~0tp", [Reason]);
@@ -288,11 +290,11 @@ format_error({Offset, Reason}) when is_integer(Offset) -> io_lib:format("offset 
 format_error(no_address) -> "the packet has no source or destination address";
 format_error(mixed_families) -> "source and destination address are of different families";
 format_error({invalid_time, _}) -> "the time is later than a capture file can hold (2106)";
-format_error({too_large, Bytes}) -> io_lib:format("a payload of ~b bytes fits into no UDP datagram", [Bytes]).
+format_error({too_large, Bytes}) -> io_lib:format("a payload of ~b bytes does not fit into a UDP datagram", [Bytes]).
 
 sentence(not_pcap) -> "not a capture file";
-sentence(truncated) -> "the file is cut here";
-sentence(invalid_gzip) -> "the gzip around the file is corrupt or cut";
+sentence(truncated) -> "the file is truncated here";
+sentence(invalid_gzip) -> "the gzip around the file is corrupt or truncated";
 sentence({too_large, Bytes}) -> io_lib:format("a frame or block of ~b bytes is too large", [Bytes]);
 sentence(invalid_block) -> "invalid block";
 sentence({unknown_interface, Id}) -> io_lib:format("no block describes the interface ~b", [Id]);
@@ -337,16 +339,16 @@ write_all(Fd, [#hep{} = Hep | Packets], Writer, Skipped) ->
             write_all(Fd, Packets, Writer, [{Hep, Reason} | Skipped])
     end.
 
-%% @doc The first bytes of a file.
+%% @doc Returns the header of a file.
 -spec header() -> binary().
 header() -> hep_pcap_packet:header().
 
-%% @doc What {@link record/2} must know of the packets before: the sequence numbers of TCP.
+%% @doc Returns the initial state for {@link record/2}.
 -spec writer() -> writer().
 writer() -> hep_pcap_packet:flows().
 
-%% @doc The bytes of a packet in a file, behind {@link header/0} and the packets before. Without a time in the packet it
-%% is the time of the call. Raises `badarg' when a field has no valid value.
+%% @doc Returns the record of a packet, for a file with {@link header/0} and the earlier packets. A packet without a
+%% time gets that of the call. Raises `badarg' when a field is invalid.
 -spec record(hep:hep(), writer()) -> {ok, iodata(), writer()} | {error, record_reason()}.
 record(#hep{} = Hep, Writer) ->
     case hep_pcap_packet:is_valid(Hep, Writer) of

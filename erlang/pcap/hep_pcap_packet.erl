@@ -12,7 +12,7 @@
 -record(flows, {
     %% The sequence number of the next byte.
     next = #{} :: #{path() => non_neg_integer()},
-    %% Bytes written in all flows. A new flow begins here: one that was forgotten does not go back.
+    %% Bytes written in all flows. New flows begin here, so a forgotten flow does not repeat sequence numbers.
     bytes = 1 :: non_neg_integer(),
     %% Identification of IPv4.
     id = 0 :: non_neg_integer()
@@ -22,14 +22,14 @@
 
 -define(UDP, 17).
 -define(TCP, 6).
-%% How many flows are known; more are forgotten together.
+%% The maximum number of flows; beyond it, all are forgotten.
 -define(MAX_FLOWS, 65536).
-%% What fits into an IP packet of 65,535 bytes, also of version 4.
+%% The maximum in an IPv4 packet of 65,535 bytes.
 -define(MAX_DATAGRAM, 65507).
 %% Of a TCP segment.
 -define(MAX_SEGMENT, 65000).
 -define(RAW_IP, 101).
-%% A record has 32 bits for them.
+%% A record has 32 bits for seconds.
 -define(MAX_SECONDS, 16#ffffffff).
 -define(SNAPLEN, 262144).
 
@@ -39,7 +39,7 @@ header() -> <<16#a1b2c3d4:32, 2:16, 4:16, 0:32, 0:32, ?SNAPLEN:32, ?RAW_IP:32>>.
 -spec flows() -> flows().
 flows() -> #flows{}.
 
-%% @doc Whether the fields that are written have valid values, or none.
+%% @doc Whether the written fields are valid or missing.
 -spec is_valid(hep:hep(), flows() | term()) -> boolean().
 is_valid(#hep{src_ip = Src, src_port = SrcPort, dst_ip = Dst, dst_port = DstPort} = Hep, #flows{}) ->
     is_binary(Hep#hep.payload) andalso is_time(Hep#hep.timestamp) andalso
@@ -147,7 +147,7 @@ fold_carry(Sum) -> Sum.
 framed(#hep{timestamp = Timestamp}, Packet) ->
     {Mega, Seconds, Micros} = time(Timestamp),
     Length = iolist_size(Packet),
-    %% Packets may come with more than a second of microseconds.
+    %% Packets may have microseconds of a second or more.
     [<<(Mega * 1000000 + Seconds + Micros div 1000000):32, (Micros rem 1000000):32, Length:32, Length:32>> | Packet].
 
 time(undefined) -> os:timestamp();

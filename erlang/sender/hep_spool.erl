@@ -1,4 +1,4 @@
-%% @doc A queue of records in files: what a sender or a bridge keeps while its peer is away.
+%% @doc A queue of records in files, for a sender or bridge whose peer is unreachable.
 %%
 %% ```
 %% 1> {ok, Empty} = hep_spool:open(#{dir => Dir, max_bytes => 1000000}).
@@ -9,28 +9,28 @@
 %% 6> ok = hep_spool:close(Rest).
 %% '''
 %%
-%% Records come out in the order in which they went in. {@link take/3} reads the oldest, {@link ack/2} removes them once
-%% they are done, {@link rewind/1} makes the next take begin with them again. The functions do not start a process: the
-%% spool belongs to the process that opened it, and its calls take as long as the disk takes.
+%% Records keep their order. {@link take/3} reads the oldest ones, {@link ack/2} removes them once they are handled,
+%% {@link rewind/1} makes the next take return them again. The functions do not start a process: the
+%% spool belongs to the process that opened it, and calls wait for the disk.
 %%
 %% == Guarantees ==
 %% <ul>
-%% <li><em>At least once.</em> Records taken but not acknowledged when the VM ends come again: at most those of one
-%%   `take/3'. If the machine itself fails, acknowledged records may come again, too: the position of the reader is
-%%   written with each acknowledgement, but not synchronised.</li>
-%% <li><em>A killed VM</em> (`kill -9') loses no record for which {@link write/2} has returned `ok': it is with the
-%%   operating system. A machine without power loses what the system had not written to the disk, on Linux usually up to
-%%   30 seconds; with `sync => true', nothing for which `write/2' has returned, as far as the file system keeps new
-%%   files by itself.</li>
-%% <li><em>Bounded.</em> Beyond `max_bytes' the oldest records are deleted, a file at a time, and counted. In memory
-%%   there is a list of the files, and during a call at most what `take/3' may return or what `write/2' was given.</li>
-%% <li><em>A write that fails</em> (disk full, directory not writable) is an error with the number of records that were
-%%   written; the caller keeps the others and may try again. Both are counted.</li>
-%% <li><em>Invalid bytes.</em> At an invalid record, reading goes on with the next file, and the records between are
-%%   counted as dropped. A cut record at the end of the last file counts as one, although its write never returned
-%%   `ok'.</li>
-%% <li><em>One owner.</em> A lock of the operating system on the file `lock' excludes a second spool, also of another
-%%   VM. It ends with the process, however that ends.</li>
+%% <li><em>At least once.</em> Records that were taken but not acknowledged when the VM ended are returned again: at
+%%   most those of one `take/3'. If the machine fails, acknowledged records may be repeated, too: the position of the
+%%   reader is written with each acknowledgement, but not synchronised.</li>
+%% <li><em>A killed VM</em> (`kill -9') loses no record for which {@link write/2} has returned `ok', since the operating
+%%   system has it. A power failure loses the data that the system had not written to the disk, on Linux usually up to
+%%   30 seconds. With `sync => true' it loses no record for which `write/2' has returned, if the file system keeps new
+%%   files without a synchronised directory.</li>
+%% <li><em>Limits.</em> Beyond `max_bytes' the oldest records are deleted, a file at a time, and counted. The memory
+%%   holds a list of the files and, during a call, at most the records of `take/3' or `write/2'.</li>
+%% <li><em>A failed write</em> (disk full, directory not writable) is an error with the number of records that were
+%%   written; the caller keeps the others and may retry. Both are counted.</li>
+%% <li><em>Invalid bytes.</em> After an invalid record, reading continues with the next file, and the skipped records
+%%   are counted as dropped. A truncated record at the end of the last file counts as one, although its write never
+%%   returned `ok'.</li>
+%% <li><em>One owner.</em> A lock of the operating system on the file `lock' excludes a second spool, also in another
+%%   VM. It is released when the process ends in any way.</li>
 %% </ul>
 %%
 %% == Files ==
@@ -39,8 +39,8 @@
 %% the bytes; the CRC covers length and bytes. `position' holds the number of the oldest record that is not
 %% acknowledged. Each start begins a new segment.
 %%
-%% OTP's `disk_log' is not used: its wrap logs have no position of a reader, overwrite unread records without a count,
-%% and cannot be read behind an invalid record.
+%% OTP's `disk_log' is not used: its wrap logs have no reader position, overwrite unread records without counting them,
+%% and cannot be read beyond an invalid record.
 -module(hep_spool).
 
 -export([open/1, write/2, take/3, ack/2, rewind/1, close/1]).
@@ -275,7 +275,7 @@ fitting([{Size, Bytes} | Others], Left, Count, Sum, Some) when Size =< Left ->
 fitting(Others, _, Count, Sum, Some) ->
     {Count, Sum, lists:reverse(Some), Others}.
 
-%% Opens a segment if none is open, or if so many bytes do not fit.
+%% Opens a segment if none is open, or if this many bytes do not fit.
 writable(Size, #spool{open = {#segment{bytes = Bytes}, _}, segment_bytes = Most} = Spool) when
     Bytes + Size =< Most; Bytes =:= 0
 ->
@@ -304,7 +304,8 @@ put(Bytes, Count, Size, #spool{open = {#segment{bytes = Before} = Segment, File}
         {error, Reason} -> {error, Reason, cut(failure(Reason, Spool))}
     end.
 
-%% Removes the written part. If that fails, the next record begins a new segment: reading goes by the number of records.
+%% Removes the written part. If that fails, the next record begins a new segment: reading depends on the number of
+%% records.
 cut(#spool{open = {#segment{bytes = Bytes}, File}} = Spool) ->
     case file:position(File, Bytes) of
         {ok, Bytes} ->
@@ -325,7 +326,7 @@ synced(#spool{sync = true, open = {_, File}} = Spool) ->
 synced(Spool) ->
     Spool.
 
-%% Makes room for so many bytes.
+%% Makes room for this many bytes.
 dropped_oldest(Size, #spool{closed = [Oldest | Others], max_bytes = Max} = Spool) ->
     case bytes(Spool) + Size > Max of
         true -> dropped_oldest(Size, passed(delete(Oldest, (without_reader_of(Oldest, Spool))#spool{closed = Others})));
@@ -334,7 +335,7 @@ dropped_oldest(Size, #spool{closed = [Oldest | Others], max_bytes = Max} = Spool
 dropped_oldest(_, Spool) ->
     Spool.
 
-%% The oldest segments are gone: reading goes on behind them.
+%% The oldest segments were deleted: reading continues after them.
 passed(#spool{read = Read} = Spool) ->
     case first(Spool) of
         First when First > Read -> lost(First - Read, moved(First, Spool));
@@ -369,9 +370,9 @@ failure(Reason, #spool{errors = Errors} = Spool) ->
 
 %%% Reading
 
-%% @doc Reads the oldest records: at most so many, and in total at most so many bytes, with 8 for each, unless a single
-%% one is larger. The list is empty if the spool is. Raises `badarg' if records are taken that were neither acknowledged
-%% nor rewound.
+%% @doc Reads the oldest records, up to a number of records and of bytes, counting 8 bytes more per record; a larger
+%% single record is returned alone. The list is empty if the spool is. Raises `badarg' while records of the last call
+%% are neither acknowledged nor rewound.
 -spec take(MaxRecords :: pos_integer(), MaxBytes :: pos_integer(), spool()) -> {[binary()], spool()}.
 take(MaxRecords, MaxBytes, #spool{taken = undefined} = Spool) when MaxRecords > 0, MaxBytes > 0 ->
     next(MaxRecords, MaxBytes, Spool);
@@ -396,7 +397,7 @@ next(MaxRecords, MaxBytes, #spool{read = Read} = Spool) ->
             next(MaxRecords, MaxBytes, skipped(Reason, End, Spool))
     end.
 
-%% The segment with this record, and the number of the first record behind the segment.
+%% The segment with this record, and the number of the first record after it.
 at(Number, #spool{closed = Closed, open = Open, next = Next}) ->
     Segments = Closed ++ [Segment || {Segment, _} <- [Open], Open =/= undefined],
     at(Number, Segments, Next).
@@ -430,7 +431,7 @@ skipped(Reason, End, #spool{read = Read, next = Next} = Before) ->
         _ -> finished(Spool)
     end.
 
-%% @doc Removes the oldest so many of the taken records. The others remain taken.
+%% @doc Removes this number of the oldest taken records. The others remain taken.
 -spec ack(non_neg_integer(), spool()) -> spool().
 ack(Count, #spool{taken = {From, To}} = Spool) when Count >= 0, Count < To - From ->
     stored(Spool#spool{taken = {From + Count, To}});
@@ -441,8 +442,8 @@ ack(0, #spool{taken = undefined} = Spool) ->
 ack(Count, Spool) ->
     erlang:error(badarg, [Count, Spool]).
 
-%% @doc Makes the taken records the next ones to be taken. Those whose file was deleted meanwhile are counted as
-%% dropped.
+%% @doc Makes the next {@link take/3} return the taken records again. Those whose file was deleted meanwhile are counted
+%% as dropped.
 -spec rewind(spool()) -> spool().
 rewind(#spool{taken = undefined} = Spool) ->
     Spool;

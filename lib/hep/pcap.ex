@@ -110,7 +110,7 @@ defmodule HEP.Pcap do
   A sentence about an error, or about a packet that cannot be written.
 
       iex> HEP.Pcap.format_error({24, :truncated})
-      "offset 24: the file is cut here"
+      "offset 24: the file is truncated here"
   """
   @doc since: "1.0.0"
   @spec format_error(error() | :hep_pcap.record_reason()) :: String.t()

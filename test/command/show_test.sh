@@ -91,7 +91,7 @@ size=$(wc -c <"$pcap")
 head -c $((2 * size - 25)) two.pcap >cut.pcap
 run "$t" 1 show cut.pcap
 same "$t" out "$line"
-same "$t" err "hep: cut.pcap: offset $size: the file is cut here
+same "$t" err "hep: cut.pcap: offset $size: the file is truncated here
 "
 gzip -c two.pcap | head -c 150 >cut.gz
 run "$t" 1 show cut.gz

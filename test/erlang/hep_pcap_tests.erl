@@ -319,7 +319,7 @@ a_cut_names_the_frame_test() ->
     File = hep_frames:pcap(101, [{?TIME, Frame}, {?TIME, Frame}]),
     Second = 24 + 16 + byte_size(Frame),
     ?assertEqual({error, {Second, truncated}, [sip(Src, Dst, 17, message(1))]}, fold(binary:part(File, 0, byte_size(File) - 1))),
-    ?assertEqual("offset 24: the file is cut here", lists:flatten(hep_pcap:format_error({24, truncated}))).
+    ?assertEqual("offset 24: the file is truncated here", lists:flatten(hep_pcap:format_error({24, truncated}))).
 
 every_cut_of_gzip_test() ->
     {Src, Dst} = {?V4},

@@ -73,7 +73,7 @@ hostile_files_are_errors() ->
     ?assertNotEqual(nomatch, string:find(Error, "not a capture file")),
     File = file([<<"one">>, <<"two">>]),
     #{<<"source">> := #{<<"error">> := Cut, <<"packets">> := 1}} = uploaded(binary:part(File, 0, byte_size(File) - 10)),
-    ?assertNotEqual(nomatch, string:find(Cut, "the file is cut here")),
+    ?assertNotEqual(nomatch, string:find(Cut, "the file is truncated here")),
     rand:seed(exsss, 1),
     lists:foreach(fun(_) -> #{<<"source">> := #{<<"state">> := <<"done">>}} = uploaded(changed(File)) end, lists:seq(1, 30)),
     ?assert(is_pid(whereis(call_flow_sources))).

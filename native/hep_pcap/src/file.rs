@@ -44,10 +44,10 @@ pub enum Reason {
     #[error("not a capture file")]
     NotPcap,
     /// It ends inside a header, a frame or a block.
-    #[error("the file is cut")]
+    #[error("the file is truncated")]
     Truncated,
     /// The gzip around it is corrupt or truncated.
-    #[error("the gzip around the file is corrupt or cut")]
+    #[error("the gzip around the file is corrupt or truncated")]
     InvalidGzip,
     /// A frame or block is larger than the limit.
     #[error("a frame or block of {0} bytes is too large")]

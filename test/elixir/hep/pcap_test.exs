@@ -27,7 +27,7 @@ defmodule HEP.PcapTest do
     parent = self()
 
     error =
-      assert_raise HEP.Pcap.Error, ~r/^offset \d+: the file is cut here$/, fn ->
+      assert_raise HEP.Pcap.Error, ~r/^offset \d+: the file is truncated here$/, fn ->
         HEP.Pcap.stream!(cut) |> Enum.each(&send(parent, &1))
       end
 

@@ -241,7 +241,7 @@ test('a dropped file is shown apart from the live calls', async () => {
 test('a cut file shows what is before the cut', async () => {
   const content = await readFile(`${FIXTURES}/pcap/mergecap.pcapng`)
   await drop('cut.pcapng', content.subarray(0, content.length - 40))
-  await page.locator('#alert').getByText(/cut\.pcapng: \d+ packets?, then offset \d+: the file is cut here/).waitFor()
+  await page.locator('#alert').getByText(/cut\.pcapng: \d+ packets?, then offset \d+: the file is truncated here/).waitFor()
   await row(page, 'OPTIONS').first().waitFor()
   const invalid = Buffer.from(content)
   invalid.write('HEP3\xff\xff', invalid.indexOf('OPTIONS'), 'latin1')
