@@ -1,8 +1,10 @@
-%% @doc The summary of the captured SIP of all senders, compared with the fields of tshark, where it is installed.
--module(hep_sip_interop_tests).
+%% @doc The summary of the captured SIP of all senders, compared with the fields of tshark. Called by run.sh.
+-module(hep_interop_sip).
 
 -include_lib("eunit/include/eunit.hrl").
--include_lib("hep/include/hep.hrl").
+-include("hep.hrl").
+
+-export([main/1]).
 
 %% The fields of tshark, in the order of `summarised/1'.
 -define(FIELDS, [
@@ -12,25 +14,21 @@
     "sip.Via.branch", "sip.User-Agent", "sip.Server", "sip.Content-Type", "sip.Content-Length"
 ]).
 
-tshark_test_() ->
-    [{timeout, 120, fun tshark/0} || os:find_executable("tshark") =/= false].
-
-tshark() ->
+%% @doc `[Directory]'. Halts: with 0 when tshark reads what `hep_sip:summary/1' does.
+-spec main([string()]) -> no_return().
+main([Directory]) ->
     Payloads = payloads(),
-    File = filename:join([hep_fixtures:top(), "_build", "sip-interop-" ++ os:getpid() ++ ".pcap"]),
-    ok = filelib:ensure_dir(File),
-    try
-        {ok, []} = hep_pcap:write(File, [packet(Payload) || {_, Payload} <- Payloads]),
-        Read = rows(File),
-        ?assertEqual(length(Payloads), length(Read)),
-        ?assert(length([Fields || Fields <- Read, lists:any(fun(Value) -> Value =/= "" end, Fields)]) > 200),
-        [
-            ?assertEqual({Name, Expected}, {Name, summarised(Payload)})
-         || {{Name, Payload}, Expected} <- lists:zip(Payloads, Read)
-        ]
-    after
-        file:delete(File)
-    end.
+    File = filename:join(Directory, "sip.pcap"),
+    {ok, []} = hep_pcap:write(File, [packet(Payload) || {_, Payload} <- Payloads]),
+    Read = rows(File),
+    ?assertEqual(length(Payloads), length(Read)),
+    ?assert(length([Fields || Fields <- Read, lists:any(fun(Value) -> Value =/= "" end, Fields)]) > 200),
+    lists:foreach(
+        fun({{Name, Payload}, Expected}) -> ?assertEqual({Name, Expected}, {Name, summarised(Payload)}) end,
+        lists:zip(Payloads, Read)
+    ),
+    io:format("tshark, SIP payloads of the senders in a capture file written by hep: ~b read right~n", [length(Read)]),
+    halt().
 
 %% Each distinct payload of type SIP, with one of its fixtures. Includes payloads that are not SIP: tshark decides.
 payloads() ->

@@ -164,3 +164,4 @@ for tool in tshark sngrep; do
     if available "$tool" >/dev/null; then set -- "$@" "$tool"; else echo "skipped: capture files in $tool"; fi
 done
 main hep_interop_files "$work/run/files" "$@"
+if has_tshark; then main hep_interop_sip "$work/run"; fi
