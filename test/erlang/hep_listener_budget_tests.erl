@@ -59,6 +59,8 @@ killed_waiting(Pid, Budget) ->
     Second = taker(50, Budget),
     ?assertEqual([waits, waits], [state(First), state(Second)]),
     exit(First, kill),
+    %% Before anything is free: otherwise it would be given to the ended process, and come back with its end.
+    hep_net:until(fun() -> waiting(Pid) =:= 1 end),
     ok = hep_listener_budget:give_back(Budget),
     ?assertEqual(has, state(Second)),
     ?assertEqual(50, free(Pid)).
@@ -117,3 +119,6 @@ state(Taker) ->
 
 free(Pid) ->
     element(2, sys:get_state(Pid)).
+
+waiting(Pid) ->
+    queue:len(element(4, sys:get_state(Pid))).

@@ -6,6 +6,7 @@
 
 -import(hep_net, [listening/2, until/1]).
 
+-define(GLANCE, #{version => 3, type => 1, payload => plain, chunks => 9}).
 -define(LONG, #{window => 60_000}).
 
 %%% Through the listener
@@ -124,6 +125,29 @@ other_views_test_() ->
      || View <- [parse, transform, json, raw]
     ].
 
+%% A compressed payload is compared as it was sent.
+compressed_test_() ->
+    Compressed = fun(Agent, Payload) -> encoded(packet(Agent, Payload), #{compress => zlib}) end,
+    [
+        ?_assertEqual(1, duplicates(#{dedup => ?LONG, view => View}, [
+            Compressed(1, <<"INVITE">>), Compressed(2, <<"INVITE">>), Compressed(2, <<"CANCEL">>)
+        ]))
+     || View <- [decode, parse, json, raw]
+    ].
+
+%% The inflated payload of a duplicate is taken from the budget, too.
+budget_test() ->
+    listening(#{dedup => ?LONG, inflate_budget => 256 * 1024}, fun(Listener, Port) ->
+        [Shard] = hep_net:workers(Listener),
+        Packets = [encoded(packet(Agent, <<0:200_000/unit:8>>), #{compress => zlib}) || Agent <- lists:seq(1, 10)],
+        Takes = hep_net:calls(Shard, {hep_listener_budget, take, 2}, fun() ->
+            _ = hep_net:udp(Port, Packets),
+            until(fun() -> maps:get(received, hep_listener:info(Listener)) =:= 10 end)
+        end),
+        ?assertEqual(10, Takes),
+        ?assertMatch(#{duplicates := 9}, hep_listener:info(Listener))
+    end).
+
 %% How agents are distinguished.
 agent_test_() ->
     Same = encoded(packet(1, <<"INVITE">>)),
@@ -147,6 +171,18 @@ reports_test_() ->
     [
         ?_assertEqual(0, duplicates(#{dedup => ?LONG, view => View}, [Report(1), Report(2), KeepAlive(1), KeepAlive(2)]))
      || View <- [decode, parse, json]
+    ] ++ [
+        fun() ->
+            Dedup = dedup(?LONG),
+            ?assertEqual(
+                [false, false],
+                [hep_listener_dedup:is_duplicate(Hep, <<>>, ?GLANCE, {127, 0, 0, 1}, Dedup) || Hep <- [Partial(1), Partial(2)]]
+            )
+        end
+     || Partial <- [
+            fun(Agent) -> (packet(Agent, <<"up">>))#hep{src_ip = undefined} end,
+            fun(Agent) -> (packet(Agent, <<"up">>))#hep{dst_ip = undefined} end
+        ]
     ].
 
 %% Packets that the handler does not get are not remembered.
@@ -209,8 +245,6 @@ options_test_() ->
 
 %%% The tables
 
--define(GLANCE, #{version => 3, type => 1, payload => plain, chunks => 9}).
-
 %% A flood of new packets from several processes: the tables and their memory stay within the limit.
 flood_test_() ->
     {timeout, 60, fun() ->
@@ -249,6 +283,21 @@ generations_test() ->
             [?assert(is_duplicate(2, <<Last:32>>, Dedup)) || Last <- lists:seq(max(1, N - 99), N)]
         end
      || N <- lists:seq(1, 700)
+    ].
+
+%% Agents without a capture id are told apart by their addresses, as all are with `source'.
+sources_test_() ->
+    [
+        fun() ->
+            Dedup = dedup(#{agent => Agent}),
+            Hep = (packet(1, <<"INVITE">>))#hep{node_id = Id},
+            [First, Again, Other] = [
+                hep_listener_dedup:is_duplicate(Hep, <<>>, ?GLANCE, Source, Dedup)
+             || Source <- [{10, 0, 0, 1}, {10, 0, 0, 1}, {10, 0, 0, 2}]
+            ],
+            ?assertEqual({false, false, true}, {First, Again, Other})
+        end
+     || {Agent, Id} <- [{capture_id, undefined}, {source, undefined}, {source, 7}]
     ].
 
 dedup(Options) ->

@@ -211,6 +211,29 @@ budget_test_() ->
         end)
     end}.
 
+%% Whatever the filter inflates is taken from the budget for each packet, in every view, whether the packet passes or
+%% not: what is not counted would not be collected.
+takes_test_() ->
+    [
+        {lists:flatten(io_lib:format("~p ~s", [View, Method])), {timeout, 60, fun() -> takes(View, Method) end}}
+     || View <- [decode, parse], Method <- [<<"INVITE">>, <<"OPTIONS">>]
+    ].
+
+takes(View, Method) ->
+    Options = #{transport => tcp, view => View, inflate_budget => 256 * 1024, filter => #{methods => [<<"INVITE">>]}},
+    listening(Options, fun(Listener, Port) ->
+        Large = sip(<<Method/binary, " sip:b SIP/2.0">>, binary:copy(<<" ">>, 200_000)),
+        {ok, Bytes} = hep:encode(#hep{version = 3, payload = Large}, #{compress => zlib}),
+        Socket = hep_net:tcp(Port),
+        until(fun() -> hep_net:connections(Listener) =/= [] end, fun() -> no_connection end),
+        [Connection] = hep_net:connections(Listener),
+        Takes = hep_net:calls(Connection, {hep_listener_budget, take, 2}, fun() ->
+            ok = gen_tcp:send(Socket, binary:copy(Bytes, 10)),
+            counted(10, Listener)
+        end),
+        ?assertEqual(10, Takes)
+    end).
+
 %% The need of the filter is reserved in every view.
 need_test_() ->
     Glance = #{version => 3, type => 1, payload => compressed, chunks => 5},

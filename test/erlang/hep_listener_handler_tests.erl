@@ -280,14 +280,15 @@ terminate_test_() ->
 
 %% A handler that crashes on every packet, and in `terminate/2', logs ten lines per second; the others are counted.
 logged_test_() ->
-    [{atom_to_list(Where), {timeout, 120, fun() -> logged(Where) end}} || Where <- [handler, transform]].
+    [{atom_to_list(Where), {timeout, 120, fun() -> logged(Where) end}} || Where <- [handler, transform, filter]].
 
 logged(Where) ->
     Crash = fun(_, _) -> error(crash) end,
     Options =
         case Where of
             handler -> #{handler => {hep_fun_handler, #{handle_packets => Crash, terminate => Crash}}};
-            transform -> #{view => {transform, [hep_wild_transform]}}
+            transform -> #{view => {transform, [hep_wild_transform]}};
+            filter -> #{filter => #{function => fun(_) -> error(crash) end}}
         end,
     Packet = wild(<<"error">>),
     Reports = hep_net:logged(fun() ->
@@ -304,7 +305,7 @@ logged(Where) ->
             hep_net:close(Socket)
         end)
     end),
-    Crashes = [hep_handler_crashed, hep_transform_crashed],
+    Crashes = [hep_handler_crashed, hep_transform_crashed, hep_filter_crashed],
     LeftOut = [Number || #{what := What, left_out := Number} <- Reports, lists:member(What, Crashes)],
     ?assert(length(LeftOut) >= 10),
     ?assert(length(LeftOut) < 200),

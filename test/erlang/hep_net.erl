@@ -8,7 +8,7 @@
 -export([loopback/1, udp/2, udp/3, tcp/1, tcp/2, tls/2, send/2, close/1]).
 -export([certificates/0]).
 -export([packet/1, number/1, take/1, take/2, flushed/0]).
--export([workers/1, connections/1, acceptors/1, child/2, processes/1]).
+-export([workers/1, connections/1, acceptors/1, child/2, processes/1, calls/3]).
 
 -define(DEADLINE, 30_000).
 %% In seconds.
@@ -206,6 +206,22 @@ processes(Listener) ->
     Children = [{Id, Pid} || {Id, Pid, _, _} <- supervisor:which_children(Listener), is_pid(Pid)],
     Below = [Pid || {Id, _} <- Children, lists:member(Id, [shards, connections, acceptors]), Pid <- children(Listener, Id)],
     [Listener | [Pid || {_, Pid} <- Children]] ++ Below.
+
+%% How often a process calls a function while another function runs here.
+calls(Pid, Function, Test) ->
+    _ = erlang:trace_pattern(Function, true, []),
+    1 = erlang:trace(Pid, true, [call]),
+    _ = Test(),
+    1 = erlang:trace(Pid, false, [call]),
+    Delivered = erlang:trace_delivered(Pid),
+    receive {trace_delivered, Pid, Delivered} -> ok end,
+    _ = erlang:trace_pattern(Function, false, []),
+    calls(Pid, 0).
+
+calls(Pid, Count) ->
+    receive {trace, Pid, call, _} -> calls(Pid, Count + 1)
+    after 0 -> Count
+    end.
 
 children(Listener, Id) ->
     case child(Listener, Id) of
