@@ -24,6 +24,7 @@ key_test_() ->
             {<<"other">>, hep:correlation_id(<<"other">>, packet(?A, ?B, 1, <<"OPTIONS sip:a SIP/2.0\r\n\r\n">>))},
             {<<"other">>, hep:correlation_id(<<"other">>, hep:payload_type(rtcp, packet(?A, ?B, 1, <<"i: one">>)))},
             {undefined, hep:payload_type(log, packet(?A, ?B, 1, <<"text">>))},
+            {<<"other">>, hep:correlation_id(<<"other">>, packet(?A, ?B, 1, <<"OPTIONS sip:a SIP/2.0\r\ni: \r\n\r\n">>))},
             {undefined, packet(?A, ?B, 1, <<>>)}
         ]
     ].
@@ -120,6 +121,7 @@ hosts_test() ->
     V6 = packet({{8193, 3512, 0, 0, 0, 0, 0, 1}, 5060}, {undefined, undefined}, 1, <<>>),
     ?assertEqual([<<"[2001:db8::1]:5060">>], labels([V6], #{hosts => port})),
     ?assertEqual([<<"2001:db8::1">>], labels([V6], #{})),
+    ?assertEqual([<<"192.0.2.3">>], labels([packet({undefined, 5060}, ?B, 1, <<>>)], #{})),
     ?assertEqual([<<"?">>], labels([#hep{}], #{hosts => port})),
     [?assertError(badarg, hep_flow:ladder([], Options)) || Options <- [#{hosts => none}, #{other => 1}]].
 
@@ -202,6 +204,7 @@ states_test_() ->
             {answered, 200, [I(1), R(200, 3), R(486, 4), Again(5), R(180, 6)]},
             {completed, 200, [I(1), R(200, 3), Bye]},
             {completed, none, [I(1), Bye]},
+            {completed, 180, [I(1), R(180, 2), Bye]},
             {completed, 200, [I(1), R(200, 3), response(200, <<"OK">>, 2, <<"BYE">>, #{at => 4})]},
             {answered, 200, [I(1), R(200, 3), response(407, <<"R">>, 2, <<"BYE">>, #{at => 4})]},
             {rejected, 481, [Bye, response(481, <<"R">>, 2, <<"BYE">>, #{at => 6 * ?SECOND})]},
@@ -211,6 +214,7 @@ states_test_() ->
             {cancelled, 487, [I(1), R(487, 3)]},
             {answered, 200, [I(1), Request(<<"CANCEL">>, 2), R(200, 3)]},
             {redirected, 302, [I(1), R(302, 2)]},
+            {redirected, 300, [I(1), R(300, 2)]},
             {rejected, 486, [I(1), R(486, 2), I(3), R(100, 4)]},
             {rejected, 603, [I(1), R(603, 2)]},
             {failed, 503, [I(1), R(503, 2)]},
@@ -227,6 +231,8 @@ states_test_() ->
             {trying, none, [LocalInvite, LocalOnward, LocalBusy]},
             %% The next hop's request comes late, or again.
             {rejected, 486, [I(1), R(486, 2), Onward]},
+            {rejected, 486, [I(1), R(486, 2), request(<<"INVITE">>, 7, Hop#{from => ?P})]},
+            {rejected, 486, [Again(1), response(486, <<"R">>, 2, <<"INVITE">>, #{at => 2, branch => <<"z9hG4bK2">>}), I(3)]},
             {trying, none, [I(1), R(486, 3), Other]},
             {failed, 503, [I(1), R(486, 3), Other, response(503, <<"R">>, 1, <<"INVITE">>, #{at => 5, branch => <<"z9hG4bKq">>})]},
             %% The response to an attempt before says nothing of the next one.
@@ -273,6 +279,16 @@ summary_test() ->
     ?assertEqual(Expected, hep_flow:summary(Packets)),
     ?assertEqual(Expected, hep_flow:summary(lists:reverse(Packets))),
     ?assertEqual(Expected, hep_flow:summary(lists:foldl(fun hep_flow:add/2, hep_flow:new(), Packets))).
+
+%% Packets of several agents may come with times of several clocks.
+duration_is_never_negative_test() ->
+    Packets = [
+        request(<<"INVITE">>, 1, #{}),
+        response(200, <<"OK">>, 1, <<"INVITE">>, #{at => 5 * ?SECOND}),
+        request(<<"BYE">>, 2, #{at => 4 * ?SECOND})
+    ],
+    Call = lists:foldl(fun hep_flow:add/2, hep_flow:new(), Packets),
+    ?assertMatch(#{duration := 0, start := 1, stop := 5000000}, hep_flow:summary(Call)).
 
 %% The first message of a capture may be a response.
 response_first_test() ->
