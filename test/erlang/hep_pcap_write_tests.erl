@@ -1,0 +1,114 @@
+%% @doc Packets into capture files.
+-module(hep_pcap_write_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+-include_lib("hep/include/hep.hrl").
+
+-import(hep_pcaps, [message/1, packets/1, in_folder/1]).
+
+-define(V4, {{192, 0, 2, 1}, 5060}, {{192, 0, 2, 2}, 5080}).
+-define(V6, {{8193, 3512, 0, 0, 0, 0, 0, 1}, 5060}, {{8193, 3512, 0, 0, 0, 0, 0, 2}, 5080}).
+
+sip_fixtures_round_trip_test() ->
+    Packets = [
+        Hep
+     || #{<<"decode">> := _} = E <- hep_fixtures:entries(datagram),
+        {ok, #hep{payload_type = 1, src_port = Port, timestamp = {_, _, Microseconds}} = Hep} <- [
+            hep:decode(hep_fixtures:bytes(E))
+        ],
+        %% Some are too large for a timestamp.
+        Port =/= undefined, Microseconds < 1000000,
+        {ok, _} <- [hep_sip:summary(Hep)]
+    ],
+    ?assert(length(Packets) > 200),
+    in_folder(fun(Folder) ->
+        File = filename:join(Folder, "written.pcap"),
+        {ok, Skipped} = hep_pcap:write(File, Packets),
+        Udp = [in_pcap(H) || #hep{protocol = 17} = H <- Packets -- [S || {S, _} <- Skipped]],
+        {ok, Read} = hep_pcap:fold(File, #{}, fun(Hep, Acc) -> [Hep | Acc] end, []),
+        ?assert(length(Udp) > 100),
+        ?assertEqual(Udp, [H || #hep{protocol = 17} = H <- lists:reverse(Read)])
+    end).
+
+tcp_flows_round_trip_test() ->
+    {{Ip1, Port1}, {Ip2, Port2}} = {?V6},
+    Request = #hep{version = 3, protocol_family = 10, protocol = 22, src_ip = Ip1, src_port = Port1, dst_ip = Ip2, dst_port = Port2,
+        timestamp = {1800, 0, 5}, payload = message(binary:copy(<<"b">>, 150000))},
+    Response = Request#hep{src_ip = Ip2, src_port = Port2, dst_ip = Ip1, dst_port = Port1, payload = message(1)},
+    Packets = [Request, Response, Request, Response],
+    ?assertEqual([P#hep{protocol = 6} || P <- Packets], packets(written(Packets))).
+
+checksums_are_right_test() ->
+    [
+        begin
+            {ok, Record, _} = hep_pcap:record(Hep, hep_pcap:writer()),
+            <<_:16/binary, Packet/binary>> = iolist_to_binary(Record),
+            ?assertEqual([0, 0], checksums(Packet))
+        end
+     || {{Ip1, Port1}, {Ip2, Port2}} <- [{?V4}, {?V6}],
+        Protocol <- [17, 6],
+        Payload <- [<<>>, <<1>>, <<1, 2, 3>>, message(1), binary:copy(<<255>>, 65000)],
+        Hep <- [#hep{protocol = Protocol, src_ip = Ip1, src_port = Port1, dst_ip = Ip2, dst_port = Port2, payload = Payload}]
+    ].
+
+packets_that_no_file_can_carry_are_returned_test() ->
+    {{Ip, Port}, {Other, _}} = {?V4},
+    Good = #hep{version = 3, src_ip = Ip, src_port = Port, dst_ip = Other, dst_port = Port, protocol = 17, payload = message(1)},
+    Bad = [
+        {Good#hep{src_ip = undefined}, no_address},
+        {Good#hep{dst_ip = {0, 0, 0, 0, 0, 0, 0, 1}}, mixed_families},
+        {Good#hep{payload = binary:copy(<<0>>, 65508)}, {too_large, 65508}},
+        %% 2106-02-07T06:28:16Z: more seconds than the format allows.
+        {Good#hep{timestamp = {4294, 967296, 0}}, {invalid_time, {4294, 967296, 0}}}
+    ],
+    in_folder(fun(Folder) ->
+        File = filename:join(Folder, "written.pcap"),
+        ?assertEqual({ok, Bad}, hep_pcap:write(File, [Good | [Hep || {Hep, _} <- Bad]])),
+        ?assertMatch({ok, [#hep{}]}, hep_pcap:fold(File, #{}, fun(H, A) -> [H | A] end, [])),
+        ?assertEqual({error, {file, enotdir}}, hep_pcap:write(filename:join(File, "below"), []))
+    end),
+    [?assert(iolist_size(hep_pcap:format_error(Reason)) > 0) || {_, Reason} <- Bad].
+
+invalid_fields_raise_test() ->
+    {{Ip, Port}, {Other, _}} = {?V4},
+    Good = #hep{version = 3, src_ip = Ip, src_port = Port, dst_ip = Other, dst_port = Port, payload = message(1)},
+    [
+        ?assertError(badarg, hep_pcap:record(Hep, hep_pcap:writer()))
+     || Hep <- [
+            Good#hep{src_ip = {1, 2, 3, 256}}, Good#hep{dst_ip = "::1"}, Good#hep{src_port = 65536}, Good#hep{dst_port = a},
+            Good#hep{payload = "text"}, Good#hep{timestamp = 1}, Good#hep{timestamp = {-1, 0, 0}}
+        ]
+    ],
+    ?assertError(badarg, hep_pcap:record(Good, writer)),
+    in_folder(fun(Folder) ->
+        ?assertError(badarg, hep_pcap:write(filename:join(Folder, "written.pcap"), [Good#hep{payload = 1}]))
+    end).
+
+%%% Helpers
+
+%% The fields of a packet that a file keeps.
+in_pcap(Hep) -> Hep#hep{version = 3, node_id = undefined, chunks = []}.
+
+written(Packets) ->
+    {Records, _} = lists:mapfoldl(
+        fun(Hep, Writer) ->
+            {ok, Record, Next} = hep_pcap:record(Hep, Writer),
+            {Record, Next}
+        end,
+        hep_pcap:writer(),
+        Packets
+    ),
+    iolist_to_binary([hep_pcap:header() | Records]).
+
+%% The checksums of the IP header and of the next header: 0 if they are right.
+checksums(<<4:4, _:4, _, Length:16, _:40, Protocol, _:16, Src:4/binary, Dst:4/binary, Rest/binary>> = Packet) ->
+    ?assertEqual(Length, byte_size(Packet)),
+    [checksum(binary:part(Packet, 0, 20)), checksum(<<Src/binary, Dst/binary, Protocol:16, (byte_size(Rest)):16, Rest/binary>>)];
+checksums(<<6:4, _:28, Length:16, Protocol, _, Addresses:32/binary, Rest/binary>>) ->
+    ?assertEqual(Length, byte_size(Rest)),
+    [0, checksum(<<Addresses/binary, Protocol:16, Length:16, Rest/binary>>)].
+
+checksum(Bytes) when byte_size(Bytes) rem 2 =:= 1 -> checksum(<<Bytes/binary, 0>>);
+checksum(Bytes) ->
+    Sum = lists:sum([Word || <<Word:16>> <= Bytes]),
+    ((Sum rem 65535) bxor 16#ffff) rem 65535.
