@@ -318,7 +318,9 @@ write(File, Packets) when is_list(Packets) ->
             end;
         {error, Reason} ->
             {error, {file, Reason}}
-    end.
+    end;
+write(File, Packets) ->
+    erlang:error(badarg, [File, Packets]).
 
 write_all(Fd, Packets) ->
     case file:write(Fd, header()) of
@@ -337,7 +339,9 @@ write_all(Fd, [#hep{} = Hep | Packets], Writer, Skipped) ->
             end;
         {error, Reason} ->
             write_all(Fd, Packets, Writer, [{Hep, Reason} | Skipped])
-    end.
+    end;
+write_all(_, Packets, _, _) ->
+    erlang:error(badarg, [Packets]).
 
 %% @doc Returns the header of a file.
 -spec header() -> binary().
@@ -354,4 +358,6 @@ record(#hep{} = Hep, Writer) ->
     case hep_pcap_packet:is_valid(Hep, Writer) of
         true -> hep_pcap_packet:record(Hep, Writer);
         false -> erlang:error(badarg, [Hep, Writer])
-    end.
+    end;
+record(Hep, Writer) ->
+    erlang:error(badarg, [Hep, Writer]).

@@ -44,11 +44,11 @@ flows() -> #flows{}.
 is_valid(#hep{src_ip = Src, src_port = SrcPort, dst_ip = Dst, dst_port = DstPort} = Hep, #flows{}) ->
     is_binary(Hep#hep.payload) andalso is_time(Hep#hep.timestamp) andalso
         lists:all(fun(Ip) -> Ip =:= undefined orelse inet:is_ip_address(Ip) end, [Src, Dst]) andalso
-        lists:all(fun(Port) -> Port =:= undefined orelse is_port_number(Port) end, [SrcPort, DstPort]);
+        lists:all(fun(N) -> N =:= undefined orelse is_16_bits(N) end, [SrcPort, DstPort, Hep#hep.protocol]);
 is_valid(_, _) ->
     false.
 
-is_port_number(Port) -> is_integer(Port) andalso Port >= 0 andalso Port =< 16#ffff.
+is_16_bits(Number) -> is_integer(Number) andalso Number >= 0 andalso Number =< 16#ffff.
 
 is_time(Timestamp) ->
     Timestamp =:= undefined orelse

@@ -229,6 +229,16 @@ unknown_sender_test_() ->
      || Sender <- [hep_logger_tests_nobody, {global, nobody}, {via, ?MODULE, nobody}, {via, no_such_module, nobody}]
     ].
 
+%% The process of a pid has ended.
+dead_pid_test() ->
+    {Dead, Monitor} = spawn_monitor(fun() -> ok end),
+    receive {'DOWN', Monitor, process, _, _} -> ok end,
+    with_handler(#{sender => Dead}, fun(_, _) ->
+        logger:error("lost"),
+        ?assertMatch([#{what := hep_logger_sender_not_running, sender := Dead}], reports()),
+        ?assertMatch({ok, #{sent := 0, not_running := 1, rejected := 0}}, hep_logger:info(?ID))
+    end).
+
 %% Reported once with the reason.
 rejected_event_test() ->
     with_handler(#{}, fun(_, _) ->

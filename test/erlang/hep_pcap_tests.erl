@@ -112,6 +112,16 @@ ports_say_what_is_hep_test() ->
     ?assertMatch([#hep{}], packets(File, #{ports => [5060]})),
     ?assertEqual([], packets(File, #{ports => [9060]})).
 
+%% A frame that is cut by the snapshot length: with lenient lengths, what is left of the packet counts.
+cut_hep_test() ->
+    {Src, Dst} = {?V4},
+    Whole = hep_packet(1),
+    File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, binary:part(Whole, 0, byte_size(Whole) - 10), #{})}]),
+    ?assertEqual([], packets(File)),
+    Message = message(1),
+    Cut = binary:part(Message, 0, byte_size(Message) - 10),
+    ?assertMatch([#hep{payload = Cut, src_ip = {10, 0, 0, 1}}], packets(File, #{decode => #{lengths => lenient}})).
+
 invalid_hep_and_other_datagrams_are_counted_test() ->
     {Src, Dst} = {?V4},
     Payloads = [<<"HEP3", 0, 99, "cut">>, <<128, 0, 1, 2, 3>>, <<"GET / HTTP/1.1\r\n\r\n">>, message(1), hep_packet(1)],

@@ -51,6 +51,56 @@ checksums_are_right_test() ->
         Hep <- [#hep{protocol = Protocol, src_ip = Ip1, src_port = Port1, dst_ip = Ip2, dst_port = Port2, payload = Payload}]
     ].
 
+%% A checksum of UDP that is 0 is written as 16#ffff, since 0 means none.
+checksum_zero_test() ->
+    {{Ip1, Port1}, {Ip2, Port2}} = {?V4},
+    Sum = fun(Payload) ->
+        Hep = #hep{protocol = 17, src_ip = Ip1, src_port = Port1, dst_ip = Ip2, dst_port = Port2, payload = Payload},
+        {ok, Record, _} = hep_pcap:record(Hep, hep_pcap:writer()),
+        <<_:(16 + 20 + 6)/binary, Checksum:16, _/binary>> = iolist_to_binary(Record),
+        Checksum
+    end,
+    ?assertEqual(16#ffff, Sum(<<(Sum(<<0, 0>>)):16>>)).
+
+%% Numbers of packets and bytes go on; the last segment of a payload is to be passed on at once (PSH).
+headers_go_on_test() ->
+    {{Ip1, Port1}, {Ip2, Port2}} = {?V4},
+    Request = #hep{protocol = 6, src_ip = Ip1, src_port = Port1, dst_ip = Ip2, dst_port = Port2, payload = <<0:(65001 * 8)>>},
+    Response = #hep{protocol = 6, src_ip = Ip2, src_port = Port2, dst_ip = Ip1, dst_port = Port1, payload = <<"x">>},
+    <<_:24/binary, Records/binary>> = written([Request, Response, Request#hep{protocol = 17, payload = <<>>}, Response]),
+    ?assertEqual([0, 1, 2, 3, 4], [Id || <<_:32, Id:16, _/binary>> <- ip_packets(Records)]),
+    ?assertEqual(
+        [{1, 1, 2#10000}, {65001, 65001, 2#11000}, {65002, 65002, 2#11000}, {65003, 65002, 2#11000}],
+        [
+            {Number, Acknowledged, Flags}
+         || <<_:9/binary, 6, _:10/binary, _:32, Number:32, Acknowledged:32, _, Flags, _/binary>> <- ip_packets(Records)
+        ]
+    ).
+
+ip_packets(<<_:64, Length:32, Length:32, Packet:Length/binary, Rest/binary>>) -> [Packet | ip_packets(Rest)];
+ip_packets(<<>>) -> [].
+
+%% Old flows are forgotten. What follows of one does not go back, so that readers do not take it for a retransmission.
+many_flows_test_() -> {timeout, 60, fun many_flows/0}.
+
+many_flows() ->
+    {{Ip1, _}, {Ip2, Port2}} = {?V4},
+    Hep = fun(N) ->
+        #hep{protocol = 6, src_ip = Ip1, src_port = N band 16#ffff, dst_ip = Ip2, dst_port = Port2 + N bsr 16, payload = <<"x">>}
+    end,
+    Writer = lists:foldl(
+        fun(N, Before) ->
+            {ok, _, Next} = hep_pcap:record(Hep(N), Before),
+            Next
+        end,
+        hep_pcap:writer(),
+        lists:seq(0, 70000)
+    ),
+    ?assert(erlang:external_size(Writer) < 1000000),
+    {ok, Record, _} = hep_pcap:record(Hep(0), Writer),
+    <<_:(16 + 20 + 4)/binary, Number:32, _/binary>> = iolist_to_binary(Record),
+    ?assertEqual(70002, Number).
+
 packets_that_no_file_can_carry_are_returned_test() ->
     {{Ip, Port}, {Other, _}} = {?V4},
     Good = #hep{version = 3, src_ip = Ip, src_port = Port, dst_ip = Other, dst_port = Port, protocol = 17, payload = message(1)},
@@ -59,7 +109,8 @@ packets_that_no_file_can_carry_are_returned_test() ->
         {Good#hep{dst_ip = {0, 0, 0, 0, 0, 0, 0, 1}}, mixed_families},
         {Good#hep{payload = binary:copy(<<0>>, 65508)}, {too_large, 65508}},
         %% 2106-02-07T06:28:16Z: more seconds than the format allows.
-        {Good#hep{timestamp = {4294, 967296, 0}}, {invalid_time, {4294, 967296, 0}}}
+        {Good#hep{timestamp = {4294, 967296, 0}}, {invalid_time, {4294, 967296, 0}}},
+        {Good#hep{timestamp = {4294, 967295, 1000000}}, {invalid_time, {4294, 967295, 1000000}}}
     ],
     in_folder(fun(Folder) ->
         File = filename:join(Folder, "written.pcap"),
@@ -76,12 +127,18 @@ invalid_fields_raise_test() ->
         ?assertError(badarg, hep_pcap:record(Hep, hep_pcap:writer()))
      || Hep <- [
             Good#hep{src_ip = {1, 2, 3, 256}}, Good#hep{dst_ip = "::1"}, Good#hep{src_port = 65536}, Good#hep{dst_port = a},
-            Good#hep{payload = "text"}, Good#hep{timestamp = 1}, Good#hep{timestamp = {-1, 0, 0}}
+            Good#hep{payload = "text"}, Good#hep{timestamp = 1}, Good#hep{timestamp = {-1, 0, 0}},
+            Good#hep{timestamp = {1, 0}}, Good#hep{timestamp = {1, 0, 0, 0}}, Good#hep{protocol = tcp}, Good#hep{protocol = -1},
+            payload
         ]
     ],
     ?assertError(badarg, hep_pcap:record(Good, writer)),
     in_folder(fun(Folder) ->
-        ?assertError(badarg, hep_pcap:write(filename:join(Folder, "written.pcap"), [Good#hep{payload = 1}]))
+        File = filename:join(Folder, "written.pcap"),
+        [
+            ?assertError(badarg, hep_pcap:write(File, Packets))
+         || Packets <- [[Good#hep{payload = 1}], Good, [Good, payload], [Good | Good]]
+        ]
     end).
 
 %%% Helpers

@@ -100,6 +100,68 @@ oldest_dropped_test() ->
         ?assertEqual(lists:nthtail(Dropped, Records), take_all(Spool))
     end).
 
+%% An empty spool has no large file.
+emptied_test() ->
+    with_dir(fun(Dir) ->
+        Spool = write([<<0:40000/unit:8>>, <<0:40000/unit:8>>], open(Dir, #{max_bytes => 1000000, segment_bytes => 200000})),
+        {[_, _], Taken} = hep_spool:take(2, 100000, Spool),
+        ?assertMatch([_], segments(Dir)),
+        Empty = hep_spool:ack(2, Taken),
+        ?assertEqual([], segments(Dir)),
+        ?assertMatch(#{records := 0, bytes := 0}, hep_spool:info(Empty)),
+        ?assertEqual([<<"next">>], take_all(write([<<"next">>], Empty)))
+    end).
+
+%% Each acknowledgement is in the position file, also one of a part of the taken records.
+acknowledged_part_test() ->
+    with_dir(fun(Dir) ->
+        ended(fun() ->
+            {[_, _, _], Taken} = hep_spool:take(3, 1000, write([<<"1">>, <<"2">>, <<"3">>], open(Dir))),
+            hep_spool:ack(2, Taken)
+        end),
+        ?assertEqual([<<"3">>], take_all(open(Dir)))
+    end).
+
+%% Runs a function in a process that ends without closing its spool.
+ended(Function) ->
+    {_, Monitor} = spawn_monitor(Function),
+    receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual(normal, Reason) end.
+
+%% With `sync', each write and each full file waits for the disk.
+sync_test() ->
+    with_dir(fun(Dir) ->
+        Syncs = fun(Sync) ->
+            {Writer, Monitor} = spawn_monitor(fun() ->
+                receive start -> ok end,
+                Spool = write([<<"one">>], open(Dir, #{sync => Sync})),
+                ok = close(write([<<"two">>], Spool))
+            end),
+            1 = erlang:trace(Writer, true, [call]),
+            _ = erlang:trace_pattern({file, datasync, 1}, true, []),
+            Writer ! start,
+            receive {'DOWN', Monitor, process, _, normal} -> ok end,
+            _ = erlang:trace_pattern({file, datasync, 1}, false, []),
+            traced(Writer, 0)
+        end,
+        ?assertEqual({0, true}, {Syncs(false), Syncs(true) >= 2})
+    end).
+
+traced(Pid, Count) ->
+    receive {trace, Pid, call, _} -> traced(Pid, Count + 1) after 0 -> Count end.
+
+%% A file that cannot be deleted is counted, and the records are done nevertheless.
+undeletable_test() ->
+    with_dir(fun(Dir) ->
+        Big = <<0:3000/unit:8>>,
+        {[Big], Taken} = hep_spool:take(1, 5000, write([Big, Big, Big], open(Dir, #{segment_bytes => 4096}))),
+        First = hd(segments(Dir)),
+        ok = file:delete(First),
+        ok = filelib:ensure_path(filename:join(First, "below")),
+        Acked = hep_spool:ack(1, Taken),
+        ?assertMatch(#{errors := 1, records := 2, dropped := 0}, hep_spool:info(Acked)),
+        ?assertEqual([Big, Big], take_all(Acked))
+    end).
+
 %% Records whose file is deleted after they were taken: they are lost only if they are rewound.
 taken_and_deleted_test() ->
     with_dir(fun(Dir) ->
@@ -186,6 +248,14 @@ directory_lost_test() ->
         ?assertMatch([<<1:32, _/binary>>, <<2:32, _/binary>>, <<"x">>], take_all(write([<<"x">>], Failed)))
     end).
 
+%% The directory is deleted: it is created again.
+directory_deleted_test() ->
+    with_dir(fun(Dir) ->
+        Spool = open(Dir),
+        ok = file:del_dir_r(Dir),
+        ?assertEqual([<<"x">>], take_all(write([<<"x">>], Spool)))
+    end).
+
 %% A file system of 10 MB: written records are counted, none of them is lost, and writing continues when there is room.
 full_disk_test_() ->
     {timeout, 60, fun() ->
@@ -198,6 +268,17 @@ full_disk_test_() ->
             {Taken, Rest} = take_count(Written - 10, [], Full),
             {ok, More} = hep_spool:write([<<(Written + 1):64>>], Rest),
             ?assertEqual(lists:seq(1, Written + 1), numbers(Taken ++ take_all(More)))
+        end),
+        %% Nothing of the truncated write is left.
+        with_disk(10, fun(Disk) ->
+            Dir = filename:join(Disk, "spool"),
+            {Written, Full} = fill(0, open(Dir, #{max_bytes => 1 bsl 30})),
+            ok = hep_spool:close(Full),
+            Again = open(Dir, #{max_bytes => 1 bsl 30}),
+            ?assertMatch(#{recovered := Written}, hep_spool:info(Again)),
+            {_, Done} = hep_spools:taken(Again),
+            ?assertMatch(#{dropped := 0, errors := 0}, hep_spool:info(Done)),
+            ok = hep_spool:close(Done)
         end)
     end}.
 
@@ -280,20 +361,24 @@ changed_byte_test_() ->
     end}.
 
 change(File) ->
-    {ok, Bytes} = file:read_file(File),
-    Place = rand:uniform(byte_size(Bytes)) - 1,
-    <<Before:Place/binary, Byte, After/binary>> = Bytes,
-    ok = file:write_file(File, [Before, Byte bxor rand:uniform(255), After]).
+    change(File, rand:uniform(filelib:file_size(File)) - 1, rand:uniform(255)).
 
-%% In the open file: reading and writing continue in the next one.
+change(File, Place, Bits) ->
+    {ok, <<Before:Place/binary, Byte, After/binary>>} = file:read_file(File),
+    ok = file:write_file(File, [Before, Byte bxor Bits, After]).
+
+%% Any byte of the open file: reading and writing continue in the next one.
 changed_open_file_test() ->
-    with_dir(fun(Dir) ->
-        Spool = write([<<"one">>, <<"two">>], open(Dir)),
-        change(hd(segments(Dir))),
-        {[], Empty} = skip_valid(hep_spool:take(1, 100, Spool)),
-        #{errors := 1, records := 0} = hep_spool:info(Empty),
-        ?assertEqual([<<"three">>], take_all(write([<<"three">>], Empty)))
-    end).
+    [
+        with_dir(fun(Dir) ->
+            Spool = write([<<"one">>, <<"two">>], open(Dir)),
+            change(hd(segments(Dir)), Place, 1),
+            {[], Empty} = skip_valid(hep_spool:take(1, 100, Spool)),
+            #{errors := 1, records := 0} = hep_spool:info(Empty),
+            ?assertEqual([<<"three">>], take_all(write([<<"three">>], Empty)))
+        end)
+     || Place <- lists:seq(0, 21)
+    ].
 
 skip_valid({[<<"one">>], Spool}) -> hep_spool:take(1, 100, hep_spool:ack(1, Spool));
 skip_valid(Result) -> Result.
@@ -308,7 +393,10 @@ strange_directory_test() ->
         ok = file:write_file(Third, binary:copy(<<0>>, 5000), [append]),
         ok = file:write_file(filename:join(Dir, "position"), <<"not a number">>),
         ok = file:write_file(filename:join(Dir, "readme.txt"), <<"x">>),
+        Empty = filename:join(Dir, "00000000000000000014.spool"),
+        ok = file:write_file(Empty, <<>>),
         Spool = open(Dir, #{segment_bytes => 4096}),
+        ?assertNot(filelib:is_file(Empty)),
         {Left, Done} = hep_spools:taken(write([<<13:64>>], Spool)),
         %% Four of the second file, and one for the zeros.
         ?assertEqual([1, 2, 3, 4, 9, 10, 11, 12, 13], numbers(Left)),

@@ -182,6 +182,8 @@ mod tests {
         let tel = read(b"<tel:+4930123;phone-context=x>;tag=a");
         assert_eq!((tel.user, tel.host, tel.tag), (Some(&b"+4930123"[..]), None, Some(&b"a"[..])));
         assert_eq!(read(b"sip:a@b;x=\"<>;tag=no\";tag=yes").tag, Some(&b"yes"[..]));
+        let backslashes = read(b"\"a\\\\\" <sip:b@c>;tag=d");
+        assert_eq!((backslashes.display, backslashes.user), (Some(&b"a\\\\"[..]), Some(&b"b"[..])));
         assert_eq!(read(b"<sip:a@b:99999>").port, None);
         assert_eq!(read(b"<SIPS:example.org:5061>").host, Some(&b"example.org"[..]));
         let emergency = read(b"<urn:service:sos>;tag=a");

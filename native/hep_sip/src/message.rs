@@ -151,7 +151,6 @@ fn folded_end(lines: &[u8], mut end: usize) -> usize {
     while let [b' ' | b'\t', ..] = behind(lines, end) {
         let line = behind(lines, end);
         match memchr(b'\n', line) {
-            Some(length) if line.get(..length).is_some_and(is_empty_line) => break,
             Some(length) => end = end.saturating_add(1).saturating_add(length),
             None => return lines.len(),
         }
@@ -242,6 +241,9 @@ mod tests {
         assert_eq!(start(b"\r\n\r\nX-1 sip:a b  sip/2.0\n"), request(b"X-1", b"sip:a b"));
         assert_eq!(start(b"SIP/2.0 200 OK\r\n"), response(200, b"OK"));
         assert_eq!(start(b"SIP/2.0 180"), response(180, b""));
+        assert_eq!(start(b"SIP/2.0 100 Trying"), response(100, b"Trying"));
+        assert_eq!(start(b"aZ09-.!%*_+`'~ sip:a SIP/2.0"), request(b"aZ09-.!%*_+`'~", b"sip:a"));
+        assert_eq!(start(b"IN/VITE sip:a SIP/2.0\r\n"), Err(SipError::NotSip));
         assert_eq!(start(b"SIP/2.0 404 Not  Found \r\n"), response(404, b"Not  Found"));
         assert_eq!(start(b"SIP/2.0 2000 OK\r\n"), Err(SipError::NotSip));
         assert_eq!(start(b"SIP/2.0 099 OK\r\n"), Err(SipError::NotSip));
@@ -259,6 +261,14 @@ mod tests {
         let input = b"ACK sip:a SIP/2.0\nSubject : one\r\n two\n\t three\r\nno colon\nl:0\n\nBody: x\n";
         assert_eq!(headers(input), [(&b"Subject"[..], b"one two three".to_vec()), (b"l", b"0".to_vec())]);
         assert_eq!(Message::read(input).unwrap().body(), Some(&b"Body: x\n"[..]));
+    }
+
+    /// A line of white space continues the header.
+    #[test]
+    fn a_line_of_white_space_is_no_end() {
+        let input = b"ACK sip:a SIP/2.0\r\nSubject: one\r\n \r\n\t two\r\ni: a\r\n\r\nbody";
+        assert_eq!(headers(input), [(&b"Subject"[..], b"one two".to_vec()), (b"i", b"a".to_vec())]);
+        assert_eq!(Message::read(input).unwrap().body(), Some(&b"body"[..]));
     }
 
     #[test]

@@ -45,6 +45,37 @@ pub fn same_header(one: &[u8], other: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    /// The registry "SIP Header Fields" of IANA, as of 2025.
+    #[test]
+    fn every_compact_name() {
+        let registry: [&[u8]; 20] = [
+            b"aAccept-Contact",
+            b"bReferred-By",
+            b"cContent-Type",
+            b"dRequest-Disposition",
+            b"eContent-Encoding",
+            b"fFrom",
+            b"iCall-ID",
+            b"jReject-Contact",
+            b"kSupported",
+            b"lContent-Length",
+            b"mContact",
+            b"nIdentity-Info",
+            b"oEvent",
+            b"rRefer-To",
+            b"sSubject",
+            b"tTo",
+            b"uAllow-Events",
+            b"vVia",
+            b"xSession-Expires",
+            b"yIdentity",
+        ];
+        for entry in registry {
+            let (compact, long) = entry.split_at(1);
+            assert!(same_header(compact, long), "{}", entry.escape_ascii());
+        }
+    }
+
     #[test]
     fn compact_names_and_case() {
         assert!(same_header(b"i", b"call-id"));
