@@ -58,7 +58,7 @@ numbers(little, Numbers) -> <<<<N:Size/little>> || {Size, N} <- Numbers>>.
 -spec links() -> [{integer(), atom()}].
 links() ->
     [
-        {1, ethernet}, {1, vlan}, {1, qinq}, {1, pppoe}, {113, cooked}, {276, cooked2}, {0, null}, {0, null_big}, {108, loop},
+        {1, ethernet}, {1, vlan}, {1, qinq}, {1, old_qinq}, {1, pppoe}, {113, cooked}, {276, cooked2}, {0, null}, {0, null_big}, {108, loop},
         {101, raw}, {12, raw}, {14, raw}, {228, raw}, {229, raw}
     ].
 
@@ -72,6 +72,7 @@ type(<<6:4, _/bitstring>>) -> {16#86dd, 30}.
 link_header(ethernet, {Type, _}) -> <<1:48, 2:48, Type:16>>;
 link_header(vlan, {Type, _}) -> <<1:48, 2:48, 16#8100:16, 100:16, Type:16>>;
 link_header(qinq, {Type, _}) -> <<1:48, 2:48, 16#88a8:16, 7:16, 16#8100:16, 100:16, Type:16>>;
+link_header(old_qinq, {Type, _}) -> <<1:48, 2:48, 16#9100:16, 7:16, 16#8100:16, 100:16, Type:16>>;
 link_header(pppoe, {Type, _}) ->
     Protocol = case Type of 16#0800 -> 16#21; 16#86dd -> 16#57 end,
     %% The length includes protocol and packet; it is ignored.

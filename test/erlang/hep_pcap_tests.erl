@@ -3,7 +3,7 @@
 -include_lib("eunit/include/eunit.hrl").
 -include_lib("hep/include/hep.hrl").
 
--import(hep_pcaps, [message/1, fold/1, fold/2, packets/1, packets/2, in_folder/1]).
+-import(hep_pcaps, [message/1, fold/1, fold/2, packets/1, packets/2, stats/1, in_folder/1]).
 
 -define(V4, {{192, 0, 2, 1}, 5060}, {{192, 0, 2, 2}, 5080}).
 -define(V6, {{8193, 3512, 0, 0, 0, 0, 0, 1}, 5060}, {{8193, 3512, 0, 0, 0, 0, 0, 2}, 5080}).
@@ -470,11 +470,6 @@ at_file_time(Hep) -> Hep.
 found(File, Options) ->
     {ok, Found} = hep_pcap:fold({binary, File}, Options, fun(Hep, Info, Acc) -> [{Hep, Info} | Acc] end, []),
     lists:reverse(Found).
-
-stats(File) ->
-    Self = self(),
-    _ = packets(File, #{stats => fun(Stats) -> Self ! {stats, Stats} end}),
-    receive {stats, Stats} -> Stats after 0 -> none end.
 
 read(Name) ->
     File = filename:join([hep_fixtures:top(), "test", "fixtures", "pcap", Name]),

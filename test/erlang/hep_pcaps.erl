@@ -1,7 +1,7 @@
-%% @doc What the tests of hep_pcap share: a message, reading a file, and a folder.
+%% @doc What the tests of hep_pcap share: a message, reading a file with its counts, and a folder.
 -module(hep_pcaps).
 
--export([message/1, fold/1, fold/2, packets/1, packets/2, in_folder/1]).
+-export([message/1, fold/1, fold/2, packets/1, packets/2, stats/1, in_folder/1]).
 
 message(N) when is_integer(N) -> message(integer_to_binary(N));
 message(Body) ->
@@ -22,6 +22,11 @@ packets(File) -> packets(File, #{}).
 packets(File, Options) ->
     {ok, Packets} = fold(File, Options),
     Packets.
+
+stats(File) ->
+    Self = self(),
+    _ = packets(File, #{stats => fun(Stats) -> Self ! {stats, Stats} end}),
+    receive {stats, Stats} -> Stats after 0 -> none end.
 
 in_folder(Fun) ->
     Folder = filename:join([hep_fixtures:top(), "_build", "pcap-" ++ os:getpid()]),
