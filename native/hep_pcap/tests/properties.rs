@@ -1,27 +1,12 @@
 //! Properties of any bytes, and of files with changed parts.
 
-use hep_pcap::{FileError, Found, Inside, Next, Options, Reader};
+mod support;
+
+use hep_pcap::Inside;
 use proptest::prelude::*;
+use support::read;
 
 const SIP: &[u8] = b"OPTIONS sip:bob@example.org SIP/2.0\r\nCall-ID: a84b\r\nContent-Length: 4\r\n\r\nbody";
-
-/// Reads a file in parts of this size.
-fn read(file: &[u8], part: usize) -> (Vec<Found>, Option<FileError>) {
-    let mut reader = Reader::new(Options::default());
-    let mut parts = file.chunks(part);
-    let mut found = Vec::new();
-    loop {
-        match reader.read() {
-            Next::Found(packet) => found.push(packet),
-            Next::Incomplete => match parts.next() {
-                Some(part) => reader.feed(part),
-                None => reader.finish(),
-            },
-            Next::End => return (found, None),
-            Next::Error(error) => return (found, Some(error)),
-        }
-    }
-}
 
 /// An IPv4 packet from 192.0.2.1 to 192.0.2.2.
 fn ip(protocol: u8, payload: &[u8]) -> Vec<u8> {

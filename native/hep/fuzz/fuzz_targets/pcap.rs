@@ -1,8 +1,11 @@
 //! Capture files: the packets do not depend on how the bytes are split, and are not larger than the file.
 #![no_main]
 
-use hep_pcap::{FileError, Found, Next, Options, Reader};
+#[path = "../../../hep_pcap/tests/support/mod.rs"]
+mod support;
+
 use libfuzzer_sys::fuzz_target;
+use support::read;
 
 fuzz_target!(|input: &[u8]| {
     let whole = read(input, input.len().max(1));
@@ -17,20 +20,3 @@ fuzz_target!(|input: &[u8]| {
     let found: usize = whole.0.iter().map(|found| found.bytes.len()).sum();
     assert!(found <= input.len(), "more was found than the file has");
 });
-
-fn read(input: &[u8], part: usize) -> (Vec<Found>, Option<FileError>) {
-    let mut reader = Reader::new(Options::default());
-    let mut parts = input.chunks(part);
-    let mut found = Vec::new();
-    loop {
-        match reader.read() {
-            Next::Found(packet) => found.push(packet),
-            Next::Incomplete => match parts.next() {
-                Some(part) => reader.feed(part),
-                None => reader.finish(),
-            },
-            Next::End => return (found, None),
-            Next::Error(error) => return (found, Some(error)),
-        }
-    }
-}
