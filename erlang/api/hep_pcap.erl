@@ -16,7 +16,7 @@
 %%   time of its frame.</li>
 %% <li>SIP without HEP becomes a packet to send: addresses, ports, protocol and time of its frame, payload type 1.
 %%   Over TCP the Content-Length decides where a message ends; a message with a missing part is dropped and
-%%   counted.</li>
+%%   counted; one of more than 256 KiB is skipped.</li>
 %% </ul>
 %%
 %% The file is read in parts, and memory is limited for any file: 4 MiB of unpacked gzip, a block of 1 MiB,

@@ -451,7 +451,7 @@ rewind(#spool{taken = {From, To}} = Spool) ->
     Untaken = Spool#spool{taken = undefined},
     case first(Spool) of
         First when First =< From -> moved(From, Untaken);
-        First when First < To -> lost(First - From, moved(First, Untaken));
+        %% All of one segment: it was deleted.
         _ -> lost(To - From, Untaken)
     end.
 
