@@ -123,16 +123,6 @@ other_views_test_() ->
             ]))
         end
      || View <- [parse, transform, json, raw]
-    ] ++ [
-        fun() ->
-            %% Compared as it was sent.
-            ?assertEqual(1, duplicates(#{dedup => ?LONG, view => View}, [
-                encoded(Six, #{compress => gzip}),
-                encoded(Six#hep{node_id = 2}, #{compress => gzip}),
-                encoded(Six#hep{node_id = 2, payload = <<"ACK">>}, #{compress => gzip})
-            ]))
-        end
-     || View <- [parse, raw]
     ].
 
 %% A compressed payload is compared as it was sent.
@@ -174,31 +164,12 @@ agent_test_() ->
         ]
     ].
 
-%% Without capture ids, agents are distinguished by their addresses.
-agents_without_capture_id_test() ->
-    listening(#{dedup => ?LONG, ip => {0, 0, 0, 0}}, fun(Listener, Port) ->
-        Sockets = [element(2, {ok, _} = gen_udp:open(0, [binary, {ip, {127, 0, 0, N}}])) || N <- [1, 2]],
-        Bytes = encoded((packet(1, <<"INVITE">>))#hep{node_id = undefined}),
-        lists:foreach(
-            fun({Count, Socket}) ->
-                ok = gen_udp:send(Socket, {127, 0, 0, 1}, Port, Bytes),
-                until(fun() -> maps:get(received, hep_listener:info(Listener)) =:= Count end)
-            end,
-            lists:zip([1, 2, 3], Sockets ++ [hd(Sockets)])
-        ),
-        ?assertMatch(#{decoded := 2, duplicates := 1}, hep_listener:info(Listener)),
-        [gen_udp:close(Socket) || Socket <- Sockets]
-    end).
-
 %% Reports of several agents are equal and stay: those without addresses, and the keep-alives of heplify.
 reports_test_() ->
-    Hep = #hep{version = 3, timestamp = {1700, 1, 1}, payload_type = 100, payload = <<"up">>},
-    Report = fun(Agent) -> encoded(Hep#hep{node_id = Agent}) end,
-    %% One address is not enough.
-    From = fun(Agent) -> encoded(Hep#hep{node_id = Agent, src_ip = {192, 0, 2, 1}}) end,
+    Report = fun(Agent) -> encoded(#hep{version = 3, node_id = Agent, timestamp = {1700, 1, 1}, payload_type = 100, payload = <<"up">>}) end,
     KeepAlive = fun(Agent) -> encoded((packet(Agent, <<"HEP3", 3, 10>>))#hep{payload_type = 0}) end,
     [
-        ?_assertEqual(0, duplicates(#{dedup => ?LONG, view => View}, [Report(1), Report(2), From(1), From(2), KeepAlive(1), KeepAlive(2)]))
+        ?_assertEqual(0, duplicates(#{dedup => ?LONG, view => View}, [Report(1), Report(2), KeepAlive(1), KeepAlive(2)]))
      || View <- [decode, parse, json]
     ] ++ [
         fun() ->

@@ -219,6 +219,20 @@ lock_test() ->
         ok = hep_spool:close(open(Dir))
     end).
 
+%% The owner before is still ending.
+lock_is_awaited_test() ->
+    with_dir(fun(Dir) ->
+        Self = self(),
+        Owner = spawn(fun() ->
+            _ = open(Dir),
+            Self ! opened,
+            receive stop -> ok end
+        end),
+        receive opened -> ok end,
+        _ = erlang:send_after(20, Owner, stop),
+        ok = hep_spool:close(open(Dir))
+    end).
+
 not_a_directory_test() ->
     with_dir(fun(Dir) ->
         File = filename:join(Dir, "file"),
