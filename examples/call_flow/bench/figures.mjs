@@ -1,12 +1,12 @@
 // Figures of server and page: 10,000 calls in memory, 2,000 packets a second, and 0, 1 and 10 pages open.
-// Usage: sh test/page/run.sh bench [SECONDS]
+// Usage: sh test/page/run.sh bench [SECONDS [RATE]]
 
 import { readFile } from 'node:fs/promises'
 import { call, send } from '../test/page/hep.mjs'
 import { browser, open, start } from '../test/page/server.mjs'
 
 const SECONDS = Number(process.argv[2] ?? 20)
-const RATE = 2000
+const RATE = Number(process.argv[3] ?? 2000)
 const TICK = 10
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -24,7 +24,7 @@ const metrics = async (url) => {
   return { received: sum('call_flow_received_total'), dropped: sum('call_flow_kernel_dropped_total') + sum('call_flow_queue_dropped_total') }
 }
 
-// Calls of ten packets, so that 200 begin and end a second.
+// Calls of ten packets, so that a tenth of the rate begins and ends a second.
 const traffic = async (port, seconds) => {
   const began = Date.now()
   let sent = 0
@@ -35,7 +35,7 @@ const traffic = async (port, seconds) => {
     while (packets.length < due - sent) packets = packets.concat(call(`load-${began}-${number++}`))
     const now = packets.slice(0, due - sent)
     packets = packets.slice(now.length)
-    await send(port, now)
+    await send(port, now, 0)
     sent += now.length
     await sleep(TICK)
   }

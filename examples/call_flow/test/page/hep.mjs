@@ -65,12 +65,12 @@ export const call = (id, { start = Date.now(), ...headers } = {}) => {
 
 export const LABELS = ['INVITE (SDP)', '↻ INVITE', '100 Trying', '180 Ringing', '200 OK (SDP)', 'ACK', 'RTCP', 'NOTICE: the call is up', 'BYE', '200 OK']
 
-// Sends packets, with pauses so that the kernel's buffer takes them all.
-export const send = async (port, packets) => {
+// Sends packets, with pauses (in milliseconds) so that the kernel's buffer takes them all.
+export const send = async (port, packets, pause = 20) => {
   const socket = dgram.createSocket('udp4')
   for (let index = 0; index < packets.length; index++) {
     await new Promise((resolve, reject) => socket.send(packets[index], port, '127.0.0.1', (error) => (error ? reject(error) : resolve())))
-    if (index % 200 === 199) await new Promise((resolve) => setTimeout(resolve, 20))
+    if (pause > 0 && index % 200 === 199) await new Promise((resolve) => setTimeout(resolve, pause))
   }
   socket.close()
 }

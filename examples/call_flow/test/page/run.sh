@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tests the page in headless Chromium. As root on Debian it installs missing tools: chromium, npm, tshark, promtool.
 # The driver, playwright-core, comes from npm. `run.sh setup' only installs, and fails if a tool cannot be installed.
-# `run.sh bench [SECONDS]' measures instead.
+# `run.sh bench [SECONDS [RATE]]' measures instead.
 set -eu
 cd "$(dirname "$0")"
 top=$(cd ../../../.. && pwd)
@@ -68,6 +68,6 @@ unset PORT HTTP_PORT HTTP_IP HTTP_TOKEN
 CHROMIUM=$(find_browser)
 export CHROMIUM EBIN="$top/ebin:$build/call_flow/ebin" FIXTURES="$top/test/fixtures" ERL_CRASH_DUMP_SECONDS=0
 if [ "${1-}" = bench ]; then
-    exec node ../../bench/figures.mjs "${2-20}"
+    exec node ../../bench/figures.mjs "${2-20}" "${3-2000}"
 fi
 exec node --test --test-reporter=tap page.test.mjs access.test.mjs
