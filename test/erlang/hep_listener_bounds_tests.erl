@@ -96,6 +96,26 @@ full_batch_test() ->
         hep_net:close(Socket)
     end).
 
+%% Garbage is collected after each full batch: a connection keeps no heap of several batches.
+collected_test() ->
+    listening(#{transport => tcp, batch_bytes => 32 * ?KIB, handler => fun(_) -> ok end}, fun(Listener, Port) ->
+        Socket = hep_net:tcp(Port),
+        Decoded = fun(Count) ->
+            until(fun() -> maps:get(decoded, hep_listener:info(Listener)) =:= Count end, fun() -> hep_listener:info(Listener) end)
+        end,
+        ok = hep_net:send(Socket, hep_net:packet(1)),
+        Decoded(1),
+        [Connection] = hep_net:connections(Listener),
+        Large = frame([chunk(15, <<0:60_000/unit:8>>)]),
+        Collections = hep_net:calls(Connection, {erlang, garbage_collect, 0}, fun() ->
+            ok = hep_net:send(Socket, binary:copy(Large, 20)),
+            Decoded(21)
+        end),
+        %% Each packet fills a batch. The last one is counted before it is collected.
+        ?assert(Collections >= 19, Collections),
+        hep_net:close(Socket)
+    end).
+
 %% The terms of packets with many chunks count against the budget, those of others do not: a process waits until another
 %% one has handled its packet.
 many_chunks_test_() ->
