@@ -66,7 +66,7 @@ file_size(Path) ->
 -spec path(First :: pos_integer(), Dir :: binary()) -> file:filename_all().
 path(First, Dir) -> filename:join(Dir, io_lib:format("~20..0b.spool", [First])).
 
-%% Somebody may have removed the directory.
+%% The directory may have been removed.
 -spec create(First :: pos_integer(), Dir :: binary()) -> {ok, file:fd()} | {error, term()}.
 create(First, Dir) ->
     Path = path(First, Dir),
@@ -85,13 +85,13 @@ count(First, Bytes, Dir) ->
         {ok, File} ->
             {Count, Offset} = walk(infinity, 0, 0, Bytes, File),
             _ = file:close(File),
-            %% How many records the rest was is unknown: it counts as one.
+            %% The number of records in the rest is unknown: it counts as one.
             Count + min(1, Bytes - Offset);
         {error, _} ->
             0
     end.
 
-%% The offset behind so many records.
+%% The offset after this many records.
 -spec seek(Count :: non_neg_integer(), Bytes :: non_neg_integer(), file:fd()) ->
     {ok, Offset :: non_neg_integer()} | {error, invalid_record}.
 seek(Count, Bytes, File) ->
@@ -100,7 +100,7 @@ seek(Count, Bytes, File) ->
         _ -> {error, invalid_record}
     end.
 
-%% Goes over at most `Most' records; returns their number and the offset behind them.
+%% Skips at most `Most' records; returns their number and the offset after them.
 walk(Most, Count, Offset, Size, File) when Count < Most ->
     case file:pread(File, Offset, ?READ) of
         {ok, Bytes} when byte_size(Bytes) >= ?HEADER -> walk(Bytes, Most, Count, Offset, Size, File);
@@ -110,7 +110,7 @@ walk(_, Count, Offset, _, _) ->
     {Count, Offset}.
 
 walk(<<Crc:32, Length:32, Rest/binary>>, Most, Count, Offset, Size, File) when
-    %% A file of a machine that failed may end in zeros.
+    %% After a power failure a file may end with zeros.
     Count < Most, Crc + Length > 0, Offset + ?HEADER + Length =< Size
 ->
     After = Offset + ?HEADER + Length,
@@ -125,7 +125,7 @@ walk(_, Most, Count, Offset, Size, File) ->
 
 %%% Records
 
-%% A record as it is written, and its size.
+%% The bytes of a record, and their size.
 -spec frame(iodata(), MaxSize :: pos_integer()) -> {Size :: pos_integer(), iodata()} | too_large.
 frame(Record, MaxSize) ->
     case iolist_size(Record) of
@@ -139,8 +139,8 @@ frame(Record, MaxSize) ->
 -spec max_record() -> pos_integer().
 max_record() -> ?MAX_RECORD.
 
-%% Reads records up to an invalid one: at most so many, and at most so many bytes unless the first one is larger.
-%% Returns the offset behind them.
+%% Reads records up to an invalid one: at most this many, and at most this many bytes unless the first one is larger.
+%% Returns the offset after them.
 -spec read(Most :: pos_integer(), MaxBytes :: pos_integer(), Offset :: non_neg_integer(), file:fd()) ->
     {[binary()], Offset :: non_neg_integer()}.
 read(Most, MaxBytes, Offset, File) ->
