@@ -159,7 +159,7 @@
 %%   packet (176 KiB for a gzip member and its unpacked data), and `batch_bytes'</li>
 %% <li>per shard and connection: 64 KiB of inflated payloads not yet garbage collected</li>
 %% <li>`inflate_budget', once</li>
-%% <li>with `dedup', 150 bytes for each of `max_entries'</li>
+%% <li>with `dedup', 170 bytes for each of `max_entries'</li>
 %% <li>per dirty scheduler: the payload being inflated, 3 times `max_inflated' of the option `decode', or 24 times
 %%   that with the view `json'</li>
 %% <li>with a process as handler: its queued messages, at most 64 MiB</li>

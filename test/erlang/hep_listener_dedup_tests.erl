@@ -267,12 +267,26 @@ flood_test_() ->
          || Flooder <- lists:seq(1, 8)
         ],
         [receive {Flooder, Size} -> ?assert(Size =< 510) end || Flooder <- Flooders],
-        Bytes = erlang:system_info(wordsize) * lists:sum([ets:info(Table, memory) || Table <- Tables]),
-        ?assert(Bytes < 1000 * 150 + 200_000),
         %% The latest packets are still remembered.
         ?assertNot(is_duplicate(1, <<"new">>, Dedup)),
         ?assert(is_duplicate(2, <<"new">>, Dedup))
     end}.
+
+%% The largest entries are those of agents that are told apart by an IPv6 address.
+memory_test() ->
+    Before = ets:all(),
+    Entries = 100_000,
+    Dedup = dedup(#{window => 60_000, max_entries => Entries, agent => source}),
+    Tables = ets:all() -- Before,
+    [
+        ?assertNot(
+            hep_listener_dedup:is_duplicate(packet(1, <<N:32>>), <<>>, ?GLANCE, {16#2001, 16#db8, 0, 0, 0, 0, 0, N rem 50}, Dedup)
+        )
+     || N <- lists:seq(1, Entries - 1)
+    ],
+    ?assert(lists:sum([ets:info(Table, size) || Table <- Tables]) > Entries - 100),
+    Bytes = erlang:system_info(wordsize) * lists:sum([ets:info(Table, memory) || Table <- Tables]),
+    ?assert(Bytes < Entries * 170, Bytes).
 
 %% Packets in either table are found: all of the last third of the entries.
 generations_test() ->
