@@ -176,5 +176,5 @@ drawn(Packets, Count, _, Values, Hosts, Result) ->
     Utf8 = not is_map_key("ascii", Values) andalso hep_command_output:is_utf8(),
     ok = hep_command_ladder:draw(Packets, Hosts, Utf8, hep_command_output:columns(), fun hep_command_output:put/1),
     _ = Count > ?MAX_PACKETS andalso
-        hep_command_output:note(io_lib:format("~b packets behind the first ~b are left out", [Count - ?MAX_PACKETS, ?MAX_PACKETS])),
+        hep_command_output:note(io_lib:format("~b packets after the first ~b are left out", [Count - ?MAX_PACKETS, ?MAX_PACKETS])),
     Result.

@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
 %% Puts EDoc's documentation of each module into its .beam file, as the chunk "Docs" of EEP 48: then h(hep, decode) works in
-%% the Erlang shell, and h(:hep.decode) in IEx. make, rebar3 and Mix run it behind the compiler: docs.escript EBIN...
+%% the Erlang shell, and h(:hep.decode) in IEx. make, rebar3 and Mix run it after the compiler: docs.escript EBIN...
 %%
 %% A module that has the chunk is left alone. Without EDoc (Debian: erlang-edoc) there are no docs, and nothing fails.
 

@@ -17,10 +17,10 @@
     timestamp :: erlang:timestamp() | undefined,
     %% Capture agent id: 16 bits in version 2, 32 in version 3, none in version 1.
     node_id :: hep:uint32() | undefined,
-    %% As a number; `hep:payload_type/1' gives its name. SIP where the packet does not say.
+    %% As a number; `hep:payload_type/1' returns its name. SIP if the packet has none.
     payload_type = 1 :: hep:uint8(),
     payload = <<>> :: binary(),
-    %% Every chunk without a field of its own, in the packet's order.
+    %% Every chunk without a field above, in the packet's order.
     chunks = [] :: [hep:record_chunk()]
 }).
 

@@ -178,7 +178,7 @@ release() {
     [ "$warned" = 0 ] || status=1
 }
 
-[ -z "$(git -C "$top" status --porcelain)" ] || echo 'hep: what is not committed is not tested.' >&2
+[ -z "$(git -C "$top" status --porcelain)" ] || echo 'hep: uncommitted changes are not tested.' >&2
 rm -rf "$cache/dist"
 status=0
 row Debian OTP Elixir rebar3 Rust 'make run' 'tests passed' warnings prebuilt package

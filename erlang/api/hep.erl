@@ -11,7 +11,7 @@
 %% '''
 %%
 %% A decoded packet is a `#hep{}' record (`-include_lib("hep/include/hep.hrl")'); the functions below
-%% read and change it without the record's definition. {@link hep_multi_parser} gives the other view
+%% read and change it without the record's definition. {@link hep_multi_parser} returns the other view
 %% of a packet: the list of its chunks, read by {@link get_version/1}, {@link get_chunk/3} and
 %% {@link get_chunks/1}.
 %%
@@ -88,7 +88,7 @@
 %% The version of the protocol.
 
 -type version_name() :: hep_v1 | hep_v2 | hep_v3.
-%% The version as {@link version/1} gives it.
+%% The version as returned by {@link version/1}.
 
 -type vendor_id() :: uint16().
 %% 0 is generic.
@@ -102,7 +102,7 @@
 -type record_chunk() ::
     {{vendor_id(), chunk_id()}, {Length :: uint16(), Value :: binary()}}
     | {{vendor_id(), chunk_id()}, Value :: binary()}.
-%% A chunk in a `#hep{}'. Decoding gives the first form.
+%% A chunk in a `#hep{}'. Decoding returns the first form.
 
 -type chunk() :: parsed_chunk() | record_chunk().
 %% A chunk of either view.

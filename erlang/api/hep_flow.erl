@@ -40,7 +40,7 @@
 %% <dl>
 %% <dt>`hosts'</dt><dd>in the order of their first packet</dd>
 %% <dt>`arrows'</dt><dd>in the order of time. Packets of equal time stay in the order of the argument; a packet without
-%%   a time stays behind the one before it</dd>
+%%   a time follows the previous one</dd>
 %% </dl>
 
 -type host() :: #{
@@ -512,7 +512,7 @@ cseq(#{cseq := {Number, _}}) -> Number;
 cseq(_) -> undefined.
 
 %% A new attempt of the caller has a higher CSeq. A proxy that tries another destination keeps the CSeq and changes the
-%% branch; it is the caller if the capture begins behind it. What comes from elsewhere is the request on its next hop.
+%% branch; it is the caller if the capture begins after it. Requests from other addresses are those of the next hop.
 is_new(_, undefined) -> true;
 is_new(#attempt{source = {Ip, _}}, #attempt{source = {Other, _}}) when Ip =/= Other -> false;
 is_new(#attempt{cseq = New}, #attempt{cseq = Old}) when is_integer(New), is_integer(Old), New =/= Old -> New > Old;

@@ -40,8 +40,8 @@ program_advice(Program, Reason) ->
             "build it with `sh native/build.sh' in hep's folder (needs Rust; README.md, section Installation)";
         {true, Archive} when Archive =/= none ->
             text(
-                "the escript ~ts cannot run a program out of its archive: install priv/hep_port of a built hep"
-                " beside it and name that file in the option `program'",
+                "the escript ~ts cannot run a program from its archive: install priv/hep_port of a built hep"
+                " separately, and pass its path in the option `program'",
                 [Archive]
             );
         _ ->

@@ -6,7 +6,7 @@
 
 -export([binary/1, record/1, record_chunks/1, parsed_chunks/1, options/1]).
 
-%% Whatever the types of its fields.
+%% For fields of any type.
 -define(IS_RECORD(Hep), element(1, Hep) =:= hep, tuple_size(Hep) >= #hep.chunks).
 
 %% The size of a binary.

@@ -24,7 +24,7 @@ hide(Names, [{Name, Value} = Option | Options]) ->
 hide(_, Options) ->
     Options.
 
-%% @doc Returns the value, hidden or not. A function that raises is returned as it is; the check of the options
+%% @doc Returns the value, hidden or not. A function that raises is returned unchanged; the check of the options
 %% rejects it.
 -spec show(term()) -> term().
 show(Hidden) when is_function(Hidden, 0) ->

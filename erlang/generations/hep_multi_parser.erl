@@ -16,7 +16,7 @@
 %% For the parsers of one version.
 -export([parse/2]).
 
-%% @doc Parses a packet. Whatever else comes in is an error too.
+%% @doc Parses a packet. Any other term is an error, too.
 -spec parse(Packet :: binary() | term()) -> {ok, hep:state()} | {error, invalid_packet, term()}.
 parse(Packet) when is_binary(Packet) ->
     case hep_nif:parse(Packet, hep_registry:keys(), byte_size(Packet)) of

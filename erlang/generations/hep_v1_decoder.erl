@@ -3,7 +3,7 @@
 
 -export([decode/1]).
 
-%% @doc Decodes a packet of version 1. Whatever else comes in is an error.
+%% @doc Decodes a packet of version 1. Any other term is an error.
 -spec decode(Packet :: binary() | term()) -> hep_multi_decoder:result().
 decode(Packet) ->
     hep_multi_decoder:decode(1, Packet).

@@ -3,7 +3,7 @@
 
 -export([decode/1]).
 
-%% @doc Decodes a packet of version 2. Whatever else comes in is an error.
+%% @doc Decodes a packet of version 2. Any other term is an error.
 -spec decode(Packet :: binary() | term()) -> hep_multi_decoder:result().
 decode(Packet) ->
     hep_multi_decoder:decode(2, Packet).

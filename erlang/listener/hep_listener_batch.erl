@@ -296,7 +296,7 @@ unpacking(Need, Batch) ->
 unpacked(Bytes, #batch{inflated = Inflated} = Batch) ->
     Batch#batch{inflated = Inflated + Bytes}.
 
-%% The handler has returned: whatever it did not keep is garbage.
+%% The handler has returned: the terms that it did not keep are garbage.
 released(#batch{inflated = 0, lease = 0} = Batch) ->
     Batch;
 released(#batch{inflated = Inflated, garbage = Garbage} = Batch) when Inflated + Garbage =< ?GARBAGE ->

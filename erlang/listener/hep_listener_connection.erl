@@ -33,7 +33,7 @@ start_link(Shared, Socket) ->
     Spawn = [{fullsweep_after, 20}],
     gen_server:start_link(?MODULE, {Shared, Socket}, [{spawn_opt, Spawn}, {hibernate_after, ?REST}]).
 
-%% @doc Tells the process that it owns its socket now.
+%% @doc Notifies the process that it owns its socket now.
 -spec start(pid()) -> ok.
 start(Connection) ->
     gen_server:cast(Connection, start).
@@ -206,7 +206,7 @@ failed(Errors, #state{batch = Before, source = Source} = State) ->
         )
     }.
 
-%% The state must not keep the packets alive, since garbage may be collected behind them.
+%% The state must not refer to the packets during the call, so that they can be garbage collected.
 flushed(#state{batch = Batch} = State) ->
     Others = State#state{batch = undefined},
     Others#state{batch = hep_listener_batch:flush(Batch)}.

@@ -15,7 +15,7 @@
 -export([start_link/2]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
-%% Errors that a network may report to a socket that never sends: the shard goes on.
+%% Errors that a network may report to a socket that never sends: the shard continues.
 -define(TRANSIENT, [econnrefused, ehostunreach, enetunreach]).
 %% The interval for polling the table while the owner reopens the port, in milliseconds.
 -define(REOPENED, 10).
@@ -95,7 +95,7 @@ terminate(Reason, #state{batch = Batch}) ->
 
 %%% When to read
 
-%% The timer's message comes behind those in the mailbox, so that a flood of datagrams cannot starve them.
+%% The timer's message comes after those in the mailbox, so that a flood of datagrams cannot starve them.
 pause(Milliseconds, State) ->
     {noreply, State#state{timer = start_timer(Milliseconds), wait = undefined}}.
 

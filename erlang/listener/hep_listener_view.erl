@@ -73,7 +73,7 @@ need(Glance, _) -> {many(Glance), 0}.
 many(#{chunks := Chunks} = Glance) when Chunks > ?FEW_CHUNKS -> 2 * terms(Glance);
 many(_) -> 0.
 
-%% @doc What any packet may inflate. A filter decodes it, whatever the view.
+%% @doc The maximum that a packet may inflate. A filter decodes it in every view.
 -spec need(#{view := term(), decode := hep:options(), filter := term(), atom() => term()}) -> non_neg_integer().
 need(#{view := decode, decode := Options}) -> max_inflated(Options);
 need(#{view := json, decode := Options}) -> ?JSON * max_inflated(Options);

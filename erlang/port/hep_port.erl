@@ -187,7 +187,7 @@ from_json(Server, Json) -> one(Server, {from_json, Json}).
 %% result is `{error, badarg}'; where the request or its answer is too large, it is `{error, {too_large, Bytes}}'.
 %%
 %% The answers have one frame together, `max_frame'. Each may fill it except for the room that is kept back
-%% for the requests behind it: eight times their bytes and 512 bytes for each, but no more than their share of the
+%% for the requests after it: eight times their bytes and 512 bytes for each, but no more than their share of the
 %% frame. So packets that inflate a thousandfold only take room from each other. When all requests together are larger
 %% than a frame, nothing is answered but `{error, {too_large, Bytes}}'.
 -spec batch(server(), [request()]) -> [term()] | {error, failure()}.

@@ -59,7 +59,7 @@ frame(Number, Items) ->
     Length = lists:sum([?LENGTH + byte_size(Item) || Item <- Items]),
     [<<(?NUMBER + Length):32, Number:64>> | [[<<(byte_size(Item)):32>>, Item] || Item <- Items]].
 
-%% The size of such a frame. Each item counts at least the minimum size of its answer.
+%% The size of this frame. Each item counts at least the minimum size of its answer.
 -spec size([binary()]) -> pos_integer().
 size(Items) ->
     lists:sum([?NUMBER | [max(?LENGTH + byte_size(Item), ?LEAST) || Item <- Items]]).

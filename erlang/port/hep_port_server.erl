@@ -177,7 +177,7 @@ answered([{Number, Items} | Others], #state{port = Port} = State) ->
         error -> replace(unasked_frame, State)
     end.
 
-%% After a timeout nobody waits for the answer.
+%% After a timeout no caller waits for the answer.
 done(Number, Answer, #state{waiting = Waiting, under_way = UnderWay} = State) ->
     case maps:take(Number, Waiting) of
         {{From, Timer, Size}, Others} ->

@@ -23,10 +23,10 @@
 %%
 %% == Balance ==
 %% With `strategy => balance' the packets of a call go to the same target. The key of a packet is its correlation id,
-%% or else the Call-ID of a SIP payload, or else the pair of addresses and ports, the same in both directions. A packet with
-%% none of these, or with the same address and port at both ends (as those of {@link hep_logger}), goes by its payload,
-%% so that copies from two agents go to the same target. Encoded packets are decoded for this; bytes that cannot be
-%% decoded are their own key.
+%% or else the Call-ID of a SIP payload, or else the pair of addresses and ports, the same in both directions. A packet
+%% with none of these, or with the same address and port at both ends (as those of {@link hep_logger}), goes by its
+%% payload, so that copies from two agents go to the same target. Encoded packets are decoded for this; bytes that
+%% cannot be decoded are their own key.
 %%
 %% The target of a key is found by rendezvous hashing over the hosts and ports in the options. All senders with the same
 %% targets, in any order, agree, if they write the hosts in the same way: a name and its address are different targets.
@@ -40,19 +40,20 @@
 %% `connect_timeout' for each of its addresses.
 %%
 %% == Spool ==
-%% With the option `spool', a queue goes to disk while its target is not up, and when it is half full; what arrives
-%% after that goes behind, until the spool is empty. So a target gets its packets in order. Each queue has a folder in
-%% `dir', named after its target, or `failover'. A sender that starts again, with the same targets, sends what it finds
-%% there first. With `balance', packets go to disk only while no target is up, or when a queue is half
-%% full; what is on disk waits for its own target.
+%% With the option `spool', a queue goes to disk while its target is not up, and when it is half full. Later packets go
+%% to the end of the spool until it is empty, so a target gets its packets in order. Each queue has a folder in `dir',
+%% named after its target, or `failover'. A restarted sender with the same targets first sends the packets that it finds
+%% there. With `balance', packets go to disk only while no target is up, or when a queue is half full; packets on disk
+%% wait for their own target.
 %%
-%% {@link stop/1} writes the queues to the spool. A killed VM loses what was in memory: less than half a queue while the
-%% target is up; while it is down, the packets that arrived during the last write. Packets may come twice: at most the
-%% batch under way. {@link hep_spool} describes what the files survive. If the disk is full or fails, packets wait in
-%% memory as without a spool, the write is repeated each second, and the errors are counted.
+%% {@link stop/1} writes the queues to the spool. A killed VM loses the packets in memory: less than half a queue while
+%% the target is up; while it is down, the packets that arrived during the last write. At most one batch is sent twice.
+%% {@link hep_spool} describes what its files survive. If the disk is full or fails, packets wait in memory as without a
+%% spool, the write is repeated each second, and the errors are counted.
 %%
-%% Over UDP a sender sees only errors: a name that does not resolve, and ICMP errors, as for a closed port. Each attempt
-%% then loses a datagram or two, which count as sent. A collector that is silently gone loses all.
+%% Over UDP a sender notices errors only: a name that does not resolve, and ICMP errors, as for a closed port. Each
+%% attempt then loses one or two datagrams, which count as sent. If a collector disappears without an ICMP error, all
+%% packets are lost.
 %%
 %% == Events ==
 %% If the application `telemetry' is loaded, the sender's process executes these events; `sender' is its pid, and
@@ -118,7 +119,7 @@
 %% <dt>`queue_bytes'</dt><dd>the maximum total size of these packets: 64 MiB by default, at least 65535. The packets on
 %%   the way from the callers to the queue have the same two limits</dd>
 %% <dt>`batch_bytes'</dt><dd>the maximum size of one write, 64 KiB by default; a larger packet is written alone. Packets
-%%   do not wait for a batch to fill: the next batch is whatever arrived during the last write</dd>
+%%   do not wait for a batch to fill: the next batch consists of the packets that arrived during the last write</dd>
 %% <dt>`backoff'</dt><dd>`{Least, Most}', in milliseconds, `{100, 30000}' by default: the delay before a reconnect. It
 %%   doubles with each attempt until a connection has lasted for `Most'; a random part, up to half, is
 %%   subtracted</dd>

@@ -133,8 +133,8 @@ credited(Now, #backlog{since = Since, rate = Rate, credit = Left, arrived = Arri
 credited(_, Backlog) ->
     Backlog.
 
-%% Records packets that arrived while a target was up: so many more may be sent, so that the spool becomes empty
-%% whatever arrives.
+%% Records packets that arrived while a target was up: this many more may be sent, so that the spool becomes empty
+%% at any rate of new packets.
 -spec arrived(non_neg_integer(), backlog()) -> backlog().
 arrived(Count, #backlog{arrived = Before} = Backlog) ->
     Backlog#backlog{arrived = Before + Count}.
@@ -144,7 +144,7 @@ arrived(Count, #backlog{arrived = Before} = Backlog) ->
 taken(Count, #backlog{credit = Credit} = Backlog) ->
     Backlog#backlog{take = taken, credit = Credit - Count}.
 
-%% So many of the taken packets are done. `Last' is the number of the last one.
+%% This many of the taken packets were sent. `Last' is the number of the last one.
 -spec ack([hep_sender_route:entry()], last | more, backlog()) -> backlog().
 ack([], more, Backlog) ->
     Backlog;

@@ -85,7 +85,7 @@ choice(Hash, Names) -> heaviest(Hash, lists:enumerate(Names)).
 heaviest(_, [{Number, _}]) ->
     Number;
 heaviest(Hash, Targets) ->
-    %% Equal weights: the greater name, whatever the order of the targets.
+    %% For equal weights, the greater name, so that the order of targets does not matter.
     {_, _, Number} = lists:max([{weight(Hash, Name), Name, Number} || {Number, Name} <- Targets]),
     Number.
 

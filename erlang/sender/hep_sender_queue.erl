@@ -56,7 +56,7 @@ trim(Queue, Dropped) ->
 batch(MaxBytes, #queue{packets = Packets} = Queue) ->
     batch(Packets, MaxBytes, Queue).
 
-%% Takes at most so many.
+%% Takes at most this many.
 -spec batch(MaxPackets :: non_neg_integer(), MaxBytes :: pos_integer(), queue()) -> {[entry()], queue()}.
 batch(MaxPackets, _, #queue{packets = Packets} = Queue) when Packets =:= 0; MaxPackets =:= 0 ->
     {[], Queue};

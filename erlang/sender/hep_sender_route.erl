@@ -221,7 +221,7 @@ answered(settled, Route) ->
 settled(#route{backlog = Backlog} = Route) ->
     Route#route{backlog = hep_sender_backlog:settled(Backlog)}.
 
-%% So many packets of the target's batch are done.
+%% This many packets of the target's batch were written.
 done(Count, #target{under_way = UnderWay} = Target, Route) ->
     {Done, Others} = lists:split(Count, UnderWay),
     change(Target#target{under_way = Others}, acknowledged(Done, Others, Target, Route)).

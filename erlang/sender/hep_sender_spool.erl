@@ -1,10 +1,10 @@
 %% @private
 %% The process that owns the spool of one queue of `hep_sender'. A slow disk delays this process only: the queue passes
-%% one write at a time to it, and goes on without waiting.
+%% one write at a time to it, and continues without waiting.
 %%
 %% Each request is answered by a message `{spool, Pid, Answer, Info}' to the sender, with the spool's counters:
 %% <dl>
-%% <dt>`{written, Count, ok | {error, Reason}}'</dt><dd>so many of the packets are in the spool</dd>
+%% <dt>`{written, Count, ok | {error, Reason}}'</dt><dd>this many of the packets are in the spool</dd>
 %% <dt>`{taken, Entries}'</dt><dd>the oldest packets, or an empty list</dd>
 %% <dt>`settled'</dt><dd>the taken packets were removed, or are again the oldest</dd>
 %% </dl>

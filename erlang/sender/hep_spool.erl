@@ -423,7 +423,7 @@ positioned(#segment{first = First, bytes = Bytes} = Segment, #spool{dir = Dir, r
             Error
     end.
 
-%% Reading goes on behind the segment, and so does writing if it is the last one.
+%% Reading continues after the segment, and so does writing if it is the last one.
 skipped(Reason, End, #spool{read = Read, next = Next} = Before) ->
     Spool = lost(End - Read, failure(Reason, moved(End, Before))),
     case End of

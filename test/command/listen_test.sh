@@ -16,7 +16,7 @@ listening() {
     done
 }
 
-# ended STATUS: the listener ends by itself, within 30 seconds.
+# ended STATUS: the listener ends without a signal, within 30 seconds.
 ended() {
     status=0
     tries=0

@@ -39,7 +39,7 @@ arrives(Transport, Number, Module, Options) ->
     ?assertEqual({Sender, atom_to_binary(Transport)}, {SentBy, Over}),
     Metric = io_lib:format("call_flow_received_total{transport=\"~s\",port=\"~b\"} 2", [Transport, Port]),
     ?assert(until(fun() -> has_line(Metric) end)),
-    %% What is no HEP is counted, and the connection is closed.
+    %% Bytes that are not HEP are counted, and the connection is closed.
     ok = Module:send(Socket, <<"GET / HTTP/1.1\r\n\r\n">>),
     ?assertEqual({error, closed}, Module:recv(Socket, 0, 5000)),
     Rejected = io_lib:format("call_flow_rejected_total{reason=\"not_hep\",transport=\"~s\",port=\"~b\"} 1", [Transport, Port]),

@@ -53,7 +53,7 @@ truncated(Position, _, Device) ->
     {ok, Position} = file:position(Device, Position),
     file:truncate(Device).
 
-%% @doc Appends lines. After an error the file is as it was before, if the system allows it.
+%% @doc Appends lines. After an error the file is unchanged, if the system allows it.
 -spec write(iodata(), writer()) -> {ok, writer()} | {error, file:posix()}.
 write(Lines, #writer{device = Device, position = Position} = Writer) ->
     try

@@ -42,7 +42,7 @@ pub enum Kind {
 /// version is read. Under [`Lengths::Lenient`] the chunks of a cut packet count as far as decoding takes them.
 ///
 /// # Errors
-/// [`DecodeError`] says what is wrong with the header of version 3 or with a chunk's length.
+/// [`DecodeError`] describes the error in the header of version 3 or in a chunk's length.
 pub fn glance(input: &[u8], lengths: Lengths) -> Result<Glance<'_>, DecodeError> {
     let mut glance = Glance {
         version: Version::of_fixed_header(input).unwrap_or(Version::V3),

@@ -25,7 +25,7 @@ pub enum V2Order {
 /// What to do with a capture id of version 3 that was shifted left by 16 bits (rule Q9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CaptureId {
-    /// It is kept as it came.
+    /// It is kept unchanged.
     #[default]
     Keep,
     /// It is shifted back.
@@ -38,7 +38,7 @@ pub enum TimestampRepair {
     /// It is repaired, see [`repaired_timestamp`](crate::quirks::repaired_timestamp).
     #[default]
     Repair,
-    /// It is kept as it came.
+    /// It is kept unchanged.
     Keep,
 }
 

@@ -19,7 +19,7 @@ use crate::{inflate, quirks};
 /// The clock supplies the time for packets of version 1, which carry none, and decides if a sender's time is ambiguous.
 ///
 /// # Errors
-/// [`DecodeError`] says what is wrong and where.
+/// [`DecodeError`] has the reason and the offset.
 pub fn decode<'a>(input: &'a [u8], options: &Options, clock: impl Clock) -> Result<Packet<'a>, DecodeError> {
     Packet::read(input, options, clock)?.inflate(options.max_inflated)
 }
@@ -96,7 +96,7 @@ impl<'a> Packet<'a> {
     /// Decodes a packet like [`decode`], but leaves a compressed payload compressed.
     ///
     /// # Errors
-    /// [`DecodeError`] says what is wrong and where.
+    /// [`DecodeError`] has the reason and the offset.
     #[inline]
     pub fn read(input: &'a [u8], options: &Options, clock: impl Clock) -> Result<Self, DecodeError> {
         let mut packet = Self::new(Version::V3);

@@ -18,7 +18,7 @@ use crate::terms::{NifTerm, NifTerms, make_atom};
 /// The size of the largest datagram.
 const DATAGRAM: u64 = 0xffff;
 
-/// Turns functions into NIFs of the same names. (`#[rustler::nif]` gives no function that could be scheduled again.)
+/// Turns functions into NIFs of the same names. (`#[rustler::nif]` provides no function that could be rescheduled.)
 macro_rules! nifs {
     ( $( $function:ident ),* ) => { $(
         inventory::submit! {
@@ -53,7 +53,7 @@ pub(crate) struct DirtyNif {
 }
 
 /// The number of arguments of a function's NIF: the function's, and the size.
-#[expect(clippy::cast_possible_truncation, reason = "a function of the BEAM takes 255 at the most")]
+#[expect(clippy::cast_possible_truncation, reason = "a function of the BEAM has at most 255 arguments")]
 pub(crate) const fn arity<const N: usize>(
     _function: for<'a> fn(&mut NifTerms<'a>, [NifTerm<'a>; N]) -> Answer<NifTerm<'a>>,
 ) -> u32 {

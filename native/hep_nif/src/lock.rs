@@ -1,6 +1,6 @@
 //! A lock on a file, for `hep_spool`: the system releases it when the VM ends in any way. OTP has no file locks.
 
-#![expect(clippy::needless_pass_by_value, reason = "rustler gives the arguments away")]
+#![expect(clippy::needless_pass_by_value, reason = "rustler passes arguments by value")]
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::sync::{Mutex, PoisonError};

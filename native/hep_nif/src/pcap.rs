@@ -61,7 +61,7 @@ fn pcap_open(ports: Term<'_>) -> NifResult<ResourceArc<PcapReader>> {
 
 /// `{again | incomplete | eof | {error, Error}, [Found]}`: adds the next bytes, or `eof` after the last ones.
 #[rustler::nif(schedule = "DirtyCpu")]
-#[expect(clippy::needless_pass_by_value, reason = "rustler gives the arguments away")]
+#[expect(clippy::needless_pass_by_value, reason = "rustler passes arguments by value")]
 fn pcap_read<'a>(env: Env<'a>, reader: ResourceArc<PcapReader>, bytes: Term<'a>) -> NifResult<Term<'a>> {
     let mut reader = reader.reader();
     if bytes.is_atom() {
@@ -92,7 +92,7 @@ fn pcap_read<'a>(env: Env<'a>, reader: ResourceArc<PcapReader>, bytes: Term<'a>)
 
 /// The counts, see `hep_pcap:stats()`.
 #[rustler::nif]
-#[expect(clippy::needless_pass_by_value, reason = "rustler gives the arguments away")]
+#[expect(clippy::needless_pass_by_value, reason = "rustler passes arguments by value")]
 fn pcap_stats(env: Env<'_>, reader: ResourceArc<PcapReader>) -> NifResult<Term<'_>> {
     let stats = reader.reader().stats();
     let pairs = [

@@ -27,7 +27,7 @@ const BYTES_PER_PERCENT: usize = 4096;
 const JSON_PER_PERCENT: usize = 128;
 
 /// The total size of further long binaries that one call reads: unaligned ones are copied, and the copies live
-/// as long as the call. It equals the port program's longest frame, so that both give the same results.
+/// as long as the call. It equals the port program's longest frame, so that both return the same results.
 const MOST_READ: usize = 64 * 1024 * 1024;
 /// Shorter binaries take no more memory than the list that contains them.
 const SHORT: usize = 64;
@@ -324,7 +324,7 @@ impl<'a> NifTerms<'a> {
     fn new_binary<const N: usize>(&self, parts: [&[u8]; N]) -> (NifTerm<'a>, &'a [u8]) {
         let mut term = ErlNifTerm::default();
         let size = parts.iter().map(|part| part.len()).sum();
-        // SAFETY: the call returns `size` writable bytes of the new binary `term`: the parts fill them one behind the
+        // SAFETY: the call returns `size` writable bytes of the new binary `term`: the parts fill them one after the
         // other. They live as long as the call does, and are not written to later.
         unsafe {
             let start = enif_make_new_binary(self.env.as_c_arg(), size, &raw mut term);

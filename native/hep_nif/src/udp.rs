@@ -4,7 +4,7 @@
 //! descriptor that the VM has closed and reused. The duplicate keeps the port bound; it is closed by
 //! `udp_close`, when the process that attached it ends, and when no term refers to it any more.
 
-#![expect(clippy::needless_pass_by_value, reason = "rustler gives the arguments away")]
+#![expect(clippy::needless_pass_by_value, reason = "rustler passes arguments by value")]
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};

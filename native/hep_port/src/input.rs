@@ -14,7 +14,7 @@ pub(crate) struct Input<'a>(&'a [u8]);
 #[derive(Debug, PartialEq)]
 pub(crate) struct BadTerm(pub(crate) usize);
 
-/// The integers that the octets of a string stand for.
+/// The integers that the octets of a string represent.
 static OCTETS: [[u8; 2]; 256] = {
     let mut octets = [[tag::SMALL_INTEGER, 0]; 256];
     let mut rest = octets.as_mut_slice();
@@ -171,7 +171,7 @@ fn head(bytes: &[u8]) -> Option<Head> {
         tag::SMALL_ATOM | tag::SMALL_ATOM_UTF8 => sized(1, number::<1>(behind)?),
         tag::ATOM | tag::ATOM_UTF8 | tag::STRING => sized(2, number::<2>(behind)?),
         tag::BINARY => sized(4, number::<4>(behind)?),
-        // Behind the size stands the number of bits of the last byte, or the sign.
+        // After the size comes the number of bits of the last byte, or the sign.
         tag::BIT_BINARY | tag::LARGE_BIG => sized(5, number::<4>(behind)?),
         tag::SMALL_BIG => sized(2, number::<1>(behind)?),
         // The size counts itself.
@@ -191,7 +191,7 @@ fn identifier(tag: u8, behind: &[u8]) -> Option<u64> {
     /// The length of a word of a reference.
     const WORD: u64 = 4;
     let words = || number::<2>(behind).map(|words| words.saturating_mul(WORD));
-    // What stands before and behind the name of the node.
+    // The sizes before and after the name of the node.
     let (before, after) = match tag {
         tag::PORT | tag::REFERENCE => (0, 5),
         tag::NEW_PORT => (0, 8),

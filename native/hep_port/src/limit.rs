@@ -60,7 +60,7 @@ fn widen(size: usize) -> u64 {
 mod tests {
     use super::*;
 
-    /// Whatever the answers before it take, there is room for an error.
+    /// There is room for an error after answers of any size.
     #[test]
     fn an_error_always_fits() {
         for sizes in

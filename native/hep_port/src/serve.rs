@@ -108,7 +108,7 @@ mod tests {
 
     const LONGEST: u32 = 1000;
 
-    /// The requests as they stand in a frame.
+    /// The requests of a frame, encoded.
     fn framed(requests: &[Vec<u8>]) -> Vec<u8> {
         let item = |bytes: &Vec<u8>| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
         requests.iter().flat_map(item).collect()

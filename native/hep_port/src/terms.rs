@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(read(b"k\0\x05\x01\x01\x01\x01\x01"), (Err(()), vec![Some(1); 4]));
     }
 
-    /// Whatever a packet inflates to, its JSON takes no more memory than the answer.
+    /// The JSON of a packet takes no more memory than the answer, whatever its inflated size.
     #[test]
     fn json_stops_at_the_limit() {
         let text = vec![0; 1_000_000];

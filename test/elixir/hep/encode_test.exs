@@ -192,7 +192,7 @@ defmodule HEP.EncodeTest do
       end
     end
 
-    test "chunks that have a field of their own; others have any width" do
+    test "chunks with a field are errors; others have any width" do
       for {{key, _value} = chunk, allowed} <- [
             {{{0, 1}, <<2>>}, false},
             {{{0, 12}, <<2001::32>>}, false},

@@ -282,7 +282,7 @@ test('a long list has few elements', async () => {
   await page.keyboard.press('End')
   await row(page, '200 completed').waitFor()
   assert.ok(await rows(page).count() < 80)
-  // Whoever has scrolled down stays there while calls arrive.
+  // A scrolled list keeps its position while calls arrive.
   const before = await page.locator('#list').evaluate((list) => list.scrollTop)
   await send(server.port, call('one-more'))
   await page.waitForFunction(() => Number(document.getElementById('list').getAttribute('aria-rowcount')) === 3003)
