@@ -98,7 +98,7 @@ fuzz:
 attack: setup
 	@$(MAKE) --no-print-directory all
 	@mkdir -p _build/attack
-	@$(ERLC) -I include -o _build/attack $(addprefix test/erlang/,hep_attack.erl hep_answers.erl hep_fixtures.erl)
+	@$(ERLC) -I include -o _build/attack $(addprefix test/erlang/,hep_attack.erl hep_answers.erl hep_fixtures.erl hep_ports.erl)
 	@erl -noinput -pa ebin _build/attack -eval 'hep_attack:main().' -extra $(or $(PACKETS),1000000) $(or $(TERMS),100000)
 
 asan: setup

@@ -35,7 +35,7 @@ cp "target/asan/$host/release/libhep_nif.so" "$folder/priv/hep_nif.so"
 cp priv/hep_port "$folder/priv/hep_port"
 # hep_fixtures finds them next to the tests.
 erlc -I include -o "$folder/test" test/erlang/hep_attack.erl test/erlang/hep_answers.erl test/erlang/hep_fixtures.erl \
-    test/erlang/hep_fixture_tests.erl test/erlang/hep_packets.erl
+    test/erlang/hep_fixture_tests.erl test/erlang/hep_packets.erl test/erlang/hep_ports.erl
 
 # vm ARGUMENTS...: a VM with the sanitizer. An error ends it, with the address and a stack.
 # Leaks are not reported: the VM keeps its memory until it ends.

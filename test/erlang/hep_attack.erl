@@ -5,7 +5,7 @@
 
 -include("hep.hrl").
 
--export([main/0, packets/1, terms/1]).
+-export([main/0, packets/1, requests/1, terms/1]).
 
 -define(PROCESSES, 40).
 
@@ -15,6 +15,7 @@ main() ->
     [Packets, Terms] = [list_to_integer(Number) || Number <- init:get_plain_arguments()],
     Resident = resident(),
     Ran = try
+        ok = requests(Packets),
         {timer:tc(fun() -> packets(Packets) end), timer:tc(fun() -> terms(Terms) end)}
     catch
         Class:Reason:Stack ->
@@ -25,6 +26,7 @@ main() ->
     io:format("~b mutated packets, ~b processes killed meanwhile: documented answers only, ~b s~n", [
         Packets, Killed, PacketTime div 1000000
     ]),
+    io:format("~b requests with random terms: NIF and port agree~n", [Packets]),
     _ = Before > 0 andalso io:format("memory ~b KiB before, ~b KiB after~n", [Before div 1024, After div 1024]),
     io:format("~b random terms to each of ~b functions: documented answers only, ~b s~n", [
         Terms, Called, TermTime div 1000000
@@ -161,6 +163,45 @@ length_like(Bytes) ->
     Bytes.
 
 %%% Random terms
+
+%% Gives random terms, and packets with random terms in their fields, to the port program and to the NIF: the results
+%% must be equal.
+-spec requests(pos_integer()) -> ok.
+requests(Number) ->
+    {ok, Port} = hep_port:start_link(#{}),
+    lists:foreach(fun(_) -> equal(Port, [request(rand:uniform(7)) || _ <- lists:seq(1, 50)]) end, lists:seq(1, Number div 50)),
+    hep_port:stop(Port).
+
+equal(Port, Requests) ->
+    Expected = [hep_ports:in_batch(hep_ports:nif(Request)) || Request <- Requests],
+    Answers = [hep_ports:in_batch(Answered) || Answered <- lists:zip(Requests, hep_port:batch(Port, Requests))],
+    Different = [Each || {_, A, B} = Each <- lists:zip3(Requests, Expected, Answers), A =/= B],
+    Different =:= [] orelse error({different, Different}).
+
+request(1) -> {encode, record()};
+request(2) -> {encode, record(), term(2)};
+request(3) -> {transform, record()};
+%% A list is for the NIF only.
+request(4) -> {to_json, case record() of List when is_list(List) -> x; Other -> Other end};
+request(5) -> {from_json, term(3)};
+request(6) -> {parse, term(3)};
+request(7) -> {decode, term(3)}.
+
+record() ->
+    case rand:uniform(2) of
+        1 -> timed(term(3));
+        2 -> timed(lists:foldl(fun(_, Hep) -> setelement(1 + rand:uniform(12), Hep, term(2)) end, valid(), lists:seq(1, rand:uniform(3))))
+    end.
+
+%% Without a time, a packet gets that of encoding.
+timed(#hep{timestamp = undefined} = Hep) -> Hep#hep{timestamp = {1, 2, 3}};
+timed(Term) -> Term.
+
+valid() ->
+    #hep{
+        version = 3, protocol_family = 2, protocol = 17, src_ip = {192, 0, 2, 1}, src_port = 1, dst_ip = {192, 0, 2, 2}, dst_port = 2,
+        timestamp = {1, 2, 3}, node_id = 7, payload = <<"x">>, chunks = [{{0, 17}, <<"call">>}]
+    }.
 
 %% Passes random terms to every documented pure function, and to the NIFs. Returns the number of
 %% functions.

@@ -9,5 +9,8 @@ packets_test_() ->
         ?assert(Killed > 0)
     end}.
 
+requests_test_() ->
+    {timeout, 120, fun() -> ok = hep_attack:requests(20000) end}.
+
 terms_test_() ->
     {timeout, 120, fun() -> ?assert(hep_attack:terms(300) > 60) end}.
