@@ -160,13 +160,16 @@ chosen(Hep, Id, Values, {Keys, Packets, Count}) ->
     IsOf = fun(K) -> is_map_key(K, Keys) orelse hep_command_text:is_shown(K, Id) end,
     case Key =/= undefined andalso lists:any(IsOf, [Key | Links]) of
         true when Count < ?MAX_PACKETS ->
-            Legs = maps:from_list([{binary:copy(K), true} || K <- [Key | Links]]),
-            {maps:merge(Keys, Legs), [Hep | Packets], Count + 1};
+            {legs([Key | Links], Keys), [Hep | Packets], Count + 1};
         true ->
             {Keys, Packets, Count + 1};
         false ->
             {Keys, Packets, Count}
     end.
+
+%% A packet may name thousands of legs.
+legs(Found, Keys) when map_size(Keys) < ?MAX_PAIRS -> maps:merge(Keys, maps:from_list([{binary:copy(K), true} || K <- Found]));
+legs(_, Keys) -> Keys.
 
 drawn([], _, _, _, _, {error, Text}) ->
     {error, Text};
