@@ -168,7 +168,8 @@ chosen(Hep, Id, Values, {Keys, Packets, Count}) ->
     end.
 
 %% A packet may name thousands of legs.
-legs(Found, Keys) when map_size(Keys) < ?MAX_PAIRS -> maps:merge(Keys, maps:from_list([{binary:copy(K), true} || K <- Found]));
+legs(Found, Keys) when map_size(Keys) < ?MAX_PAIRS ->
+    maps:merge(Keys, maps:from_list([{binary:copy(Key), true} || Key <- Found]));
 legs(_, Keys) -> Keys.
 
 drawn([], _, _, _, _, {error, Text}) ->

@@ -1,5 +1,4 @@
-%% @private What is known of a call: counts, times, parties, and the state of its main request. The functions are those of
-%% {@link hep_flow}.
+%% @private What is known of a call: counts, times, parties, and the state of its main request, for {@link hep_flow}.
 -module(hep_flow_call).
 
 -include("hep.hrl").

@@ -49,6 +49,11 @@ wrong '--host needs a value' show --host
 wrong '--host 1.2.3x: expected an IP address' show --host 1.2.3x x
 wrong '--type what: unknown payload type' show --type what x
 wrong '--from what: expected pcap, hep or json' show --from what x
+for rate in 0 -1 1000001 1.5 x ''; do
+    wrong "--rate $rate: expected a number from 1 to 1000000" send "--rate=$rate" x udp:127.0.0.1:9
+done
+wrong '--udp -1: expected a number from 0 to 65535' listen --udp -1
+wrong '--count 0: expected a number of at least 1' listen --count 0
 wrong 'expected one FILE' show
 wrong 'expected one FILE' show a b
 wrong 'expected IN and OUT' convert a
