@@ -154,7 +154,10 @@ main(Test) ->
         Acceptors = hep_net:acceptors(Listener),
         receive received -> ok end
     end),
-    io:format("lines ~b~n", [length([Reason || #{what := hep_listener_accept_failed, reason := Reason} <- Reports])]),
+    Reasons = [Reason || #{what := hep_listener_accept_failed, reason := Reason} <- Reports],
+    %% Without a stack.
+    true = lists:all(fun is_atom/1, Reasons),
+    io:format("lines ~b~n", [length(Reasons)]),
     halt(0).
 
 %% Modules cannot be loaded without descriptors.

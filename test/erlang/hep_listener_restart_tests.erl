@@ -139,6 +139,30 @@ connections_outlive_test_() ->
         end)
     end}).
 
+%% Before the supervisor of the connections is started again, an accepted connection is closed and counted; the
+%% acceptors continue.
+no_supervisor_test_() ->
+    hep_net:quietly({timeout, 120, fun() ->
+        listening(#{transport => tcp}, fun(Listener, Port) ->
+            Acceptors = hep_net:acceptors(Listener),
+            [Owner, Connections] = [hep_net:child(Listener, Id) || Id <- [owner, connections]],
+            ok = sys:suspend(Listener),
+            Monitor = monitor(process, Connections),
+            exit(Connections, kill),
+            receive {'DOWN', Monitor, process, Connections, _} -> ok end,
+            Closed = hep_net:tcp(Port),
+            ?assertEqual({error, closed}, gen_tcp:recv(Closed, 0, 30000)),
+            until(fun() -> maps:get(accept_errors, gen_server:call(Owner, info)) =:= 1 end),
+            ok = sys:resume(Listener),
+            ?assertEqual(Acceptors, hep_net:acceptors(Listener)),
+            until(fun() -> is_other(hep_net:child(Listener, connections), Connections) end),
+            Socket = hep_net:tcp(Port),
+            ok = gen_tcp:send(Socket, packet(7)),
+            ?assertMatch([_], hep_net:take(1)),
+            ok = gen_tcp:close(Socket)
+        end)
+    end}).
+
 is_other(Pid, Before) -> is_pid(Pid) andalso Pid =/= Before.
 
 %% Reports the numbers of its packets, and waits at number 0.
