@@ -153,13 +153,32 @@ limits_test_() ->
             hep_listener_log:warning(accept_failed, #{what => other}, Limits),
             hep_listener_log:warning(accept_failed, #{what => other}, Limits),
             timer:sleep(1100),
-            Log(31)
+            Log(31),
+            Log(32)
         end),
         Whats = [What || #{what := What} <- Reports],
         ?assertEqual(1, length([other || other <- Whats])),
-        ?assertEqual(31, lists:last(Whats)),
+        ?assertEqual(32, lists:last(Whats)),
         %% All within the first second, unless the machine is too slow.
         Count = length([N || N <- Whats, is_integer(N), N =< 30]),
         ?assert(Count >= 10),
-        ?assertEqual(30 - Count, maps:get(left_out, lists:last(Reports)))
+        %% Each suppressed line is reported once.
+        ?assertEqual([30 - Count, 0], [Number || #{what := N, left_out := Number} <- Reports, N =:= 31 orelse N =:= 32])
     end}.
+
+%% The lines of each kind within its period.
+kinds_test_() ->
+    [
+        fun() ->
+            Limits = hep_listener_log:new(),
+            Start = erlang:monotonic_time(millisecond),
+            Reports = hep_net:logged(fun() ->
+                [hep_listener_log:Level(Kind, #{what => N}, Limits) || N <- lists:seq(1, 30)]
+            end),
+            %% A slow machine may need more than one period.
+            ?assert(length(Reports) =:= Most orelse erlang:monotonic_time(millisecond) - Start >= 1000, length(Reports))
+        end
+     || {Level, Kind, Most} <- [
+            {notice, handshake_failed, 10}, {notice, proxy_failed, 10}, {error, handler_crashed, 10}, {warning, accept_failed, 1}
+        ]
+    ].
