@@ -24,7 +24,7 @@ t='convert, through pipes'
 cmp -s there.jsonl piped.jsonl || failed "$t" 'packets differ'
 ok "$t"
 
-t='convert, packets that a capture file cannot hold'
+t='convert, packets that a capture file cannot contain'
 sed -n 1p there.jsonl >some.jsonl
 sed -n 1p there.jsonl | sed 's/"srcIp":"[^"]*"/"srcIp":null/' >>some.jsonl
 run "$t" 0 convert some.jsonl some.pcap
@@ -33,7 +33,7 @@ run "$t" 0 show some.pcap
 [ "$(wc -l <out)" -eq 1 ] || failed "$t" 'not the other packet'
 ok "$t"
 
-t='convert, a cut file'
+t='convert, a truncated file'
 run "$t" 1 convert cut.hep cut.jsonl
 [ "$(wc -l <cut.jsonl)" -eq $((packets - 1)) ] || failed "$t" 'not all whole packets'
 has "$t" err 'hep: cut.hep: offset '

@@ -93,7 +93,7 @@ has "$t" out '+ INVITE' "$(cat id)"
 controls out
 ok "$t"
 
-t='flow, a call that is not there'
+t='flow, an unknown call'
 run "$t" 1 flow calls.jsonl four
 same "$t" out ''
 has "$t" err 'hep: no call four'
@@ -101,7 +101,7 @@ run "$t" 2 flow
 run "$t" 2 flow a b c
 ok "$t"
 
-t='flow, a cut file'
+t='flow, a truncated file'
 run "$t" 1 flow cut.hep
 has "$t" out 'Call-ID'
 has "$t" err 'hep: cut.hep: offset '

@@ -107,7 +107,7 @@ run "$t" 0 show piped.pcap
 [ "$(wc -l <out)" -ge 1 ] || failed "$t" 'nothing was written'
 ok "$t"
 
-t='listen, a port that is taken'
+t='listen, a port in use'
 listening --ip 127.0.0.1 --tcp 0
 run "$t" 1 listen --ip 127.0.0.1 --tcp "$port"
 has "$t" err 'hep: ' 'address already in use'
@@ -135,7 +135,7 @@ run "$t" 1 send stream.hep tcp:127.0.0.1:1
 has "$t" err 'hep: the collector cannot be reached: connection refused'
 ok "$t"
 
-t='send, a cut file'
+t='send, a truncated file'
 listening --ip 127.0.0.1 --tcp 0 --count $((packets - 1)) --quiet
 run "$t" 1 send --fast cut.hep "tcp:127.0.0.1:$port"
 has "$t" out "sent $((packets - 1)) packets"

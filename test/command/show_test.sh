@@ -11,7 +11,7 @@ done
 cat "$@" >stream.hep
 packets=$#
 
-t='show, each form of a file'
+t='show, each file format'
 for file in text2pcap-udp.pcap text2pcap-udp.pcapng text2pcap-tcp.pcap editcap-nsecpcap.pcap; do
     run "$t" 0 show "$fixtures/pcap/$file"
     sed 's/^[^ ]* //' out >lines
@@ -85,7 +85,7 @@ run "$t" 0 show --verbose "$fixtures/captures/kamailio-v3/flag-v4/007.bin"
 has "$t" out '  HEP version: 3' '  capture id: ' '  | Call-ID: '
 ok "$t"
 
-t='show, a cut capture file'
+t='show, a truncated capture file'
 size=$(wc -c <"$pcap")
 { cat "$pcap"; tail -c +25 "$pcap"; } >two.pcap
 head -c $((2 * size - 25)) two.pcap >cut.pcap
@@ -98,14 +98,14 @@ run "$t" 1 show cut.gz
 has "$t" err 'hep: cut.gz: ' gzip
 ok "$t"
 
-t='show, a cut stream'
+t='show, a truncated stream'
 head -c $(($(wc -c <stream.hep) - 1)) stream.hep >cut.hep
 run "$t" 1 show cut.hep
 [ "$(wc -l <out)" -eq $((packets - 1)) ] || failed "$t" 'not all whole packets'
 has "$t" err 'hep: cut.hep: offset '
 ok "$t"
 
-t='show, a broken stream'
+t='show, a corrupt stream'
 first=$fixtures/captures/kamailio-v3/flag-v4/007.bin
 { cat "$first"; printf 'no packet'; cat "$first"; printf 'HEP3\000\013\000\000\000\007\000'; } >broken.hep
 run "$t" 1 show broken.hep
@@ -113,7 +113,7 @@ run "$t" 1 show broken.hep
 has "$t" err "hep: offset $(wc -c <"$first"): not a HEP packet" 'hep: packet 3: ' 'hep: broken.hep: 2 packets or places are broken'
 ok "$t"
 
-t='show, cut and broken JSON'
+t='show, truncated and invalid JSON'
 { head -n 1 stream.jsonl; printf '{"type":"HEP",\n'; } >broken.jsonl
 run "$t" 1 show broken.jsonl
 [ "$(wc -l <out)" -eq 1 ] || failed "$t" 'not the first packet'

@@ -69,7 +69,7 @@ has "$t" err 'hep: -: the file is empty'
 same "$t" err ''
 ok "$t"
 
-t='a folder for temporary files that is missing'
+t='a missing folder for temporary files'
 status=0
 TMPDIR=$work/nothing "$hep" show "$hep" >out 2>err || status=$?
 [ "$status" -eq 1 ] || failed "$t" "status $status"

@@ -29,7 +29,7 @@ defmodule HEPTest do
     assert {:ok, %HEP.Packet{payload: "ping"}} = HEP.decode(@ping, all)
   end
 
-  test "a wrong value of an option is named" do
+  test "a wrong value of an option is reported" do
     number = "an integer from 0 to 18446744073709551615"
 
     for {{name, value}, wanted} <- [
@@ -55,7 +55,7 @@ defmodule HEPTest do
     end
   end
 
-  test "an unknown option is named" do
+  test "an unknown option is reported" do
     assert_raise ArgumentError, ~r/unknown keys \[:order\]/, fn ->
       HEP.decode(@ping, order: :big, capture_id: :keep)
     end

@@ -71,7 +71,7 @@ set_and_get_test_() ->
 full() ->
     lists:foldl(fun({Field, Value, _}, Hep) -> hep:Field(Value, Hep) end, hep:new(), fields()).
 
-undefined_takes_a_fact_away_test_() ->
+undefined_removes_a_field_test_() ->
     [
         {atom_to_list(Field), ?_assertEqual(undefined, hep:Field(hep:Field(undefined, full())))}
      || Field <- lists:usort([F || {F, _, _} <- fields()]) -- [payload, payload_type, vendor]
@@ -139,7 +139,7 @@ vendor_of_versions_1_and_2_test_() ->
 
 %%% Vendor
 
-vendor_is_the_last_ones_test() ->
+vendor_of_the_last_vendor_chunk_test() ->
     Chunks = [{{3, 1}, {1, <<"a">>}}, {{4, 1}, <<"b">>}, {{0, 17}, {1, <<"c">>}}],
     ?assertEqual(asterisk, hep:vendor((hep:new())#hep{chunks = Chunks})).
 
@@ -192,7 +192,7 @@ chunk_of_duplicates_in_a_packet_test() ->
     ?assertEqual(4, length(Hep#hep.chunks)),
     ?assertEqual({<<"last">>, <<"call-2">>}, {hep:chunk(9, 1, Hep), hep:correlation_id(Hep)}).
 
-setter_of_a_chunk_keeps_its_place_test() ->
+setter_keeps_the_position_of_a_chunk_test() ->
     Chunks = [
         {{1, 17}, <<"v">>}, {{0, 17}, <<"a">>}, {{0, 19}, {1, <<"n">>}}, {{0, 17}, {1, <<"b">>}}
     ],

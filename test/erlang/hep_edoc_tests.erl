@@ -14,7 +14,7 @@ pages_test_() ->
     end}.
 
 %% The types and callbacks are found: an empty list would pass the tests above.
-something_is_declared_test_() ->
+declarations_are_found_test_() ->
     [
         ?_assert(length(keys(hep_listener, options)) > 15),
         ?_assert(length(keys(hep_sender, options)) > 15),

@@ -382,7 +382,7 @@ auth_key_test_() ->
         ].
 
 %% Default options, and options for other versions, change nothing.
-idle_options_test_() ->
+options_without_effect_test_() ->
     {Style, Compress} = {#{v2_style => documented}, #{compress => none}},
     [
         ?_assertEqual(encoded(hep(Version)), encoded(hep(Version), Options))

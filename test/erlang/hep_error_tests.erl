@@ -48,7 +48,7 @@ found(Sentence, Words) ->
         _ -> Words
     end.
 
-every_kind_of_reason_is_there_test() ->
+every_kind_of_reason_is_tested_test() ->
     Kinds = [if is_atom(R) -> R; is_tuple(R) -> element(1, R) end || {_, R, _} <- reasons()],
     ?assertEqual(
         [
@@ -185,7 +185,7 @@ the_shell_explains_a_badarg_test() ->
             ?assertNotEqual(nomatch, string:find(Shown, "argument 2: unknown option no_such_option: known are"))
     end.
 
-options_that_are_no_map_test_() ->
+options_that_are_not_a_map_test_() ->
     [
         {lists:flatten(io_lib:format("~p", [Options])), fun() ->
             {Info, Text} = badarg(<<"HEP3", 6:16>>, Options),

@@ -110,7 +110,7 @@ hostile_text_test_() ->
     ].
 
 %% Any documented result is correct.
-doubtful_text_test_() ->
+ambiguous_text_test_() ->
     [
         {Name, ?_assert(is_answer(hep_json:decode(Json)))}
      || {Name, Json} <- [
@@ -120,7 +120,7 @@ doubtful_text_test_() ->
     ].
 
 %% Valid JSON in another form than the written one.
-other_ways_to_write_test_() ->
+other_spellings_test_() ->
     [
         {Name, ?_assertEqual({ok, Expected}, hep_json:decode(Json))}
      || {Name, Json, Expected} <- [

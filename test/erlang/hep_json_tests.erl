@@ -138,7 +138,7 @@ wrong_array_test_() ->
         ].
 
 %% The position counts in the whole text.
-place_in_an_array_test() ->
+position_in_an_array_test() ->
     Object = hep_json:encode(hep()),
     Wrong = binary:replace(Object, <<"\"version\":3">>, <<"\"version\":9">>),
     Json = <<"[", Object/binary, ",\n", Object/binary, ",\n  ", Wrong/binary, "]">>,

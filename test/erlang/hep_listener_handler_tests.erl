@@ -190,7 +190,7 @@ every_crash_counts_test_() ->
     end).
 
 %% If the handler cannot be restarted its process ends. The crash was counted.
-no_beginning_test_() ->
+failed_restart_test_() ->
     hep_net:quietly([
         {lists:flatten(io_lib:format("~p ~p", [Transport, Kind])), fun() -> no_beginning(Transport, Wrong) end}
      || Transport <- [udp, tcp], {Kind, Wrong} <- [{refused, fun() -> {error, wrong} end} | wrongs()]
@@ -225,7 +225,7 @@ no_beginning(Transport, Wrong) ->
     end).
 
 %% Over UDP, if the handler cannot be started, the listener does not start.
-never_begins_test_() ->
+failed_start_test_() ->
     hep_net:quietly([
         fun() ->
             Options = #{port => 0, ip => {127, 0, 0, 1}, handler => {hep_fun_handler, #{init => Wrong}}, shards => Shards},

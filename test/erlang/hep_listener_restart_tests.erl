@@ -117,7 +117,7 @@ owner_killed_test_() ->
     end}).
 
 %% Connections stay open, and are still counted.
-connections_outlive_test_() ->
+connections_survive_test_() ->
     hep_net:quietly({timeout, 120, fun() ->
         listening(#{transport => tcp, handler => counting_handler(), max_connections => 2}, fun(Listener, Port) ->
             Socket = hep_net:tcp(Port),
@@ -249,7 +249,7 @@ shutdown(Transport, Shutdown) ->
     end).
 
 %% Within this time it ends its call, and its `terminate/2' is called. New connections are refused meanwhile.
-waited_for_test_() ->
+shutdown_waits_test_() ->
     hep_net:quietly([{atom_to_list(Transport), fun() -> waited_for(Transport) end} || Transport <- [udp, tcp]]).
 
 waited_for(Transport) ->

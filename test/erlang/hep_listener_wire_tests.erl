@@ -53,7 +53,7 @@ padded(Number, Size) ->
     <<"HEP3", Size:16, Padding/binary, Chunks/binary>>.
 
 %% The second packet is truncated: a separate error.
-cut_behind_test() ->
+truncated_second_packet_test() ->
     listening(#{}, fun(Listener, Port) ->
         hep_net:udp(Port, [<<(packet(1))/binary, (binary:part(packet(2), 0, 20))/binary>>]),
         [_] = take(1),

@@ -273,7 +273,7 @@ wrong_options_test_() ->
         ]
     ].
 
-options_no_map_test() ->
+options_that_are_not_a_map_test() ->
     ?assertMatch({error, {handler_not_added, {bad_option, {sender, missing}}}}, logger:add_handler(?ID, hep_logger, #{})),
     ?assertEqual({error, {bad_option, x}}, hep_logger:adding_handler(#{id => ?ID, config => x})),
     ?assertError(badarg, hep_logger:format_error(x)).

@@ -18,7 +18,7 @@ loader_gets_the_path_without_an_extension_test() ->
     ?assertEqual("priv", filename:basename(filename:dirname(Path))),
     ?assert(filelib:is_regular(Path ++ extension())).
 
-what_the_loader_says_is_passed_on_test() ->
+errors_of_the_loader_are_passed_on_test() ->
     Loader = fun(_) -> {error, {load_failed, "wrong ELF class"}} end,
     {{error, Text}, Logged} = logged(fun() -> hep_nif_path:load(Loader) end),
     says(Text, ["wrong ELF class", "load_failed", "hep_nif" ++ extension(), ?COMMAND]),

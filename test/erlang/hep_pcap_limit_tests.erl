@@ -48,7 +48,7 @@ snapshot_length_test() ->
      || {Length, Cut} <- [{Size - 9, 9}, {Size - 10, 10}, {Size, 0}, {0, 0}]
     ].
 
-interfaces_are_bounded_test() ->
+interfaces_are_limited_test() ->
     Interfaces = fun(Number) -> lists:duplicate(Number, interface(0, <<>>)) end,
     ?assertEqual({ok, []}, fold(ng(Interfaces(4096)))),
     ?assertMatch({error, {_, too_many_interfaces}, []}, fold(ng(Interfaces(4097)))).
@@ -81,7 +81,7 @@ copies_of_a_segment_test() ->
     ?assertEqual([message(<<"body">>)], payloads(raw([Syn, Tcp(50, binary:part(Rest, 0, 9)), Tcp(50, Rest), Tcp(0, Start)]))).
 
 %% Many small segments behind a gap do not wait until the end.
-segments_are_bounded_test() ->
+segments_are_limited_test() ->
     Syn = hep_frames:tcp(?SRC, ?DST, 0, 2, <<>>),
     Segments = fun(Number) -> [hep_frames:tcp(?SRC, ?DST, N, <<"x">>) || N <- lists:seq(2, Number + 1)] end,
     Missing = hep_frames:tcp(?SRC, ?DST, 1, <<"x">>),
@@ -89,7 +89,7 @@ segments_are_bounded_test() ->
     ?assertMatch(#{tcp_missing := 1}, stats(raw([Syn | Segments(257)] ++ [Missing]))).
 
 %% The stream that was longest without a segment is dropped: its message is not complete.
-streams_are_bounded_test_() ->
+streams_are_limited_test_() ->
     {timeout, 60, fun() ->
         <<Start:50/binary, Rest/binary>> = message(1),
         Path = fun(N) -> {{10, 0, N bsr 8, N band 255}, 5060} end,

@@ -74,7 +74,7 @@ files_of_tools_test_() ->
 
 %% HEP
 
-hep_fixtures_in_udp_come_out_decoded_test() ->
+hep_fixtures_in_udp_are_decoded_test() ->
     {_, Dst} = {?V4},
     Entries = [
         E
@@ -98,14 +98,14 @@ several_packets_in_a_datagram_test() ->
     File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, [Packet, Packet, Packet], #{})}]),
     ?assertMatch([#hep{payload = <<"x">>}, #hep{payload = <<"x">>}, #hep{payload = <<"x">>}], packets(File)).
 
-hep_over_tcp_is_divided_test() ->
+hep_over_tcp_is_split_test() ->
     {Src, Dst} = {?V4},
     Packets = [hep_packet(N) || N <- lists:seq(1, 50)],
     Expected = [element(2, hep:decode(P)) || P <- Packets],
     Stream = iolist_to_binary(Packets),
     [?assertEqual(Expected, packets(tcp_file(Src, Dst, parts(Stream, Size), 4294967200))) || Size <- [1, 7, 100, 1460, 60000]].
 
-ports_say_what_is_hep_test() ->
+ports_select_hep_test() ->
     {Src, Dst} = {?V4},
     File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, hep_packet(1), #{})}]),
     ?assertMatch([#hep{}], packets(File, #{ports => [5080]})),
@@ -151,7 +151,7 @@ fragments_in_any_order_test() ->
      || {Src, Dst} <- [{?V4}, {?V6}], Size <- [8, 1480]
     ].
 
-headers_between_ip_and_udp_are_passed_over_test() ->
+headers_between_ip_and_udp_are_skipped_test() ->
     {Src, Dst} = {?V6},
     <<Head:6/binary, 17, Hops, Addresses:32/binary, Udp/binary>> = iolist_to_binary(hep_frames:udp(Src, Dst, message(1), #{})),
     %% Hop-by-hop options, routing, a fragment that is all of the packet, an authentication header, destination options.
@@ -170,14 +170,14 @@ a_missing_fragment_drops_its_packet_test() ->
     ?assertEqual([sip(Src, Dst, 17, message(1))], packets(File)),
     ?assertMatch(#{fragments_dropped := 1, sip := 1}, stats(File)).
 
-incomplete_packets_are_bounded_test() ->
+incomplete_packets_are_limited_test() ->
     {Src, Dst} = {?V4},
     Firsts = [hd(hep_frames:fragments(Src, Dst, message(1), Id, 8)) || Id <- lists:seq(1, 1000)],
     ?assertMatch(#{fragments_dropped := 1000, sip := 0}, stats(hep_frames:pcap(101, [{?TIME, F} || F <- Firsts]))).
 
 %% TCP
 
-sip_over_tcp_ends_where_its_length_says_test() ->
+sip_over_tcp_ends_at_its_content_length_test() ->
     {Src, Dst} = {?V4},
     Messages = [message(binary:copy(<<"b">>, N * 10)) || N <- lists:seq(1, 30)],
     Stream = iolist_to_binary(lists:join(<<"\r\n\r\n">>, Messages)),
@@ -219,7 +219,7 @@ a_missing_segment_loses_its_messages_only_test() ->
     ?assertEqual([sip(Src, Dst, 6, M) || M <- lists:sublist(Messages, 9)], packets(File)),
     ?assertMatch(#{sip := 9, tcp_missing := 100, tcp_incomplete := 1}, stats(File)).
 
-a_stream_whose_begin_is_missing_test() ->
+a_stream_without_its_start_test() ->
     {Src, Dst} = {?V4},
     [First | Rest] = [message(binary:copy(<<"b">>, 500)) || _ <- lists:seq(1, 5)],
     Stream = iolist_to_binary([binary:part(First, 50, byte_size(First) - 50) | Rest]),
@@ -235,7 +235,7 @@ a_port_that_is_used_again_test() ->
     ?assertEqual(lists:duplicate(3, sip(Src, Dst, 6, message(1))), packets(hep_frames:pcap(101, [{?TIME, F} || F <- Frames]))).
 
 %% The last segment may be captured twice, or retransmitted.
-a_message_that_ends_a_connection_comes_out_once_test() ->
+a_message_that_ends_a_connection_is_returned_once_test() ->
     {Src, Dst} = {?V4},
     Frames = [
         hep_frames:tcp(Src, Dst, 1000, 2, <<>>),
@@ -248,7 +248,7 @@ a_message_that_ends_a_connection_comes_out_once_test() ->
 
 %% A message that waits for a missing segment comes out when its connection is displaced: by a new one between the same
 %% ports, or by too many others.
-messages_of_displaced_streams_come_out_test_() ->
+messages_of_displaced_streams_are_returned_test_() ->
     {Src, Dst} = {?V4},
     Waiting = fun(From) -> [hep_frames:tcp(From, Dst, 1000, 2, <<>>), hep_frames:tcp(From, Dst, 1101, message(1))] end,
     Many = [{{10, 0, N bsr 8, N band 255}, 5060} || N <- lists:seq(0, 16 * 1024)],
@@ -298,7 +298,7 @@ obsolete_packet_block_test() ->
 
 %% Corrupt and truncated files
 
-every_cut_of_a_file_test_() ->
+every_truncation_of_a_file_test_() ->
     {Src, Dst} = {?V4},
     Frames = [hep_frames:udp(Src, Dst, message(N), #{}) || N <- [1, 2]],
     Pcap = hep_frames:pcap(101, [{?TIME, F} || F <- Frames]),
@@ -325,7 +325,7 @@ every_cut(File) ->
         lists:seq(0, byte_size(File))
     ).
 
-a_cut_names_the_frame_test() ->
+a_truncation_has_the_offset_of_the_frame_test() ->
     {Src, Dst} = {?V4},
     Frame = iolist_to_binary(hep_frames:udp(Src, Dst, message(1), #{})),
     File = hep_frames:pcap(101, [{?TIME, Frame}, {?TIME, Frame}]),
@@ -333,7 +333,7 @@ a_cut_names_the_frame_test() ->
     ?assertEqual({error, {Second, truncated}, [sip(Src, Dst, 17, message(1))]}, fold(binary:part(File, 0, byte_size(File) - 1))),
     ?assertEqual("offset 24: the file is truncated here", lists:flatten(hep_pcap:format_error({24, truncated}))).
 
-every_cut_of_gzip_test() ->
+every_truncation_of_gzip_test() ->
     {Src, Dst} = {?V4},
     File = zlib:gzip(hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, message(1), #{})}])),
     [
@@ -341,7 +341,7 @@ every_cut_of_gzip_test() ->
      || Length <- lists:seq(3, byte_size(File) - 1)
     ].
 
-packets_before_corrupt_gzip_come_out_test() ->
+packets_before_corrupt_gzip_are_returned_test() ->
     {Src, Dst} = {?V4},
     File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, message(1), #{})}]),
     Corrupt = <<(zlib:gzip(File))/binary, (zlib:gzip(<<>>))/binary, "no gzip member">>,
@@ -385,7 +385,7 @@ files_that_cannot_be_read_test() ->
     ?assertEqual({error, {file, enoent}, acc}, hep_pcap:fold("no such file", #{}, fun(_, A) -> A end, acc)),
     ?assertEqual("no such file or directory", lists:flatten(hep_pcap:format_error({file, enoent}))).
 
-a_function_gives_the_bytes_test() ->
+a_function_returns_the_bytes_test() ->
     {Src, Dst} = {?V4},
     File = hep_frames:pcap(101, [{?TIME, hep_frames:udp(Src, Dst, message(N), #{})} || N <- [1, 2]]),
     Read = fun(End) ->

@@ -101,7 +101,7 @@ many_flows() ->
     <<_:(16 + 20 + 4)/binary, Number:32, _/binary>> = iolist_to_binary(Record),
     ?assertEqual(70002, Number).
 
-packets_that_no_file_can_carry_are_returned_test() ->
+packets_that_a_file_cannot_contain_are_returned_test() ->
     {{Ip, Port}, {Other, _}} = {?V4},
     Good = #hep{version = 3, src_ip = Ip, src_port = Port, dst_ip = Other, dst_port = Port, protocol = 17, payload = message(1)},
     Bad = [

@@ -17,7 +17,7 @@
 
 %%% Pipelining
 
-answers_go_to_their_askers_test_() ->
+answers_go_to_their_callers_test_() ->
     with_port(fun(Port) ->
         ?assertEqual(
             lists:duplicate(20, ok),
@@ -246,7 +246,7 @@ sent(Tags) ->
     end.
 
 %% A program that closes its input and output, and keeps running.
-program_that_turns_away_test_() ->
+program_that_closes_its_input_and_output_test_() ->
     with_script("exec 0<&- 1>&-; exec sleep 20", #{timeout => 1000}, fun(Port) ->
         Program = os_pid(Port),
         ?assertEqual({error, port_restarted}, until_restarted(Port, 100)),

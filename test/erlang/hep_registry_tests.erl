@@ -88,7 +88,7 @@ families_test() ->
     Names = names(fun hep_registry:protocol_family_name/1, 255),
     ?assertEqual([{2, ipv4}, {10, ipv6}], Names).
 
-what_is_no_name_has_no_number_test() ->
+unknown_names_have_no_number_test() ->
     [
         ?assertEqual(undefined, Convert(Wrong))
      || Convert <- [

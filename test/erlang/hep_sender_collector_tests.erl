@@ -187,7 +187,7 @@ unknown_name_test() ->
 
 %% The collector closes connections at any byte. Each connection begins with a complete packet, and has only complete
 %% ones.
-cut_connections_test_() ->
+closed_connections_test_() ->
     {timeout, 120, fun() ->
         Collector = listen(tcp, ?V4),
         Options = #{transport => tcp, targets => [{?V4, port(Collector)}], backoff => {1, 5}, queue => 2000},

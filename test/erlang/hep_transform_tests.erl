@@ -213,7 +213,7 @@ no_call_is_left_out_test() ->
         hep_of([hep_deaf_transform, hep_js_transform], Bytes)
     ).
 
-of_two_modules_of_a_vendor_the_first_is_asked_test() ->
+the_first_of_two_modules_of_a_vendor_is_called_test() ->
     Text = [{<<"text">>, <<"vendor text 0">>}, {<<"number">>, 7}],
     Other = [{<<"other">>, {1, <<"vendor text 0">>}}, {<<"other">>, {2, <<7:32>>}}],
     First = hep_of([hep_js_transform, hep_js_other_transform], with_vendor()),
@@ -237,7 +237,7 @@ a_module_of_vendor_0_gets_the_unknown_generic_chunks_test() ->
     [{<<"hep">>, Again}] = hep_transform:transform([hep_zero_transform], Hep),
     ?assertEqual([{<<"zero">>, {16#19, <<7>>}}], proplists:get_value(<<"zero">>, Again)).
 
-a_module_of_vendor_0_does_not_take_the_known_chunks_test() ->
+a_module_of_vendor_0_does_not_get_the_known_chunks_test() ->
     Properties = hep_of([hep_zero_transform], with_vendor()),
     ?assertEqual(hep_of([], with_vendor()), Properties -- [{<<"zero">>, []}]),
     ?assertEqual(12, length(proplists:get_value(<<"generic">>, Properties))).
@@ -404,7 +404,7 @@ family_agrees(#{<<"decode">> := #{<<"family">> := null}}) ->
 family_agrees(#{<<"decode">> := #{<<"family">> := Family}, <<"parse">> := Chunks}) ->
     [binary:decode_hex(Value) || [0, 1, Value] <- Chunks] =:= [<<Family>>].
 
-record_without_facts_test() ->
+record_without_fields_test() ->
     ?assertEqual(
         [{<<"payloadType">>, 1}, {<<"payload">>, <<>>}],
         generic(hep:new())

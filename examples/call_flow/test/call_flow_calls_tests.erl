@@ -6,7 +6,7 @@
 %% A function: OTP 29 warns of updates of literal maps.
 limits() -> #{calls => 100, messages => 100, bytes => 1000000, age => 60}.
 
-calls_are_bounded_test() ->
+calls_are_limited_test() ->
     Calls = add([invite(N) || N <- lists:seq(1, 30)], call_flow_calls:new((limits())#{calls := 10})),
     ?assertMatch(#{calls := 10, evicted := #{calls := 20, bytes := 0, age := 0}}, call_flow_calls:stats(Calls)),
     %% The oldest calls are deleted completely.
@@ -20,7 +20,7 @@ a_call_with_packets_is_not_the_oldest_test() ->
     Calls = add([invite(N) || N <- [1, 2, 3, 1, 4]], call_flow_calls:new((limits())#{calls := 3})),
     ?assertEqual([1, 3, 4], lists:sort(call_flow_calls:ids(call_flow_calls:tables(Calls)))).
 
-bytes_are_bounded_test() ->
+bytes_are_limited_test() ->
     Large = binary:copy(<<"a">>, 100000),
     Calls = add([invite(N, Large) || N <- lists:seq(1, 30)], call_flow_calls:new(limits())),
     #{bytes := Bytes, calls := Count, evicted := #{bytes := Evicted}} = call_flow_calls:stats(Calls),
@@ -33,13 +33,13 @@ bytes_return_to_zero_test() ->
     %% No table keeps an entry.
     ?assertEqual([], [Table || Table <- tables(Calls), ets:info(Table, size) > 0]).
 
-age_is_bounded_test() ->
+age_is_limited_test() ->
     Calls = call_flow_calls:add([invite(2)], 50, call_flow_calls:add([invite(1)], 0, call_flow_calls:new(limits()))),
     Expired = call_flow_calls:expire(61, Calls),
     ?assertMatch(#{calls := 1, evicted := #{age := 1}}, call_flow_calls:stats(Expired)),
     ?assertEqual([2], call_flow_calls:ids(call_flow_calls:tables(Expired))).
 
-messages_of_a_call_are_bounded_test() ->
+messages_of_a_call_are_limited_test() ->
     Calls = add([invite(1) || _ <- lists:seq(1, 50)], call_flow_calls:new((limits())#{messages := 20})),
     Tables = call_flow_calls:tables(Calls),
     ?assertMatch(#{ignored := 30}, call_flow_calls:stats(Calls)),
@@ -79,7 +79,7 @@ many_calls_that_name_the_same_test_() ->
         ?assert(length(Related) > 0 andalso length(Related) =< 16)
     end}.
 
-packets_without_a_call_id_go_by_type_and_addresses_test() ->
+packets_without_a_call_id_are_grouped_by_type_and_addresses_test() ->
     Log = fun(Text) -> {call_flow_fixture:hep(log, Text), call_flow_fixture:source()} end,
     Calls = add([Log(<<"a">>), Log(<<"b">>), {call_flow_fixture:hep(rtcp, <<"{}">>), call_flow_fixture:source()}], call_flow_calls:new(limits())),
     ?assertMatch(#{calls := 2}, call_flow_calls:stats(Calls)),

@@ -32,7 +32,7 @@ other_hosts_need_a_token_test() ->
     ?assertMatch({ok, _}, Check(#{ip => {127, 5, 5, 5}})),
     ?assertMatch({ok, _}, Check(#{ip => {0, 0, 0, 0, 0, 0, 0, 1}})).
 
-wrong_values_are_named_test() ->
+wrong_values_are_reported_test() ->
     Cases = [
         {#{limits => #{calls => 0}}, "calls must be a positive integer, not 0"},
         {#{limits => []}, "limits must be a map, not []"},
@@ -45,7 +45,7 @@ wrong_values_are_named_test() ->
     ],
     ?assertEqual([], [{Env, Text, refused(call_flow_config:check(Env))} || {Env, Text} <- Cases, refused(call_flow_config:check(Env)) =/= Text]).
 
-variables_have_the_last_word_test_() ->
+variables_override_the_configuration_test_() ->
     {setup,
         fun() ->
             application:set_env([{call_flow, [{listeners, [#{port => 1}, #{port => 2}]}, {http, #{port => 3, token => ?TOKEN}}]}])
@@ -64,7 +64,7 @@ variables_have_the_last_word_test_() ->
         end}.
 
 %% The application does not start, and prints the reason.
-the_start_is_refused_test() ->
+the_start_fails_test() ->
     ok = application:set_env([{call_flow, [{http, #{ip => {0, 0, 0, 0}}}]}], [{persistent, true}]),
     Level = logger:get_primary_config(),
     ok = logger:set_primary_config(level, none),

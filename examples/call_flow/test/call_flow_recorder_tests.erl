@@ -5,7 +5,7 @@
 
 -import(call_flow_fixture, [sip/1, hep/2, until/1, source/0]).
 
-what_was_recorded_is_back_after_a_start_test_() ->
+recorded_calls_are_restored_at_the_start_test_() ->
     in_folder(fun(Dir) ->
         Env = #{record => #{dir => Dir}},
         call_flow_fixture:start(Env),
@@ -43,7 +43,7 @@ files_rotate_test_() ->
         ok = gen_server:stop(Pid)
     end).
 
-a_cut_last_file_is_read_up_to_the_cut_test_() ->
+a_truncated_last_file_is_read_up_to_its_end_test_() ->
     in_folder(fun(Dir) ->
         {Queue, Pid} = recorder(#{dir => Dir, file_bytes => 1000000, files => 3}),
         record(Queue, [entry(N) || N <- lists:seq(1, 10)]),
@@ -73,7 +73,7 @@ large_packets_are_recorded_test_() ->
         ?assertEqual([65420, 65440, byte_size(payload(1)), 65440], [byte_size(Payload) || Payload <- payloads(File)])
     end).
 
-a_folder_that_cannot_be_written_loses_packets_and_counts_them_test_() ->
+packets_lost_in_an_unwritable_folder_are_counted_test_() ->
     in_folder(fun(Dir) ->
         #{level := Level} = logger:get_primary_config(),
         ok = logger:set_primary_config(level, none),

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_packet_is_walked_as_far_as_it_came() {
+    fn a_truncated_packet_is_read_up_to_its_end() {
         let bytes = packet(&[(0, 0x0e, b"key"), (0, 0x0b, &[5]), (0, 0x10, b"zip"), (0, 0x13, b"name")]);
         for at in 0..bytes.len() {
             let found = glance(&bytes[..at], Lengths::Lenient);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_total_length_below_6_is_no_cut() {
+    fn a_total_length_below_6_is_not_a_truncation() {
         let mut bytes = packet(&[(0, 0x0e, b"key")]);
         let options = Options { lengths: Lengths::Lenient, ..Options::default() };
         let now = || Timestamp { seconds: 0, microseconds: 0 };

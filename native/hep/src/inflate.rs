@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_above_the_limit_is_refused() {
+    fn one_byte_above_the_limit_is_rejected() {
         for size in [1, 100, 16 * 1024, 16 * 1024 + 1, 70_000] {
             for stream in packed(&vec![b'x'; size]) {
                 assert_eq!(inflate(&stream, size - 1), None, "{size}");
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_stream_is_refused_at_every_byte() {
+    fn a_truncated_stream_is_rejected_at_every_byte() {
         for stream in packed(b"OPTIONS sip:a@192.0.2.2 SIP/2.0\r\nCall-ID: x1\r\n\r\n") {
             for end in 0..stream.len() {
                 assert_eq!(inflate(&stream[..end], 1024), None, "{end} of {}", stream.len());
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_checksum_is_refused() {
+    fn a_wrong_checksum_is_rejected() {
         let [mut gzip, mut zlib, _] = packed(b"INVITE sip:bob");
         let crc = gzip.len() - 8;
         gzip[crc] ^= 1;

@@ -272,7 +272,7 @@ mod tests {
 
     /// Found by the fuzz target: one that came in one piece was not refused.
     #[test]
-    fn a_header_is_too_long_however_it_is_cut() {
+    fn a_header_is_too_long_however_it_is_split() {
         for name in [MAX_HEADER - HEADER - 1, MAX_HEADER - HEADER, MAX_HEADER - HEADER + 1, 3 * MAX_HEADER] {
             let member = packed(GzBuilder::new().filename(vec![b'x'; name]), b"data", Compression::best());
             let feed = |size: usize| {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_anywhere_it_unpacks_to_the_same() {
+    fn split_anywhere_it_unpacks_to_the_same_bytes() {
         let data = b"HEP3 OPTIONS sip:a@192.0.2.2 SIP/2.0";
         let named = GzBuilder::new().filename("a name").comment("a comment").extra(*b"extra");
         for member in
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_never_ends_is_refused() {
+    fn a_member_without_an_end_is_rejected() {
         // Stored blocks of no bytes.
         let mut reader = Member::new(100);
         let head = &plain(b"")[..HEADER];
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_never_ends_is_refused() {
+    fn a_header_without_an_end_is_rejected() {
         let mut reader = Member::new(100);
         assert_eq!(reader.feed(&[0x1f, 0x8b, 8, FNAME, 0, 0, 0, 0, 0, 0]), Ok(Unpacked::Partial));
         assert_eq!(reader.feed(&[b'x'; MAX_HEADER - HEADER]), Ok(Unpacked::Partial));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_members_are_refused() {
+    fn broken_members_are_rejected() {
         let member = plain(b"INVITE sip:bob");
         let mut bits = 0;
         for at in [0, 1, 2, member.len() - 8, member.len() - 1] {

@@ -393,7 +393,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_other_chunk_is_put_among_the_chunks() {
+    fn another_chunk_is_kept_among_the_chunks() {
         for id in 0..=u16::from(u8::MAX) {
             for value in (1..=17).flat_map(|length| [vec![0; length], vec![0xff; length]]) {
                 let mut packet = Packet::new(Version::V3);

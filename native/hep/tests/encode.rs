@@ -457,7 +457,7 @@ fn many_chunks() {
 }
 
 #[test]
-fn every_error_has_its_packet() {
+fn every_error_has_an_invalid_packet() {
     let usual = |version| Owned::usual(version, Family::Ipv4);
     let ipv6 = Owned::usual(Version::V3, Family::Ipv6);
     let chunk = |id: GenericChunk, width| (0, u16::from(id), vec![0; width]);
@@ -539,7 +539,7 @@ fn every_error_has_its_packet() {
 /// A reused buffer contains nothing of the last packet, whatever the size of its header and the chunks after the
 /// payload.
 #[test]
-fn one_place_for_many_packets() {
+fn one_buffer_for_many_packets() {
     let key = |size| (0, u16::from(GenericChunk::CorrelationId), vec![b'k'; size]);
     let vendor = (9, 1, b"v".to_vec());
     let owned = [
@@ -595,7 +595,7 @@ fn the_first_of_several_errors() {
 
 /// Decoded fixtures are written again and read back unchanged; the manifest's rules were already applied.
 #[test]
-fn every_fixture_comes_back() {
+fn every_fixture_is_read_back() {
     let mut written = 0;
     for fixture in common::datagrams() {
         let Ok(packet) = hep::decode(&fixture.bytes, &Options::default(), now) else { continue };

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 #[test]
-fn decode_gives_what_the_manifest_says() {
+fn decode_matches_the_manifest() {
     let mut held = 0;
     for fixture in common::datagrams() {
         hold_decode(&fixture, &fixture.entry, &Options::default());
@@ -135,7 +135,7 @@ fn options(stated: &Value) -> Options {
 }
 
 #[test]
-fn parse_gives_what_the_manifest_says() {
+fn parse_matches_the_manifest() {
     for fixture in common::datagrams() {
         let file = &fixture.file;
         let chunks = hep::unpack(&fixture.bytes, &Options::default()).and_then(|bytes| {
@@ -172,7 +172,7 @@ fn every_rule_has_a_fixture() {
 }
 
 #[test]
-fn every_truncation_of_every_fixture_gives_an_answer() {
+fn every_truncation_of_every_fixture_has_a_result() {
     for fixture in common::datagrams() {
         for end in 0..fixture.bytes.len() {
             let cut = &fixture.bytes[..end];
@@ -189,7 +189,7 @@ fn every_truncation_of_every_fixture_gives_an_answer() {
 }
 
 #[test]
-fn every_changed_byte_of_a_header_gives_an_answer() {
+fn every_changed_byte_of_a_header_has_a_result() {
     for fixture in common::datagrams() {
         let mut bytes = fixture.bytes.clone();
         for index in 0..bytes.len().min(160) {

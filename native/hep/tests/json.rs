@@ -37,7 +37,7 @@ fn assert_same(packet: &Packet<'_>, file: &str) {
 }
 
 #[test]
-fn every_fixture_comes_back_as_it_was() {
+fn every_fixture_is_read_back_unchanged() {
     let mut held = 0;
     for fixture in common::datagrams() {
         if let Ok(packet) = hep::decode(&fixture.bytes, &Options::default(), now) {
@@ -49,7 +49,7 @@ fn every_fixture_comes_back_as_it_was() {
 }
 
 #[test]
-fn chunks_in_any_order_come_back_in_that_order() {
+fn chunks_keep_any_order() {
     let mut packet = Packet::new(hep::Version::V3);
     let chunk = |vendor, id, value: &'static [u8]| hep::Chunk { vendor, id, value };
     packet.chunks.extend([
@@ -70,7 +70,7 @@ fn chunks_in_any_order_come_back_in_that_order() {
 }
 
 #[test]
-fn the_representation_is_that_of_the_original() {
+fn the_representation_equals_the_original() {
     let bytes = b"\x02\x1c\x02\x11\x13\xc4\x13\xc4\xc0\xa8\x03\x0c\xc0\xa8\x03\x0b\x52\x6f\xd3\x81\x00\x08\xa7\x53\x00\xf1\x00\x00INVITE";
     let packet = hep::decode(bytes, &Options::default(), now).unwrap();
     let text = String::from_utf8(hep::to_json(&packet)).unwrap();
@@ -117,7 +117,7 @@ fn assert_wrong_with(what: &str, other: &str, message: &str) {
 }
 
 #[test]
-fn what_is_no_json_is_told_where() {
+fn invalid_json_has_a_position() {
     assert_wrong("«", "EOF");
     assert_wrong("\n«", "EOF");
     assert_wrong("{«", "EOF");
@@ -133,7 +133,7 @@ fn what_is_no_json_is_told_where() {
 }
 
 #[test]
-fn wrong_values_are_told_where() {
+fn wrong_values_have_a_position() {
     assert_wrong("«null", "expected a packet or an array of packets");
     assert_wrong(" [ «1]", "expected a packet");
     assert_wrong("[\n«[]]", "expected a packet");
@@ -164,7 +164,7 @@ fn wrong_values_are_told_where() {
 }
 
 #[test]
-fn arrays_are_no_objects() {
+fn arrays_are_not_objects() {
     assert_wrong_with("{\"type\":\"SIP\",\"data\":\"\"}", "«[1,null,\"\"]", "expected a payload");
     let text = full();
     let chunk = &text[text.find("{\"vendorId\"").unwrap()..text.find("],\"payload\"").unwrap()];
@@ -188,7 +188,7 @@ fn fields_given_twice_are_errors() {
 }
 
 #[test]
-fn times_that_disagree_are_errors() {
+fn contradictory_times_are_errors() {
     let date = "\"2023-11-14T22:13:20.000Z\"";
     assert_wrong_with(date, "«\"1969-12-31T23:59:59Z\"", "before 1970");
     assert_wrong_with(date, "«\"2106-02-07T06:28:16Z\"", "beyond the year 2106");

@@ -57,13 +57,13 @@ fn with_chunk(id: u16, value: &[u8]) -> Value {
 }
 
 #[test]
-fn the_schema_is_one() {
+fn the_schema_is_valid() {
     assert!(jsonschema::draft202012::meta::is_valid(&SCHEMA));
     assert_eq!(SCHEMA["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }
 
 #[test]
-fn every_fixture_holds() {
+fn every_fixture_is_valid() {
     let mut packets = Vec::new();
     for fixture in common::datagrams() {
         if let Ok(packet) = hep::decode(&fixture.bytes, &Options::default(), now) {
@@ -79,7 +79,7 @@ fn every_fixture_holds() {
 
 /// The schema must describe exactly the chunks of the registry.
 #[test]
-fn every_chunk_of_the_registry_holds() {
+fn every_chunk_of_the_registry_is_valid() {
     let fields: BTreeSet<_> =
         written(&Packet::new(Version::V3)).as_object().unwrap().keys().cloned().collect();
     let mut named = BTreeSet::new();
@@ -119,7 +119,7 @@ fn every_chunk_of_the_registry_holds() {
 }
 
 #[test]
-fn every_payload_type_of_the_registry_holds() {
+fn every_payload_type_of_the_registry_is_valid() {
     for number in 0..=u8::MAX {
         let mut packet = Packet::new(Version::V3);
         packet.payload_type = number;
@@ -134,7 +134,7 @@ fn every_payload_type_of_the_registry_holds() {
 
 /// Rejected documents: a schema that accepts everything must fail.
 #[test]
-fn what_is_never_written_does_not_hold() {
+fn json_that_is_never_written_is_invalid() {
     let mut packet = Packet::new(Version::V3);
     packet.timestamp = Some(Timestamp { seconds: 1, microseconds: 2_000_003 });
     packet.chunks.extend([
@@ -223,7 +223,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_golden_files_are_what_is_written() {
+fn written_json_equals_the_golden_files() {
     let folder = common::folder().join("json");
     let golden = files(&folder);
     assert!(golden.len() >= 12, "only {} files", golden.len());

@@ -107,7 +107,7 @@ impl Clock for Counting<'_> {
 }
 
 #[test]
-fn the_clock_is_asked_only_where_it_decides() {
+fn the_clock_is_read_only_where_it_decides() {
     let asked = |bytes: &[u8], options: &Options| {
         let count = Cell::new(0);
         hep::decode(bytes, options, Counting(&count)).unwrap();
@@ -145,7 +145,7 @@ fn a_time_up_to_a_day_ahead_stays() {
 }
 
 #[test]
-fn a_reading_counts_where_it_is_no_more_than_a_day_ahead() {
+fn a_reading_counts_up_to_a_day_ahead() {
     let clock = 1_700_000_000;
     // Byte-swapped.
     let swapped = |seconds: u32| time(seconds.swap_bytes(), 0x300);
@@ -171,7 +171,7 @@ fn swapped_microseconds_are_below_a_second() {
 }
 
 #[test]
-fn all_repairs_of_time_are_kept_back_by_one_option() {
+fn one_option_disables_all_repairs_of_time() {
     let keep = Options { timestamp: TimestampRepair::Keep, ..Options::default() };
     let swapped = time(1_756_196_017_u32.swap_bytes(), 501_968_u32.swap_bytes());
     assert_eq!(timestamp(&v3(swapped), &Options::default(), now), Some(time(1_756_196_017, 501_968)));
@@ -231,7 +231,7 @@ fn of_a_million_times_of_freeswitch_and_of_the_forks_few_are_misread() {
 }
 
 #[test]
-fn a_chunk_of_another_width_is_written_as_it_came() {
+fn a_chunk_of_another_width_is_written_unchanged() {
     let value = [0, 0, 0, 0, 0, 0, 0, 0x5d, 1];
     for width in 1..=value.len() {
         for id in [0x0d, 0x12, 0x14, 0x17, 0x21, 0x23] {
@@ -259,7 +259,7 @@ fn a_wrong_width_is_an_error_under_lenient_lengths_too() {
 
 /// Every truncation has the chunks before its end, and the payload up to it.
 #[test]
-fn a_packet_may_be_cut_anywhere() {
+fn a_packet_may_be_truncated_anywhere() {
     let lenient = Options { lengths: Lengths::Lenient, ..Options::default() };
     let packet = Packet {
         src_port: Some(5060),
@@ -310,7 +310,7 @@ fn gzip_is_unpacked_to_the_largest_datagram() {
 }
 
 #[test]
-fn every_cut_of_gzip_is_reported() {
+fn every_truncation_of_gzip_is_reported() {
     let whole = gzip(b"HEP3\0\x06");
     for end in 2..whole.len() {
         let truncated = DecodeError::InvalidGzip(GzipError::Truncated);

@@ -81,7 +81,7 @@ mod tests {
     const LONGEST: u32 = 1000;
 
     #[test]
-    fn frames_come_back_as_they_were_written() -> io::Result<()> {
+    fn frames_are_read_back_unchanged() -> io::Result<()> {
         let mut bytes = Vec::new();
         write_frame(&mut bytes, 7, b"first")?;
         write_frame(&mut bytes, u64::MAX, b"")?;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_cut_or_too_long_is_an_error() -> io::Result<()> {
+    fn a_truncated_or_too_long_frame_is_an_error() -> io::Result<()> {
         let mut bytes = Vec::new();
         write_frame(&mut bytes, 7, b"first")?;
         for end in 1..bytes.len() {

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_read_whole_or_not_at_all() {
+    fn each_kind_is_read_completely_or_not_at_all() {
         for term in KINDS {
             assert_eq!(read(term), Ok(term.len()), "{term:?}");
             for end in 0..term.len() {
@@ -293,7 +293,7 @@ mod tests {
 
     /// Also without a version, and with the tags of the distribution protocol and of compressed terms.
     #[test]
-    fn other_bytes_are_an_error_with_their_offset() {
+    fn other_bytes_are_an_error_with_an_offset() {
         assert_eq!(Input::of_request(b""), Err(BadTerm(0)));
         for version in (0..=255).filter(|&version| version != tag::VERSION) {
             assert_eq!(Input::of_request(&[version, tag::NIL]), Err(BadTerm(0)), "{version}");
@@ -331,7 +331,7 @@ mod tests {
 
     /// Changed, shortened and lengthened terms: each is read or refused.
     #[test]
-    fn mutated_terms_are_read_or_refused() {
+    fn mutated_terms_are_read_or_rejected() {
         let all = [&[tag::SMALL_TUPLE, 32], KINDS.concat().as_slice()].concat();
         let mut seed = 1_u64;
         let mut random = |below: usize| {

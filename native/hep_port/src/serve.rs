@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn items_that_do_not_fill_the_frame_are_refused() {
+    fn items_that_do_not_fill_the_frame_are_rejected() {
         let bytes = framed(&[parse(b"x")]);
         for end in 1..bytes.len() {
             assert_eq!(serve(bytes.get(..end).unwrap(), LONGEST), None, "{end}");
@@ -178,7 +178,7 @@ mod tests {
 
     /// An answer of exactly the longest frame's size fits, one of a byte more does not.
     #[test]
-    fn an_answer_is_as_long_as_the_frame_at_the_most() {
+    fn an_answer_is_at_most_as_long_as_the_frame() {
         let packet = [b"HEP3\0\x70\0\0\0\x0f\0\x6a".to_vec(), vec![b'x'; 100]].concat();
         let whole = ask(&[parse(&packet)], LONGEST);
         let size = serve(&framed(&[parse(&packet)]), LONGEST).unwrap().len() + NUMBER;
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn more_requests_than_errors_fit_are_refused() {
+    fn more_requests_than_errors_fit_are_rejected() {
         let requests = vec![parse(b"x"); 25];
         assert_eq!(serve(&framed(&requests), LONGEST), None);
         assert_eq!(ask(requests.get(1..).unwrap(), LONGEST).len(), 24);

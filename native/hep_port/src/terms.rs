@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_stays_what_it_is() {
+    fn kept_terms_stay_unchanged() {
         let bytes = request(Tuple::from(vec![Binary::from(vec![1, 2, 3]).into(), List::nil().into()]));
         let room = Cell::default();
         let terms = EtfTerms::new(&room, bytes.len() - 1);
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_is_read() {
+    fn built_terms_can_be_read() {
         for number in [0, 255, 256, 0x7fff_ffff, 0x8000_0000, u64::from(u32::MAX), u64::MAX] {
             let expected = match i32::try_from(number) {
                 Ok(number) => Term::from(FixInteger::from(number)),

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_addresses() {
+    fn truncated_addresses() {
         let whole = b"\"A\" <sip:alice@example.com>;tag=1928";
         for end in 0..whole.len() {
             let address = read(&whole[..end]);

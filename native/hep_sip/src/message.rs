@@ -265,14 +265,14 @@ mod tests {
 
     /// A line of white space continues the header.
     #[test]
-    fn a_line_of_white_space_is_no_end() {
+    fn a_line_of_white_space_is_not_the_end() {
         let input = b"ACK sip:a SIP/2.0\r\nSubject: one\r\n \r\n\t two\r\ni: a\r\n\r\nbody";
         assert_eq!(headers(input), [(&b"Subject"[..], b"one two".to_vec()), (b"i", b"a".to_vec())]);
         assert_eq!(Message::read(input).unwrap().body(), Some(&b"body"[..]));
     }
 
     #[test]
-    fn a_cut_header_counts() {
+    fn a_truncated_header_counts() {
         assert_eq!(headers(b"ACK sip:a SIP/2.0\r\nCall-ID: abc"), [(&b"Call-ID"[..], b"abc".to_vec())]);
         assert_eq!(
             headers(b"ACK sip:a SIP/2.0\r\nCall-ID: abc\r\n d"),

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_message_says_what_is_there() {
+    fn a_truncated_message_is_read_up_to_its_end() {
         let whole = summary(INVITE).unwrap();
         let first_line = INVITE.iter().position(|&byte| byte == b'\n').unwrap();
         for end in first_line..INVITE.len() {

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_is_not_asked_for_every_time() {
+    fn the_cache_is_not_updated_for_every_time() {
         let seconds = SystemClock.now().seconds;
         let has_passed = |seconds, microseconds| SystemClock.has_passed(Timestamp { seconds, microseconds });
         assert!(has_passed(seconds, 255) && has_passed(0, 257));

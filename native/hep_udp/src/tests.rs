@@ -39,13 +39,13 @@ fn limits(datagrams: usize, bytes: usize) -> Limits {
 }
 
 #[test]
-fn an_empty_socket_gives_nothing() {
+fn an_empty_socket_returns_nothing() {
     let (mut receiver, _sender) = pair(Ipv4Addr::LOCALHOST);
     assert_eq!(receive(&mut receiver, ALL), (Vec::new(), Received::default()));
 }
 
 #[test]
-fn datagrams_come_in_order_with_their_sources() {
+fn datagrams_are_in_order_with_their_sources() {
     for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
         let (mut receiver, sender) = pair(ip);
         let other = UdpSocket::bind((ip, 0)).unwrap();
@@ -75,7 +75,7 @@ fn an_ipv4_sender_is_one_on_a_socket_of_both_families() {
 }
 
 #[test]
-fn the_largest_datagrams_come_whole() {
+fn the_largest_datagrams_are_complete() {
     for (ip, largest) in
         [(IpAddr::from(Ipv4Addr::LOCALHOST), 65_507), (IpAddr::from(Ipv6Addr::LOCALHOST), 65_527)]
     {
@@ -112,7 +112,7 @@ fn a_truncated_datagram_is_marked() {
 }
 
 #[test]
-fn the_limit_of_datagrams_ends_a_call_and_loses_none() {
+fn the_limit_of_datagrams_ends_a_call_without_loss() {
     // One below the maximum of a system call, the maximum, one more, several calls.
     for most in [1, BATCH.saturating_sub(1).max(1), BATCH, BATCH + 1, 2 * BATCH + 3] {
         let (mut receiver, sender) = pair(Ipv4Addr::LOCALHOST);
@@ -158,7 +158,7 @@ fn a_call_reads_at_least_one_datagram() {
 /// The system reports a closed port at the next read.
 #[test]
 #[cfg(target_os = "linux")]
-fn an_error_is_the_result_and_the_socket_goes_on() {
+fn an_error_is_returned_and_the_socket_stays_usable() {
     use std::io::ErrorKind::ConnectionRefused;
 
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -177,7 +177,7 @@ fn an_error_is_the_result_and_the_socket_goes_on() {
 
 #[test]
 #[cfg(unix)]
-fn other_sockets_are_refused() {
+fn other_sockets_are_rejected() {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixDatagram;
 

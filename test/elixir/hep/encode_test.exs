@@ -100,7 +100,7 @@ defmodule HEP.EncodeTest do
       assert packet.timestamp in before..System.os_time(:microsecond)
     end
 
-    test "times up to the last that a packet can hold" do
+    test "times up to the last one of the format" do
       last = 0xFFFFFFFF * 1_000_000 + 0xFFFFFFFF
 
       for time <- [0, 1, 999_999, 1_000_000, 0xFFFFFFFF * 1_000_000 + 999_999, last] do
@@ -137,7 +137,7 @@ defmodule HEP.EncodeTest do
       assert HEP.encode(%{packet | payload: packet.payload <> "a"}) == {:error, error}
     end
 
-    test "a value that cannot be written is named" do
+    test "a value that cannot be written is reported" do
       for {field, value, reason} <- wrong(), options <- [[], [v2_style: :c], [compress: :zlib]] do
         packet = Map.put(%Packet{}, field, value)
         error = %EncodeError{reason: reason}
@@ -162,14 +162,14 @@ defmodule HEP.EncodeTest do
       assert HEP.decode!(HEP.encode!(mixed)) == mixed
     end
 
-    test "what versions 1 and 2 need" do
+    test "required fields of versions 1 and 2" do
       for version <- [1, 2], field <- [:protocol, :src_ip, :src_port, :dst_ip, :dst_port] do
         packet = Map.put(%{@sip | version: version, capture_id: nil}, field, nil)
         assert HEP.encode(packet) == {:error, %EncodeError{reason: {:missing_field, field}}}
       end
     end
 
-    test "what versions 1 and 2 have no place for" do
+    test "fields that versions 1 and 2 cannot carry" do
       v1 = %{@sip | version: 1, capture_id: nil}
 
       for {packet, options, field} <- [
@@ -225,7 +225,7 @@ defmodule HEP.EncodeTest do
       end
     end
 
-    test "a wrong value of an option is named" do
+    test "a wrong value of an option is reported" do
       for {{name, value}, wanted} <- [
             {{:v2_style, :big}, ":documented, :c or :forks"},
             {{:v2_style, nil}, ":documented, :c or :forks"},
@@ -248,7 +248,7 @@ defmodule HEP.EncodeTest do
       end
     end
 
-    test "an unknown option is named" do
+    test "an unknown option is reported" do
       assert_raise ArgumentError, ~r/unknown keys \[:v2_order\]/, fn ->
         HEP.encode(@sip, v2_order: :big, compress: :none)
       end
@@ -282,13 +282,13 @@ defmodule HEP.EncodeTest do
       assert HEP.from_json!(HEP.to_json!([@sip])) == [@sip]
     end
 
-    test "what takes long" do
+    test "long calls" do
       packet = %{@sip | payload: :binary.copy(<<0, 255>>, 1_000_000)}
       assert HEP.from_json!(HEP.to_json!(packet)) == packet
       assert HEP.from_json!(HEP.to_json!([packet, packet])) == [packet, packet]
     end
 
-    test "a value that cannot be written is named" do
+    test "a value that cannot be written is reported" do
       for {field, value, reason} <- wrong() do
         packet = Map.put(%Packet{}, field, value)
         error = %EncodeError{reason: reason}
@@ -310,7 +310,7 @@ defmodule HEP.EncodeTest do
       assert catch_error(HEP.to_json!("HEP3")) == error
     end
 
-    test "nothing but packets" do
+    test "only packets" do
       for other <- [nil, %{}, :hep.new(), [:hep.new()], [@sip | @sip], [[@sip]]] do
         assert_raise FunctionClauseError, fn -> HEP.to_json(other) end
         assert_raise FunctionClauseError, fn -> HEP.to_json!(other) end
@@ -319,7 +319,7 @@ defmodule HEP.EncodeTest do
   end
 
   describe "from_json/1" do
-    test "errors have their place" do
+    test "errors have a position" do
       json = HEP.to_json!(@sip)
 
       for {json, line, column, message} <- [

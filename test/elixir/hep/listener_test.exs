@@ -101,7 +101,7 @@ defmodule HEP.ListenerTest do
       assert error == %DecodeError{reason: :not_hep}
     end
 
-    test "a process that ends takes the listener along", %{options: options} do
+    test "a listener ends with its handler process", %{options: options} do
       Process.flag(:trap_exit, true)
       {:ok, process} = Agent.start(fn -> nil end)
       {listener, _send} = udp([handler: process] ++ options)
@@ -109,7 +109,7 @@ defmodule HEP.ListenerTest do
       assert_receive {:EXIT, ^listener, :shutdown}
     end
 
-    test "a process that does not keep up holds the listener, not its messages", %{
+    test "a slow process makes the listener wait", %{
       options: options
     } do
       process = spawn_link(fn -> receive do: (:drain -> drain()) end)
@@ -155,7 +155,7 @@ defmodule HEP.ListenerTest do
       assert_receive {:terminate, :shutdown}
     end
 
-    test "a module that raises begins again", %{options: options} do
+    test "a module that raises is restarted", %{options: options} do
       {listener, send} = udp([handler: {Telling, self()}] ++ options)
       assert_receive {:init, process}
 
@@ -265,7 +265,7 @@ defmodule HEP.ListenerTest do
   describe "TCP and TLS" do
     @describetag options: [transport: :tcp]
 
-    test "packets cut anywhere, and what is wrong", %{options: options} do
+    test "packets split anywhere, and errors", %{options: options} do
       {:ok, listener} = Listener.start_link([handler: self()] ++ options)
       socket = connect(listener)
       {head, tail} = String.split_at(@v3, 50)
@@ -342,7 +342,7 @@ defmodule HEP.ListenerTest do
       end
     end
 
-    test "a port that is taken", %{options: options} do
+    test "a port in use", %{options: options} do
       Process.flag(:trap_exit, true)
       {listener, _send} = udp([handler: self()] ++ options)
       taken = Keyword.put(options, :port, Listener.port(listener))
@@ -351,7 +351,7 @@ defmodule HEP.ListenerTest do
                Listener.start_link([handler: self()] ++ taken)
     end
 
-    test "wrong options are named" do
+    test "wrong options are reported" do
       for {name, value} = option <- [
             handler: NoModule,
             handler: {Packet, 1},

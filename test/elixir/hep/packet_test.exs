@@ -78,12 +78,12 @@ defmodule HEP.PacketTest do
       assert :hep.timestamp(Packet.to_record(packet)) == {0, 4001, 0}
     end
 
-    test "seconds are no more than 32 bits, as in a packet" do
+    test "seconds have at most 32 bits, as in a packet" do
       largest = :hep.timestamp({4294, 967_295, 4_294_967_295}, :hep.new())
       assert Packet.to_record(Packet.from_record(largest)) == largest
     end
 
-    test "no chunk is passed over" do
+    test "no chunk is skipped" do
       for wrong <- [:chunk, {{0, 17}, "a", "b"}, ["a"]] do
         packet = %Packet{chunks: [{{0, 17}, "a84b4c"}, wrong]}
         assert_raise FunctionClauseError, fn -> Packet.to_record(packet) end
@@ -92,7 +92,7 @@ defmodule HEP.PacketTest do
       end
     end
 
-    test "nothing but packets and records" do
+    test "only packets and records" do
       for other <- [nil, %{}, {:hep, 3, []}] do
         assert_raise FunctionClauseError, fn -> Packet.to_record(other) end
         assert_raise FunctionClauseError, fn -> Packet.from_record(other) end
@@ -121,18 +121,18 @@ defmodule HEP.PacketTest do
                ~s(payload: "#{String.duplicate("a", 32)}">)
     end
 
-    test "text is not cut in the middle of a character" do
+    test "text is not cut inside a character" do
       packet = %Packet{payload: "a" <> String.duplicate("ä", 20)}
       assert inspect(packet) =~ ~s|payload: "a#{String.duplicate("ä", 15)}" <> ... (41 bytes)|
     end
 
-    test "binaries that are no text" do
+    test "binaries that are not text" do
       packet = %Packet{payload: <<255, 0::size(8000)>>}
       assert inspect(packet) =~ "payload: <<255, 0, 0,"
       assert inspect(packet) =~ "0>> <> ... (1001 bytes)"
     end
 
-    test "leaves out what is absent" do
+    test "leaves out absent fields" do
       assert inspect(%Packet{}) == ~S(#HEP.Packet<version: 3, payload_type: :sip, payload: "">)
     end
 
@@ -143,7 +143,7 @@ defmodule HEP.PacketTest do
       assert inspect(packet, structs: false) =~ String.duplicate("a", 100)
     end
 
-    test "stands fields of wrong types" do
+    test "accepts fields of wrong types" do
       assert inspect(%Packet{payload: nil, chunks: [:chunk, {{0, 1}, 2}]}) =~
                "chunks: [:chunk, {{0, 1}, 2}]"
 
@@ -152,7 +152,7 @@ defmodule HEP.PacketTest do
     end
   end
 
-  describe "what the chunks hold" do
+  describe "fields in chunks" do
     test "the same as the Erlang functions" do
       names = [correlation_id: "id", node_name: "name", auth_key: "key", vlan_id: 7]
 
@@ -166,7 +166,7 @@ defmodule HEP.PacketTest do
       end
     end
 
-    test "a chunk stays where it stands, and the last of several counts" do
+    test "a chunk keeps its position, and the last of several counts" do
       packet = %Packet{chunks: [{{9, 1}, "a"}, {{0, 17}, "b"}, {{9, 1}, "c"}]}
       assert Packet.chunk(packet, 9, 1) == "c"
       assert Packet.put_chunk(packet, 9, 1, "d").chunks == [{{9, 1}, "d"}, {{0, 17}, "b"}]

@@ -21,7 +21,7 @@ defmodule HEP.PcapTest do
              HEP.Pcap.stream!(@file_name, info: true) |> Enum.to_list()
   end
 
-  test "what is whole comes before the error" do
+  test "complete packets come before the error" do
     bytes = File.read!(@file_name)
     cut = {:binary, binary_part(bytes, 0, byte_size(bytes) - 5)}
     parent = self()

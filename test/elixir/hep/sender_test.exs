@@ -28,7 +28,7 @@ defmodule HEP.SenderTest do
     assert %{sent: 4, dropped: 0, targets: [%{state: :up}]} = Sender.info(sender)
   end
 
-  test "options fill in what packets lack", %{socket: socket, port: port} do
+  test "options fill in missing fields", %{socket: socket, port: port} do
     options = [capture_id: 7, node_name: "edge", auth_key: "key", encode: [compress: :gzip]]
     sender = start_supervised!({Sender, [targets: [{@loopback, port}]] ++ options})
     assert Sender.send(sender, %Packet{payload: "ping"}) == :ok
@@ -63,7 +63,7 @@ defmodule HEP.SenderTest do
     assert %{refused: %{invalid: 2, too_large: 2}} = Sender.info(sender)
   end
 
-  test "a spool keeps packets while the collector is away" do
+  test "a spool keeps packets while the collector is unreachable" do
     {:ok, listener} = :gen_tcp.listen(0, [:binary, ip: @loopback, active: false, reuseaddr: true])
     {:ok, port} = :inet.port(listener)
     :ok = :gen_tcp.close(listener)
@@ -96,7 +96,7 @@ defmodule HEP.SenderTest do
              {:error, {:bad_option, {:spool, [dir: dir, size: 1]}}}
   end
 
-  test "a stream does not take versions 1 and 2, and begins when the collector comes" do
+  test "a stream rejects versions 1 and 2, and begins when the collector starts" do
     {:ok, listener} = :gen_tcp.listen(0, [:binary, ip: @loopback, active: false, reuseaddr: true])
     {:ok, port} = :inet.port(listener)
     :ok = :gen_tcp.close(listener)

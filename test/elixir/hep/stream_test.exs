@@ -7,7 +7,7 @@ defmodule HEP.StreamTest do
 
   @frames Fixtures.read("constructed/stream-frames.bin")
 
-  test "byte by byte, as at once" do
+  test "byte by byte, with the same result" do
     {packets, [], stream} = Stream.feed(Stream.new(), @frames)
     assert Enum.join(packets) == @frames
     assert Stream.finish(stream) == []
@@ -22,7 +22,7 @@ defmodule HEP.StreamTest do
     assert Stream.buffered(stream) == 0
   end
 
-  test "what is between packets ends the stream, or is skipped" do
+  test "bytes between packets end the stream, or are skipped" do
     bytes = Fixtures.read("constructed/stream-frame-garbage-frame.bin")
 
     assert {[first], [{offset, :not_hep} = error], ended} = Stream.feed(Stream.new(), bytes)

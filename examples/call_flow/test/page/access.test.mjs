@@ -54,7 +54,7 @@ test('text from the wire is text', async () => {
   await closed(page)
 })
 
-test('the policy holds', async () => {
+test('the policy is enforced', async () => {
   const page = await open(chrome, server.url)
   const outcome = await page.evaluate(async () => {
     const violations = []
@@ -131,7 +131,7 @@ for (const colorScheme of ['light', 'dark']) {
   })
 }
 
-test('on a phone one pane is in sight', async () => {
+test('on a phone one pane is visible', async () => {
   await send(server.port, call('phone'))
   const page = await open(chrome, server.url, { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true })
   await page.fill('#filter', 'phone')

@@ -28,7 +28,7 @@ const quiet = () => assert.deepEqual(page.problems, [])
 
 const focused = () => page.evaluate(() => document.activeElement.id)
 
-test('an empty server says where it listens', async () => {
+test('an empty server shows where it listens', async () => {
   await page.getByText(`udp 127.0.0.1:${server.port}`).waitFor()
   assert.equal(await page.locator('#source-name').textContent(), 'live')
 })
@@ -47,7 +47,7 @@ test('a call appears and changes while packets arrive', async () => {
   quiet()
 })
 
-test('the ladder has the arrows in their order, each kind by its shape', async () => {
+test('the ladder has the arrows in order, with a shape for each kind', async () => {
   await show(page, 'live-1')
   assert.deepEqual(await labels(page), LABELS)
   assert.deepEqual(await page.locator('#ladder .host').evaluateAll((hosts) => hosts.map((host) => host.lastChild.textContent)), ['10.0.0.1', '10.0.0.2'])
@@ -109,7 +109,7 @@ test('legs are shown together', async () => {
   await page.waitForFunction(() => document.querySelectorAll('#ladder .arrow').length === 2)
 })
 
-test('what the download leaves out is said', async () => {
+test('the page shows what the download leaves out', async () => {
   assert.ok(!await page.locator('#call-note').isVisible())
   const log = packet({ type: 'log', from: null, to: null, correlation: 'no-address', payload: 'text' })
   await send(server.port, [packet({ payload: sip('INVITE sip:bob@example.org SIP/2.0', { id: 'no-address' }) }), log])
@@ -119,7 +119,7 @@ test('what the download leaves out is said', async () => {
   await page.locator('#call-note').waitFor({ state: 'hidden' })
 })
 
-test('the filter works while one types', async () => {
+test('the filter works while typing', async () => {
   await send(server.port, [
     ...call('filter-one', { to: '<sip:4711@example.org>' }),
     packet({ from: '10.9.9.9', payload: sip('OPTIONS sip:x SIP/2.0', { id: 'filter-two', cseq: '1 OPTIONS' }) })
@@ -223,7 +223,7 @@ const drop = async (name, content) => {
   await page.dispatchEvent('body', 'drop', { dataTransfer: transfer })
 }
 
-test('a dropped file is shown apart from the live calls', async () => {
+test('a dropped file is shown separately from the live calls', async () => {
   await page.fill('#filter', '')
   const content = await readFile(`${FIXTURES}/pcap/mergecap.pcapng`)
   await drop('calls <b>.pcapng', content)
@@ -238,7 +238,7 @@ test('a dropped file is shown apart from the live calls', async () => {
   assert.equal(await page.locator('#source-name').textContent(), 'live')
 })
 
-test('a cut file shows what is before the cut', async () => {
+test('a truncated file shows the calls before its end', async () => {
   const content = await readFile(`${FIXTURES}/pcap/mergecap.pcapng`)
   await drop('cut.pcapng', content.subarray(0, content.length - 40))
   await page.locator('#alert').getByText(/cut\.pcapng: \d+ packets?, then offset \d+: the file is truncated here/).waitFor()
@@ -255,7 +255,7 @@ test('a cut file shows what is before the cut', async () => {
   assert.ok(!await page.locator('#alert').isVisible())
 })
 
-test('a listener that restarts is not noticed', async () => {
+test('a restart of a listener has no effect on the page', async () => {
   server.kill('call_flow_listener_1')
   await page.fill('#filter', 'after-restart')
   for (let tries = 0; tries < 50 && await rows(page).count() === 0; tries++) {
@@ -266,7 +266,7 @@ test('a listener that restarts is not noticed', async () => {
   assert.ok(!await page.locator('#alert').isVisible())
 })
 
-test('a store that restarts empties the list', async () => {
+test('a restart of the store empties the list', async () => {
   server.kill('call_flow_store')
   await page.fill('#filter', '')
   await page.getByText('No packets yet').waitFor()
@@ -299,7 +299,7 @@ test('promtool reads the metrics', async () => {
   execFileSync('promtool', ['check', 'metrics'], { input: text })
 })
 
-test('a server that is gone is reported, and found again', async () => {
+test('an unreachable server is reported, and found again', async () => {
   await page.fill('#filter', '')
   const { port, url } = server
   await server.stop()
@@ -313,6 +313,6 @@ test('a server that is gone is reported, and found again', async () => {
   assert.equal(await rows(page).count(), 1)
 })
 
-test('nothing was loaded from elsewhere', () => {
+test('nothing was loaded from other servers', () => {
   assert.deepEqual([...page.hosts], [new URL(server.url).host])
 })
