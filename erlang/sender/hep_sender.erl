@@ -46,10 +46,10 @@
 %% there. With `balance', packets go to disk only while no target is up, or when a queue is half full; packets on disk
 %% wait for their own target.
 %%
-%% {@link stop/1} writes the queues to the spool. A killed VM loses the packets in memory: less than half a queue while
-%% the target is up; while it is down, the packets that arrived during the last write. At most one batch is sent twice.
-%% {@link hep_spool} describes what its files survive. If the disk is full or fails, packets wait in memory as without a
-%% spool, the write is repeated each second, and the errors are counted.
+%% {@link stop/1} writes the queues to the spool, in order. A killed VM loses the packets in memory: less than half a
+%% queue while the target is up; while it is down, the packets that arrived during the last write. At most one batch is
+%% sent twice. {@link hep_spool} describes what its files survive. If the disk is full or fails, packets wait in memory
+%% as without a spool, the write is repeated each second, and the errors are counted.
 %%
 %% Over UDP a sender notices errors only: a name that does not resolve, and ICMP errors, as for a closed port. Each
 %% attempt then loses one or two datagrams, which count as sent. If a collector disappears without an ICMP error, all

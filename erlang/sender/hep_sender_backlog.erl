@@ -215,7 +215,7 @@ close(UnderWay, Queue, Timeout, #backlog{process = Pid, writing = Writing, retur
                 after Timeout -> []
                 end
         end,
-    hep_sender_spool:close(Pid, lists:keymerge(2, UnderWay, Returned) ++ Left ++ Queue, Timeout).
+    hep_sender_spool:close(Pid, lists:keymerge(2, UnderWay, Returned), Left ++ Queue, Timeout).
 
 now_ms() ->
     erlang:monotonic_time(millisecond).

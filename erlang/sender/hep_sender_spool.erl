@@ -13,7 +13,7 @@
 
 -behaviour(gen_server).
 
--export([start_link/1, write/2, take/3, ack/3, rewind/1, close/3]).
+-export([start_link/1, write/2, take/3, ack/3, rewind/1, close/4]).
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
 
 -record(state, {
@@ -48,11 +48,12 @@ ack(Pid, Count, Which) -> gen_server:cast(Pid, {ack, Count, Which}).
 -spec rewind(pid()) -> ok.
 rewind(Pid) -> gen_server:cast(Pid, rewind).
 
-%% Writes the last packets and closes the spool. Gives up after the timeout.
--spec close(pid(), [hep_sender_route:entry()], timeout()) -> ok.
-close(Pid, Entries, Timeout) ->
+%% Writes the packets that are older than those of the spool, and those that are younger, and closes the spool. Gives up
+%% after the timeout.
+-spec close(pid(), [hep_sender_route:entry()], [hep_sender_route:entry()], timeout()) -> ok.
+close(Pid, Older, Younger, Timeout) ->
     try
-        gen_server:call(Pid, {close, Entries}, Timeout)
+        gen_server:call(Pid, {close, Older, Younger}, Timeout)
     catch
         exit:_ -> ok
     end.
@@ -70,9 +71,20 @@ handle_call({open, Options}, _, Sender) ->
         {error, _} = Error ->
             {reply, Error, Sender}
     end;
-handle_call({close, Entries}, _, #state{spool = Spool} = State) ->
-    _ = hep_spool:write(records(Entries, State), hep_spool:rewind(Spool)),
-    {stop, normal, ok, State}.
+handle_call({close, Older, Younger}, _, #state{spool = Spool} = State) ->
+    Next =
+        case hep_spool:put_first(records(Older, State), hep_spool:rewind(Spool)) of
+            {ok, Longer} -> written(Younger, Longer, State);
+            %% Out of order, rather than not at all.
+            {error, _, 0, Same} -> written(Older ++ Younger, Same, State)
+        end,
+    {stop, normal, ok, State#state{spool = Next}}.
+
+written(Entries, Spool, State) ->
+    case hep_spool:write(records(Entries, State), Spool) of
+        {ok, Next} -> Next;
+        {error, _, _, Next} -> Next
+    end.
 
 handle_cast({write, Entries}, #state{spool = Spool} = State) ->
     case hep_spool:write(records(Entries, State), Spool) of

@@ -37,17 +37,19 @@
 %% A segment, `NUMBER.spool', is named after the number of its first record, so the number of records in all segments
 %% but the last is known without reading them. A record is a CRC-32 and a length, each of 32 bits and big-endian, and
 %% the bytes; the CRC covers length and bytes. `position' holds the number of the oldest record that is not
-%% acknowledged. Each start begins a new segment.
+%% acknowledged. `new' is a segment that is not complete yet. Each start begins a new segment.
 %%
 %% OTP's `disk_log' is not used: its wrap logs have no reader position, overwrite unread records without counting them,
 %% and cannot be read beyond an invalid record.
 -module(hep_spool).
 
--export([open/1, write/2, take/3, ack/2, rewind/1, close/1]).
+-export([open/1, write/2, put_first/2, take/3, ack/2, rewind/1, close/1]).
 -export([info/1, check/1, format_error/1]).
 
 -export_type([spool/0, options/0, info/0, reason/0]).
 
+%% The number of a new spool's first record: records can be put before it.
+-define(FIRST, 1 bsl 40).
 %% An empty spool keeps its file up to this size.
 -define(KEEP, 65536).
 
@@ -224,7 +226,7 @@ recovered(Names, #spool{dir = Dir, position_file = File} = Spool) ->
     {Start, Next} =
         case Segments of
             [] ->
-                {Stored, Stored};
+                {max(Stored, ?FIRST), max(Stored, ?FIRST)};
             [#segment{first = Oldest} | _] ->
                 #segment{first = Last, bytes = Size} = lists:last(Segments),
                 {Oldest, Last + hep_spool_file:count(Last, Size, Dir)}
@@ -251,6 +253,51 @@ framed(Record, Most) ->
         too_large -> erlang:error(badarg, [Record]);
         Framed -> Framed
     end.
+
+%% @doc Puts records before the oldest one: for a caller that has kept older records in memory. After an error, none of
+%% them is in the spool. They are dropped if the spool has no room for them. Raises `badarg' as {@link write/2}, and if
+%% records are taken.
+-spec put_first([iodata()], spool()) -> {ok, spool()} | {error, Reason :: term(), 0, spool()}.
+put_first([], Spool) ->
+    {ok, Spool};
+put_first(Records, #spool{taken = undefined, max_bytes = Max} = Before) ->
+    Framed = [framed(Record, min(hep_spool_file:max_record(), Max div 4)) || Record <- Records],
+    Segment = #segment{first = Before#spool.read - length(Records), bytes = lists:sum([Size || {Size, _} <- Framed])},
+    Spool = finished(closed(Before)),
+    case bytes(Spool) + Segment#segment.bytes > Max of
+        true -> {ok, lost(length(Records), Spool)};
+        false -> first_segment(Segment, [Bytes || {_, Bytes} <- Framed], split(Spool))
+    end;
+put_first(Records, Spool) ->
+    erlang:error(badarg, [Records, Spool]).
+
+%% The position goes first: without the segment it is invalid, and the oldest segment counts.
+first_segment(#segment{first = First} = Segment, Bytes, {ok, #spool{dir = Dir, closed = Closed} = Spool}) when
+    First > 0
+->
+    Positioned = stored((without_reader(Spool))#spool{read = First}),
+    case hep_spool_file:write_segment(First, Bytes, Spool#spool.sync, Dir) of
+        ok -> {ok, Positioned#spool{closed = [Segment | Closed]}};
+        {error, Reason} -> {error, Reason, 0, stored(failure(Reason, Positioned#spool{read = Spool#spool.read}))}
+    end;
+first_segment(_, _, {ok, Spool}) ->
+    {error, no_number, 0, Spool};
+first_segment(_, _, {error, Reason, Spool}) ->
+    {error, Reason, 0, failure(Reason, Spool)}.
+
+%% Makes the oldest record that is not acknowledged the first one of its segment.
+split(#spool{closed = [#segment{first = First, bytes = Bytes} = Segment | Others], read = Read, dir = Dir} = Spool) when
+    First < Read
+->
+    case hep_spool_file:copy_rest(First, Read, Bytes, Dir) of
+        {ok, Rest} ->
+            Split = (without_reader(Spool))#spool{closed = [#segment{first = Read, bytes = Rest} | Others]},
+            {ok, delete(Segment, Split)};
+        {error, Reason} ->
+            {error, Reason, Spool}
+    end;
+split(Spool) ->
+    {ok, Spool}.
 
 append([], _, Spool) ->
     {ok, synced(Spool)};

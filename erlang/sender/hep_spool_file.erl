@@ -3,7 +3,7 @@
 -module(hep_spool_file).
 
 -export([lock/1]).
--export([segments/2, path/2, create/2, count/3, seek/3]).
+-export([segments/2, path/2, create/2, write_segment/4, copy_rest/4, count/3, seek/3]).
 -export([frame/2, max_record/0, read/4]).
 -export([read_position/1, write_position/2]).
 
@@ -77,6 +77,67 @@ create(First, Dir) ->
         Result ->
             Result
     end.
+
+%% Writes a whole segment. It has its name only when it is complete.
+-spec write_segment(First :: pos_integer(), iodata(), Sync :: boolean(), Dir :: binary()) -> ok | {error, term()}.
+write_segment(First, Bytes, Sync, Dir) ->
+    complete(First, Sync, Dir, fun(File) -> file:write(File, Bytes) end).
+
+%% Copies a segment from one of its records on to a segment of its own, and returns its size.
+-spec copy_rest(First :: pos_integer(), From :: pos_integer(), Bytes :: non_neg_integer(), Dir :: binary()) ->
+    {ok, Rest :: non_neg_integer()} | {error, term()}.
+copy_rest(First, From, Bytes, Dir) ->
+    case file:open(path(First, Dir), [read, raw, binary]) of
+        {ok, File} ->
+            Result = copied(seek(From - First, Bytes, File), File, From, Bytes, Dir),
+            _ = file:close(File),
+            Result;
+        {error, _} = Error ->
+            Error
+    end.
+
+copied({ok, Offset}, File, From, Bytes, Dir) ->
+    {ok, Offset} = file:position(File, Offset),
+    Copy = fun(New) ->
+        case file:copy(File, New) of
+            {ok, Copied} when Copied =:= Bytes - Offset -> ok;
+            {ok, _} -> {error, invalid_record};
+            {error, _} = Error -> Error
+        end
+    end,
+    case complete(From, true, Dir, Copy) of
+        ok -> {ok, Bytes - Offset};
+        {error, _} = Error -> Error
+    end;
+copied({error, _} = Error, _, _, _, _) ->
+    Error.
+
+%% The file of an attempt that failed is overwritten by the next one.
+complete(First, Sync, Dir, Write) ->
+    Path = filename:join(Dir, <<"new">>),
+    case file:open(Path, [write, raw, binary]) of
+        {ok, File} ->
+            Steps = [
+                fun() -> Write(File) end,
+                fun() -> if Sync -> file:datasync(File); true -> ok end end,
+                fun() -> file:close(File) end,
+                fun() -> file:rename(Path, path(First, Dir)) end
+            ],
+            steps(Steps, File);
+        {error, _} = Error ->
+            Error
+    end.
+
+steps([Step | Others], File) ->
+    case Step() of
+        ok ->
+            steps(Others, File);
+        {error, _} = Error ->
+            _ = file:close(File),
+            Error
+    end;
+steps([], _) ->
+    ok.
 
 %% The number of records in a segment, by their lengths.
 -spec count(First :: pos_integer(), Bytes :: non_neg_integer(), Dir :: binary()) -> non_neg_integer().

@@ -264,6 +264,32 @@ restart_slow_test_() ->
         end)
     end}.
 
+%% Stopped while younger packets than those of the batch under way are on disk: the order is kept.
+restart_in_order_test_() ->
+    {timeout, 60, fun() ->
+        with_dir(fun(Dir) ->
+            Collector = listen(tcp, ?V4),
+            Options = options(Dir, [port(Collector)], #{transport => tcp, sndbuf => 4096, queue => 1000}, 1 bsl 28),
+            {ok, Sender} = hep_sender:start_link(Options),
+            Stuck = accept(Collector),
+            First = hep_collectors:fill(Sender, 1),
+            Last = First + 600,
+            send(First + 1, Last, Sender),
+            wait(fun() -> maps:get(spooled, hep_sender:info(Sender)) >= 500 end),
+            %% The batch under way is in memory.
+            #{queued := Queued, spooled := Spooled} = hep_sender:info(Sender),
+            ?assert(Queued > 0),
+            ok = hep_sender:stop(Sender),
+            close(Stuck),
+            with_sender(Options, fun(Next) ->
+                #{spool_recovered := Recovered} = hep_sender:info(Next),
+                ?assert(Recovered >= Queued + Spooled),
+                ?assertEqual(lists:seq(Last - Recovered + 1, Last), numbers(received(Recovered, Collector)))
+            end),
+            close(Collector)
+        end)
+    end}.
+
 %% The VM is killed: the packets on disk arrive, in order and without a gap.
 killed_vm_test_() ->
     {timeout, 60, fun() ->

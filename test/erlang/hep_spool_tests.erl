@@ -402,12 +402,14 @@ strange_directory_test() ->
     with_dir(fun(Dir) ->
         Records = [<<N:64, 0:1000/unit:8>> || N <- lists:seq(1, 12)],
         ok = close(write(Records, open(Dir, #{segment_bytes => 4096}))),
-        [_, Second, Third] = segments(Dir),
+        [First, Second, Third] = segments(Dir),
         ok = file:delete(Second),
         ok = file:write_file(Third, binary:copy(<<0>>, 5000), [append]),
         ok = file:write_file(filename:join(Dir, "position"), <<"not a number">>),
         ok = file:write_file(filename:join(Dir, "readme.txt"), <<"x">>),
-        Empty = filename:join(Dir, "00000000000000000014.spool"),
+        %% Behind 12 records and what the zeros count as.
+        Number = list_to_integer(filename:basename(First, ".spool")) + 13,
+        Empty = filename:join(Dir, io_lib:format("~20..0b.spool", [Number])),
         ok = file:write_file(Empty, <<>>),
         Spool = open(Dir, #{segment_bytes => 4096}),
         ?assertNot(filelib:is_file(Empty)),
@@ -446,3 +448,71 @@ write(Records, Spool) ->
 
 close(Spool) ->
     hep_spool:close(Spool).
+
+%%% Records before the oldest
+
+%% They come first, whatever was acknowledged, whatever the segments, and after the spool was opened again.
+put_first_test_() ->
+    [
+        {lists:flatten(io_lib:format("~b written, ~b acknowledged, ~p", [Written, Acked, When])), fun() ->
+            hep_spools:with_dir(fun(Dir) -> put_first(Written, Acked, When, Dir) end)
+        end}
+     || {Written, Acked} <- [{0, 0}, {1, 0}, {1, 1}, {100, 0}, {100, 1}, {100, 50}, {100, 99}, {100, 100}, {1000, 700}],
+        When <- [at_once, reopened, killed]
+    ].
+
+put_first(Written, Acked, When, Dir) ->
+    {ok, Full} = hep_spool:write([record(N) || N <- lists:seq(1, Written)], hep_spools:open(Dir)),
+    Left = acked(Acked, Full),
+    {ok, Longer} = hep_spool:put_first([<<"a">>, [<<"b">>]], Left),
+    {ok, Longest} = hep_spool:put_first([<<"0">>], Longer),
+    {ok, Both} = hep_spool:write([<<"last">>], Longest),
+    Spool =
+        case When of
+            at_once ->
+                Both;
+            reopened ->
+                ok = hep_spool:close(Both),
+                hep_spools:open(Dir);
+            killed ->
+                Copy = filename:join(Dir, "copy"),
+                ok = file:make_dir(Copy),
+                Files = [File || File <- hep_spools:files(Dir), filelib:is_regular(File)],
+                [{ok, _} = file:copy(File, filename:join(Copy, filename:basename(File))) || File <- Files],
+                ok = hep_spool:close(Both),
+                hep_spools:open(Copy)
+        end,
+    Expected = [<<"0">>, <<"a">>, <<"b">>] ++ [record(N) || N <- lists:seq(Acked + 1, Written)] ++ [<<"last">>],
+    ?assertEqual(length(Expected), maps:get(records, hep_spool:info(Spool))),
+    ?assertMatch(#{dropped := 0, errors := 0}, hep_spool:info(Spool)),
+    ?assertEqual(Expected, hep_spools:take_all(Spool)).
+
+acked(0, Spool) ->
+    Spool;
+acked(Count, Spool) ->
+    {Records, Taken} = hep_spool:take(Count, 1 bsl 20, Spool),
+    acked(Count - length(Records), hep_spool:ack(length(Records), Taken)).
+
+record(Number) -> <<Number:(40 * 8)>>.
+
+%% Beyond `max_bytes' they are the oldest, and so the ones that are dropped.
+put_first_full_test() ->
+    hep_spools:with_dir(fun(Dir) ->
+        {ok, Full} = hep_spool:write([<<0:(16000 * 8)>> || _ <- [1, 2, 3, 4]], hep_spools:open(Dir)),
+        {ok, Same} = hep_spool:put_first([<<0:(16000 * 8)>>], Full),
+        ?assertMatch(#{records := 4, dropped := 1}, hep_spool:info(Same)),
+        ok = hep_spool:close(Same)
+    end).
+
+%% An error leaves the spool as it was.
+put_first_error_test() ->
+    hep_spools:with_dir(fun(Dir) ->
+        {ok, Full} = hep_spool:write([<<"b">>, <<"c">>], hep_spools:open(Dir)),
+        ok = file:make_dir(filename:join(Dir, "new")),
+        {error, eisdir, 0, Same} = hep_spool:put_first([<<"a">>], Full),
+        ?assertMatch(#{records := 2, errors := 1}, hep_spool:info(Same)),
+        ?assertError(badarg, hep_spool:put_first([<<0:(20000 * 8)>>], Same)),
+        {[_], Taken} = hep_spool:take(1, 1000, Same),
+        ?assertError(badarg, hep_spool:put_first([<<"a">>], Taken)),
+        ?assertEqual([<<"b">>, <<"c">>], hep_spools:take_all(hep_spool:rewind(Taken)))
+    end).
