@@ -78,7 +78,8 @@ loss(Transport, Count, #config{folder = Folder, rate = Rate, seconds = Seconds})
     Nodes = [First | Others] = [hep_load_node:start(Transport, 0, {log, Log}) || Log <- Logs],
     Sender = sender(Transport, balance, Nodes),
     Third = Seconds * 1000 div 3,
-    Again = again(Transport, First, hd(Logs), Third),
+    %% In the middle of calls.
+    Again = again(Transport, First, hd(Logs), Third div 1000 * 1000 + 500, Third),
     Packets = produce(Rate, Seconds * 1000, fun(Packet) -> ok = hep_sender:send(Sender, Packet) end),
     ok = hep_sender:flush(Sender, 30_000),
     Restarted = receive {Again, Node} -> Node end,
@@ -89,12 +90,12 @@ loss(Transport, Count, #config{folder = Folder, rate = Rate, seconds = Seconds})
     lost(Packets, [numbers(Log) || Log <- Logs], Rate, Counters).
 
 %% Kills a node and starts another one on its port. Its owner is the calling process.
-again(Transport, Node, Log, After) ->
+again(Transport, Node, Log, After, Down) ->
     Caller = self(),
     spawn_link(fun() ->
         timer:sleep(After),
         ok = hep_load_node:kill(Node),
-        timer:sleep(After),
+        timer:sleep(Down),
         Caller ! {self(), hep_load_node:start(Transport, hep_load_node:port(Node), {log, Log})},
         receive stop -> ok end
     end).
