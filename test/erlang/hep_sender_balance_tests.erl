@@ -322,6 +322,41 @@ spool_test_() ->
         end)
     end}.
 
+%% A slow target has a batch under way, and younger packets on disk, when it goes down: the other one gets the batch, and
+%% the disk waits.
+slow_test_() ->
+    {timeout, 60, fun() ->
+        hep_spools:with_dir(fun(Dir) ->
+            [{Port1, _} = First, {Port2, _} = Second] = [collector(0), collector(0)],
+            Options = options([Port1, Port2], #{queue => 1000, spool => #{dir => Dir, max_bytes => 1 bsl 24}}),
+            with_sender(Options, fun(Sender) ->
+                [wait_for(Sender, N, #{state => up}) || N <- [1, 2]],
+                Connection = connection(Port1, Sender),
+                true = erlang:suspend_process(Connection),
+                [begin send(N, N + 99, Sender), _ = hep_sender:info(Sender) end || N <- lists:seq(1, 2000, 100)],
+                ok = wait_until_calm(Sender),
+                #{targets := [#{queued := Queued, spooled := Spooled}, _]} = hep_sender:info(Sender),
+                ?assert(Queued > 0 andalso Spooled > 0),
+                stop([First]),
+                exit(Connection, kill),
+                Arrived = received(2000 - Spooled, [Second]),
+                ?assertMatch(#{queued := 0, spooled := Spooled, dropped := 0}, hep_sender:info(Sender)),
+                Again = collector(Port1),
+                ?assertEqual(lists:seq(1, 2000), numbers(Arrived ++ received(Spooled, [Again]))),
+                stop([Again, Second])
+            end)
+        end)
+    end}.
+
+%% Until nothing is being written to a spool, and the second target has got everything.
+wait_until_calm(Sender) ->
+    Counters = fun() -> maps:get(targets, hep_sender:info(Sender)) end,
+    wait(fun() ->
+        [_, #{queued := Queued}] = Before = Counters(),
+        timer:sleep(50),
+        Queued =:= 0 andalso Counters() =:= Before
+    end).
+
 %% A sender that is stopped writes its queues, and the next one sends them to the same targets.
 stop_test_() ->
     {timeout, 60, fun() ->
