@@ -6,7 +6,7 @@
 -export([main/1]).
 
 %% The number of packets that wait when the consumers start, and the rate of sending them.
--define(BACKLOG, 6000).
+-define(BACKLOG, 20_000).
 -define(BACKLOG_RATE, 4000).
 %% Milliseconds: the run at the rate; the pause after each failure; the longest wait; the data in flight at a kill.
 -define(AT_RATE, 4000).
@@ -14,6 +14,8 @@
 -define(PATIENCE, 60_000).
 -define(DRAINED, 20_000).
 -define(IN_FLIGHT, 1000).
+%% Starts the application in a VM.
+-define(START, "{ok, _} = application:ensure_all_started(hep_rabbitmq)").
 %% Longer than it takes to start four consumers.
 -define(STANDBY, 6000).
 
@@ -276,7 +278,7 @@ start_bridge(#{work := Work, port := Port} = Demo) ->
         confirm_timeout => 2000,
         on_confirm => {hep_rabbitmq_demo_log, confirmed}
     },
-    Process = start_vm("bridge", {bridge, Options}, [{"CONFIRMED", filename:join(Work, "confirmed")}], Demo),
+    Process = start_vm("bridge", {bridge, Options}, [{"CONFIRMED", filename:join(Work, "confirmed")}], ?START, Demo),
     until(bridge_connected, fun() -> maps:get(connected, publisher()) end),
     Demo#{bridge => Process}.
 
@@ -289,18 +291,22 @@ start_consumers(Count, #{work := Work, runs := Runs, files := Files} = Demo) ->
             Name = "consumer" ++ integer_to_list(Number),
             File = filename:join(Work, lists:concat([Name, "-", Runs, ".jsonl"])),
             Options = #{file => File, group => {Number, Count}, standby => ?STANDBY},
-            {start_vm(Name, {consumer, Options}, [], Demo), File}
+            {start_vm(Name, {consumer, Options}, [], "ok", Demo), File}
         end
      || Number <- lists:seq(1, Count)
     ],
+    %% All begin at once, when their VMs have started.
+    Nodes = [node_of(Name) || {#{name := Name}, _} <- Started],
+    until(consumers_started, fun() -> [pang || Node <- Nodes, net_adm:ping(Node) =:= pang] =:= [] end),
+    _ = [{ok, {ok, _}} = Result || Result <- erpc:multicall(Nodes, application, ensure_all_started, [hep_rabbitmq])],
     Demo#{runs := Runs + 1, consumers := Started, files := [File || {_, File} <- Started] ++ Files}.
 
 stop_consumers(#{consumers := Consumers} = Demo) ->
     lists:foreach(fun({Process, _}) -> hep_rabbitmq_os:stop(Process) end, Consumers),
     Demo#{consumers := []}.
 
-%% A small VM with the application.
-start_vm(Name, Part, Environment, #{work := Work, top := Top, brokers := Brokers}) ->
+%% A small VM with the application's configuration, which evaluates an expression.
+start_vm(Name, Part, Environment, Expression, #{work := Work, top := Top, brokers := Brokers}) ->
     Config = filename:join(Work, Name ++ ".config"),
     Broker = #{nodes => [{"127.0.0.1", Port} || #{port := Port} <- Brokers]},
     Terms = [{hep_rabbitmq, [{broker, Broker}, Part]}, {kernel, [{logger_level, notice}]}],
@@ -312,13 +318,15 @@ start_vm(Name, Part, Environment, #{work := Work, top := Top, brokers := Brokers
             os:find_executable("erl"), "-noinput", "+S", "1:1", "+sbwt", "none", "-start_epmd", "false",
             "-sname", Name ++ "@localhost", "-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-config", Config,
             "-pa", filename:join(Top, "ebin"), filename:dirname(code:which(?MODULE)),
-            "-eval", "{ok, _} = application:ensure_all_started(hep_rabbitmq)"
+            "-eval", Expression
         ],
         Environment
     ).
 
 call(Name, Module, Function, Arguments) ->
-    erpc:call(list_to_atom(lists:concat([Name, "@localhost"])), Module, Function, Arguments, 10_000).
+    erpc:call(node_of(Name), Module, Function, Arguments, 10_000).
+
+node_of(Name) -> list_to_atom(lists:concat([Name, "@localhost"])).
 
 %%% Helpers
 
