@@ -46,6 +46,22 @@ defmodule HEP.SenderTest do
     assert Packet.correlation_id(HEP.decode!(receive_from(socket))) == "7@host"
   end
 
+  test "balance sends a call to one of several collectors", %{port: port} do
+    {:ok, other} = :gen_udp.open(0, [:binary, ip: @loopback, active: false])
+    {:ok, other_port} = :inet.port(other)
+    targets = [{@loopback, port}, {@loopback, other_port}]
+    sender = start_supervised!({Sender, strategy: :balance, targets: targets})
+
+    for {call, count} <- [{"17@host", 3}, {"18@host", 2}], _ <- 1..count do
+      packet = %Packet{payload: "BYE sip:b SIP/2.0\r\nCall-ID: #{call}\r\n\r\n"}
+      assert Sender.send(sender, packet) == :ok
+    end
+
+    assert Sender.flush(sender, @patience) == :ok
+    assert %{strategy: :balance, sent: 5, dropped: 0, targets: targets} = Sender.info(sender)
+    assert Enum.sort(Enum.map(targets, & &1.sent)) in [[0, 5], [2, 3]]
+  end
+
   test "packets that cannot be sent", %{port: port} do
     sender = start_supervised!({Sender, targets: [{@loopback, port}]})
 
