@@ -7,6 +7,8 @@
     reason = "each test takes a part of it; tests may panic"
 )]
 
+pub(crate) mod owned;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
