@@ -206,6 +206,26 @@ proxy_failed_test_() ->
      || Bytes <- [packet(1), <<"PROXY TCP4 x y 1 2\r\n">>, <<?V2, 16#31, 0, 0:16>>, <<"PROXY ">>, <<>>]
     ]).
 
+%% A connection that ends inside the header is counted; one without any byte, as of a health check, is not.
+ended_in_proxy_test_() ->
+    hep_net:quietly([fun() ->
+        listening(#{transport => tcp, proxy_protocol => true}, fun(Listener, Port) ->
+            [
+                begin
+                    Socket = hep_net:tcp(Port),
+                    ok = hep_net:send(Socket, Bytes),
+                    hep_net:close(Socket)
+                end
+             || Bytes <- [<<>>, <<"PROXY TCP4 192.0">>]
+            ],
+            hep_net:until(fun() ->
+                #{accepted := Accepted, connections := Open} = hep_listener:info(Listener),
+                {Accepted, Open} =:= {2, 0}
+            end),
+            ?assertMatch(#{proxy_failed := 1, received := 0}, hep_listener:info(Listener))
+        end)
+    end]).
+
 %% Bytes that arrive one by one do not extend the time.
 slow_proxy_test_() ->
     hep_net:quietly([fun() ->
