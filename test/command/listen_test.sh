@@ -149,6 +149,12 @@ for target in udp:127.0.0.1 127.0.0.1:9060 sctp:127.0.0.1:9060 udp:127.0.0.1:0 u
     has "$t" err "hep: TARGET $target: expected udp:HOST:PORT"
     ok "$t"
 done
+t='send, a packet that is too large for a datagram'
+large=$(head -c 65490 /dev/zero | tr '\0' x)
+printf '{"type":"HEP","version":3,"payload":{"type":"log","data":"%s"}}\n' "$large" >large.jsonl
+run "$t" 1 send --fast large.jsonl udp:127.0.0.1:9
+has "$t" err '1 packets cannot be sent' 'not all packets were sent'
+ok "$t"
 t='send, wrong usage'
 run "$t" 2 send --rate 1 --fast "$pcap" udp:127.0.0.1:9
 run "$t" 2 send --loop 2 - udp:127.0.0.1:9

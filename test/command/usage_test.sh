@@ -59,6 +59,13 @@ wrong 'expected one FILE' show a b
 wrong 'expected IN and OUT' convert a
 wrong 'out.txt: give the format with --to' convert a out.txt
 
+t='the end of the options'
+cp "$fixtures/pcap/text2pcap-udp.pcap" ./--json
+run "$t" 0 show -- --json
+has "$t" out 'OPTIONS'
+rm ./--json
+ok "$t"
+
 t='without standard input, and without standard output'
 "$hep" --version <&- >out
 same "$t" out "hep $version
