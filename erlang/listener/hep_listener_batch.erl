@@ -190,7 +190,7 @@ passed(Read, Glance, Bytes, Meta, Batch) ->
 
 %% Drops the packet if another agent has sent it.
 once(Read, Glance, Bytes, #{source := {Ip, _}} = Meta, #batch{shared = #{dedup := Dedup} = Shared} = Batch) when
-    Dedup =/= none, element(1, Read) =/= error
+    element(1, Read) =/= error
 ->
     case hep_listener_dedup:is_duplicate(element(2, Read), Bytes, Glance, Ip, Dedup) of
         true ->

@@ -3,16 +3,16 @@
 
 -export([load/0, check/1]).
 
--export_type([config/0, limits/0, http/0, upload/0, record/0]).
+-export_type([config/0, limits/0, http/0, upload/0, recording/0]).
 
 -type limits() :: #{
     calls := pos_integer(), messages := pos_integer(), bytes := pos_integer(), age := pos_integer()
 }.
 -type http() :: #{ip := inet:ip_address(), port := inet:port_number(), token := binary() | none}.
 -type upload() :: #{bytes := pos_integer(), files := pos_integer()}.
--type record() :: none | #{dir := file:filename(), file_bytes := pos_integer(), files := pos_integer()}.
+-type recording() :: none | #{dir := file:filename(), file_bytes := pos_integer(), files := pos_integer()}.
 -type config() :: #{
-    listeners := [map()], http := http(), limits := limits(), upload := upload(), record := record()
+    listeners := [map()], http := http(), limits := limits(), upload := upload(), record := recording()
 }.
 
 -define(MEBIBYTE, 1048576).

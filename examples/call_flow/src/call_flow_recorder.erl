@@ -22,7 +22,7 @@
 
 -record(recorder, {
     queue :: call_flow_queue:queue(),
-    record :: call_flow_config:record(),
+    record :: call_flow_config:recording(),
     number = 0 :: non_neg_integer(),
     file :: file:fd() | closed,
     written = 0 :: non_neg_integer(),
@@ -34,12 +34,12 @@
     stats = #{bytes => 0, packets => 0, failed => 0} :: #{bytes | packets | failed => non_neg_integer()}
 }).
 
--spec start_link(call_flow_queue:queue(), call_flow_config:record()) -> {ok, pid()} | {error, term()}.
+-spec start_link(call_flow_queue:queue(), call_flow_config:recording()) -> {ok, pid()} | {error, term()}.
 start_link(Queue, Record) ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, {Queue, Record}, []).
 
 %% @doc Starts a process that reads the files, oldest first, and calls the function with the packets received before now.
--spec restore(call_flow_config:record(), fun(([call_flow_calls:entry()]) -> ok)) -> pid() | none.
+-spec restore(call_flow_config:recording(), fun(([call_flow_calls:entry()]) -> ok)) -> pid() | none.
 restore(none, _) ->
     none;
 restore(#{dir := Dir}, Add) ->
