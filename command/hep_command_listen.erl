@@ -120,16 +120,23 @@ listen([Options | More], Started, State) ->
             hep_command_output:note(["listening on ", named(Listener)]),
             listen(More, Started ++ [Listener], State);
         {error, Reason} ->
-            _ = ended(Started, State),
+            lists:foreach(fun stopped/1, Started),
             {error, hep_listener:format_error(Reason)}
     end;
 listen([], Started, State) ->
-    try loop(Started, State) of
-        {Result, Last} ->
-            closed(Result, ended(Started, Last))
+    try
+        received(Started, State)
     catch
-        throw:{closed, Last} -> closed(ok, ended(Started, Last#state{view = fun(_) -> ok end}));
         throw:{failed, Text} -> {error, Text}
+    end.
+
+%% If the reader of the output has ended, the remaining packets only go to the file.
+received(Started, State) ->
+    try
+        {Result, Last} = loop(Started, State),
+        closed(Result, ended(Started, Last))
+    catch
+        throw:{closed, Next} -> closed(ok, ended(Started, Next#state{view = fun(_) -> ok end}))
     end.
 
 named(Listener) ->
@@ -184,11 +191,19 @@ noted(Text, #state{notes = Notes} = State) ->
 
 %% Shows the counters, and handles the remaining packets.
 ended(Listeners, State) ->
-    %% A listener may have ended already.
-    lists:foreach(fun stopped/1, [Listener || Listener <- Listeners, is_process_alive(Listener)]),
+    lists:foreach(fun stopped/1, Listeners),
     rest(State).
 
+%% A listener may have ended already.
 stopped(Listener) ->
+    try
+        counted(Listener),
+        hep_listener:stop(Listener)
+    catch
+        exit:_ -> ok
+    end.
+
+counted(Listener) ->
     #{received := Received, decoded := Decoded, rejected := Rejected, unauthenticated := Wrong} =
         Info = hep_listener:info(Listener),
     Counted = [
@@ -198,8 +213,7 @@ stopped(Listener) ->
         io_lib:format("~b without a valid key", [Wrong])
         | [io_lib:format("~b dropped by the system", [Dropped]) || #{dropped := Dropped} <- [Info], is_integer(Dropped)]
     ],
-    hep_command_output:note([named(Listener), ": ", lists:join(", ", Counted)]),
-    hep_listener:stop(Listener).
+    hep_command_output:note([named(Listener), ": ", lists:join(", ", Counted)]).
 
 rest(State) ->
     receive
