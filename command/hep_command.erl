@@ -35,6 +35,8 @@ main(Arguments) ->
                 ?BAD_INPUT
         end,
     ok = hep_command_output:flush(),
+    %% Waits until the logged errors are written.
+    _ = logger_std_h:filesync(default),
     erlang:halt(Status).
 
 %% Standard output is for packets.
