@@ -54,7 +54,7 @@ packets() ->
      || {Transport, Protocol, Port} <- [{"UDP", 17, 5060}, {"TCP", 6, 5070}, {"TLS", 22, 5061}, {"WSS", 6, 443}],
         {Family, A, B} <- [{"4", {192, 0, 2, 1}, {192, 0, 2, 2}}, {"6", {8193, 3512, 0, 0, 0, 0, 0, 1}, {8193, 3512, 0, 0, 0, 0, 0, 2}}],
         Size <- [0, 1000, 50000],
-        {N, Src, SrcPort, Dst, DstPort} <- [{1, A, 40000 + Size div 1000, B, Port}, {2, B, Port, A, 40000 + Size div 1000}]
+        {N, Src, SrcPort, Dst, DstPort} <- [{1, A, 52000 + Size div 1000, B, Port}, {2, B, Port, A, 52000 + Size div 1000}]
     ].
 
 message(N, Transport, Family, Size) ->
