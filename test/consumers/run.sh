@@ -117,7 +117,7 @@ read_only() {
     mkdir -p "$work/no-rust" "$work/home" "$work/read-only" &&
         printf '#!/bin/sh\necho "cargo $*: there is no Rust here" >&2\nexit 1\n' >"$work/no-rust/cargo" &&
         chmod 755 "$work/no-rust/cargo" && rm -rf "$project" && cp -R "$folder" "$project" && cd "$project" &&
-        set -- env HOME="$work/home" PATH="$work/no-rust:$PATH" "$@" &&
+        set -- env HOME="$work/home" TMPDIR="$work/home" PATH="$work/no-rust:$PATH" "$@" &&
         if [ "$(id -u)" = 0 ]; then
             chown -R 65534:65534 "$work/home" "$project" &&
                 set -- setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
