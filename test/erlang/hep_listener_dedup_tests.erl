@@ -272,7 +272,7 @@ flood_test_() ->
         ?assert(is_duplicate(2, <<"new">>, Dedup))
     end}.
 
-%% The largest entries are those of agents that are told apart by an IPv6 address.
+%% The largest entries have the IPv6 address of the agent.
 memory_test() ->
     Before = ets:all(),
     Entries = 100_000,
